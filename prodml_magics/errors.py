@@ -1,0 +1,94 @@
+"""Every error that prodml-magics raises on purpose.
+
+    ProdmlError
+    ├── UsageError            the command itself is wrong                    exit 2, HTTP 400
+    ├── InvalidInput          a value given by the user is unusable          exit 1, HTTP 400
+    │   └── ContractError     readable input that breaks the model's contract         HTTP 422
+    ├── NotFound              no such model, version, column, file           exit 1, HTTP 404
+    ├── TooLarge              a body or file over its limit                  exit 1, HTTP 413
+    ├── Unsupported           ONNX or this release cannot express it         exit 1, HTTP 400
+    ├── GateRefused           a check said no: parity, safety, samples       exit 3, HTTP 409
+    ├── Conflict              someone else wrote first                       exit 1, HTTP 409
+    └── Unavailable           a service, port, store or disk is not usable   exit 1, HTTP 503
+
+A message is one line: what happened, the value at fault, and after a semicolon what to do next.
+Doors turn these into an exit code, an HTTP status or a message without a traceback, each in one place.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Conflict",
+    "ContractError",
+    "GateRefused",
+    "InvalidInput",
+    "NotFound",
+    "ProdmlError",
+    "TooLarge",
+    "Unavailable",
+    "Unsupported",
+    "UsageError",
+]
+
+
+class ProdmlError(Exception):
+    """Base of all errors with a message meant for people; ``str(error)`` is that message."""
+
+    exit_code = 1
+    http_status = 500
+
+
+class UsageError(ProdmlError):
+    """The command is not one that the grammar knows."""
+
+    exit_code = 2
+    http_status = 400
+
+
+class InvalidInput(ProdmlError):
+    """A value that was given cannot be used."""
+
+    http_status = 400
+
+
+class ContractError(InvalidInput):
+    """The input is well formed but breaks the contract of the model."""
+
+    http_status = 422
+
+
+class NotFound(ProdmlError):
+    """There is no such model, version, column or file."""
+
+    http_status = 404
+
+
+class TooLarge(ProdmlError):
+    """A body or a file is larger than its limit."""
+
+    http_status = 413
+
+
+class Unsupported(ProdmlError):
+    """ONNX, or this release, cannot express what was asked for."""
+
+    http_status = 400
+
+
+class GateRefused(ProdmlError):
+    """A check that must pass before a change did not pass; nothing was changed."""
+
+    exit_code = 3
+    http_status = 409
+
+
+class Conflict(ProdmlError):
+    """Another process changed the same model first; nothing was changed by this one."""
+
+    http_status = 409
+
+
+class Unavailable(ProdmlError):
+    """A service, port, store or disk cannot be used at the moment."""
+
+    http_status = 503

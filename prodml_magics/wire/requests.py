@@ -1,0 +1,148 @@
+"""One frozen record per verb. Magic parser, completions, CLI options, REST bodies and TypeScript derive from it.
+
+A field's ``Meta.description`` is its help text. ``extra`` says how people type it: ``positional``, ``metavar``, and
+``reference`` for values that are Python objects in a notebook and paths on a command line.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+__all__ = [
+    "VERBS",
+    "Deploy",
+    "Doctor",
+    "Down",
+    "Drift",
+    "Register",
+    "Request",
+    "Rollback",
+    "Shadow",
+    "Status",
+    "Timeline",
+    "Undeploy",
+    "Undo",
+    "Up",
+]
+
+
+def _positional(description: str, metavar: str, **extra: Any) -> Meta:
+    return Meta(description=description, extra={"positional": True, "metavar": metavar, **extra})
+
+
+def _flag(description: str, metavar: str = "", **extra: Any) -> Meta:
+    return Meta(description=description, extra={"metavar": metavar, **extra})
+
+
+_MODEL = _positional("model, as NAME", "NAME", completes="model")
+_WHY = _flag("why, in your words; kept in the ledger", "TEXT")
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person asks for: the name of the subclass in lower case is the verb, its docstring the help."""
+
+    @classmethod
+    def verb(cls) -> str:
+        return cls.__name__.lower()
+
+
+class Register(Request):
+    """Convert a model to ONNX, prove that it answers the same, and record it as a new version in MLflow."""
+
+    model: Annotated[Any, _positional("fitted scikit-learn estimator or pipeline, or an .onnx file", "MODEL", reference=True)]
+    name: Annotated[str, _flag("name of the registered model", "NAME", completes="model")]
+    train: Annotated[tuple[Any, ...], _flag("training features, and target", "X [y]", reference=True, most=2)] = ()
+    test: Annotated[tuple[Any, ...], _flag("held-out features, and target", "X [y]", reference=True, most=2)] = ()
+    task: Annotated[Literal["auto", "classification", "regression", "other"], _flag("what the model does")] = "auto"
+    description: Annotated[str, _flag("text for the model version", "TEXT")] = ""
+    trust: Annotated[bool, _flag("load a pickled model file; run only files that you made: a pickle can run any code")] = False
+
+
+class Deploy(Request):
+    """Load a version beside the live one, check its answers, and switch all traffic to it at once."""
+
+    model: Annotated[str, _positional("model, as NAME or NAME@VERSION (default: NAME@candidate)", "NAME[@V]", completes="version")]
+    why: Annotated[str, _WHY] = ""
+
+
+class Rollback(Request):
+    """Put all traffic back on the previous version."""
+
+    model: Annotated[str, _MODEL]
+    why: Annotated[str, _WHY] = ""
+
+
+class Undeploy(Request):
+    """Stop serving a model once the requests in flight are answered."""
+
+    model: Annotated[str, _MODEL]
+    why: Annotated[str, _WHY] = ""
+
+
+class Shadow(Request):
+    """Mirror live traffic to a version that answers nobody, and compare what it would have said."""
+
+    model: Annotated[str, _positional("NAME@VERSION to start, NAME to see the comparison", "NAME[@V]", completes="version")]
+    sample: Annotated[float, Meta(gt=0, le=1), _flag("share of the live rows to mirror, above 0 and up to 1", "SHARE")] = 1.0
+    stop: Annotated[bool, _flag("end the shadow")] = False
+    why: Annotated[str, _WHY] = ""
+
+
+class Drift(Request):
+    """Compare what a model is served with what it was trained on."""
+
+    model: Annotated[Any, _positional("model, as NAME; or a reference frame", "NAME", completes="model", reference=True)]
+    current: Annotated[Any, _positional("frame to compare with the reference frame", "FRAME", reference=True)] = None
+    window: Annotated[str, _flag("the latest stretch of time, such as 30m, 1h, 7d", "DURATION")] = ""
+    last: Annotated[int | None, Meta(ge=1), _flag("the latest rows", "ROWS")] = None
+    since: Annotated[str, _flag("from this moment on, ISO 8601", "TIME")] = ""
+    until: Annotated[str, _flag("up to this moment, ISO 8601", "TIME")] = ""
+    arm: Annotated[
+        Literal["served", "live", "canary", "fallback", "shadow"], _flag("whose rows; served means live, canary and fallback")
+    ] = "served"
+    columns: Annotated[tuple[str, ...], _flag("only these columns", "COLUMN")] = ()
+    alpha: Annotated[float, Meta(gt=0, lt=1), _flag("false discovery rate over all columns", "SHARE")] = 0.05
+    device: Annotated[Literal["auto", "cpu", "gpu"], _flag("where to compute")] = "auto"
+
+
+class Timeline(Request):
+    """What was live when, by whom and why."""
+
+    model: Annotated[str, _positional("model, as NAME (default: all)", "NAME", completes="model")] = ""
+    limit: Annotated[int, Meta(ge=1, le=10_000), _flag("how many of the latest entries", "N")] = 50
+
+
+class Undo(Request):
+    """Undo an entry of the ledger, the latest one by default."""
+
+    id: Annotated[int | None, _positional("entry to undo (default: the latest that can be undone)", "ID")] = None
+    why: Annotated[str, _WHY] = ""
+
+
+class Status(Request):
+    """What is running and who answers for which model."""
+
+
+class Up(Request):
+    """Start gateway and controller."""
+
+    port: Annotated[int | None, Meta(ge=1, le=65_535), _flag("port of the gateway (default: a free one, then the same again)", "PORT")] = None
+    foreground: Annotated[bool, _flag("stay in the foreground, as systemd or a container wants it", doors=("cli",))] = False
+
+
+class Down(Request):
+    """Stop gateway and controller after the requests in flight are answered."""
+
+
+class Doctor(Request):
+    """Check packages, GPU, ports, stores and the home, each with its remedy."""
+
+
+VERBS: dict[str, type[Request]] = {
+    request.verb(): request
+    for request in (Register, Deploy, Rollback, Undeploy, Shadow, Drift, Timeline, Undo, Status, Up, Down, Doctor)
+}
+"""Every verb with its request record, in the order in which help lists them."""

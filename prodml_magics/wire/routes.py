@@ -1,0 +1,47 @@
+"""Who answers for a model: the route that the ledger keeps and the gateway follows."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["ROUTE_FORMAT", "Route", "ShadowRoute", "VersionFiles"]
+
+ROUTE_FORMAT = 1
+
+
+class VersionFiles(msgspec.Struct, frozen=True):
+    """Where the files of a version lie below the home, and the sha256 of the bytes that may be loaded."""
+
+    version: int
+    folder: str
+    model_sha256: str
+    contract_sha256: str
+
+
+class ShadowRoute(msgspec.Struct, frozen=True):
+    """A version that gets a copy of the live traffic and answers nobody."""
+
+    version: int
+    sample: float = 1.0
+    """Share of the live rows that are mirrored, in (0, 1]."""
+
+
+class Route(msgspec.Struct, frozen=True):
+    """The complete routing of one model at one revision."""
+
+    model: str
+    revision: int
+    live: int | None = None
+    previous: int | None = None
+    shadows: tuple[ShadowRoute, ...] = ()
+    files: tuple[VersionFiles, ...] = ()
+    format: int = ROUTE_FORMAT
+
+    def loaded(self) -> tuple[int, ...]:
+        """Versions that a gateway must hold in memory for this route, live first."""
+        wanted = [self.live, self.previous, *(shadow.version for shadow in self.shadows)]
+        return tuple(dict.fromkeys(version for version in wanted if version is not None))
+
+    def file(self, version: int) -> VersionFiles:
+        """The files of `version`; every version in `loaded()` has them."""
+        return next(entry for entry in self.files if entry.version == version)
