@@ -15,10 +15,15 @@ def build() -> Build:
     """Make a file of the given nodes from ``x`` [-1, 2] to ``y`` [-1, 2]; nothing is checked on the way."""
 
     def make(
-        *nodes: onnx.NodeProto, constants: tuple[onnx.TensorProto, ...] = (), opset: int = 18, ir: int = 9, **more: object
+        *nodes: onnx.NodeProto,
+        constants: tuple[onnx.TensorProto, ...] = (),
+        opset: int = 18,
+        ir: int = 9,
+        shape: tuple[str, ...] = ("rows", "width"),
+        **more: object,
     ) -> bytes:
         x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])
-        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", "width"])
+        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)
         graph = helper.make_graph(list(nodes), "g", [x], [y], initializer=list(constants))
         opsets = [helper.make_opsetid("", opset), helper.make_opsetid("my.ops", 1), helper.make_opsetid("ai.onnx.ml", 3)]
         model = helper.make_model(graph, opset_imports=opsets, **more)
@@ -58,4 +63,4 @@ def endless(build) -> bytes:
 def gigantic(build) -> bytes:
     """A few hundred bytes that make 16 GB when they run."""
     size = onnx.numpy_helper.from_array(np.array([4_000_000_000]), "size")
-    return build(helper.make_node("ConstantOfShape", ["size"], ["y"]), constants=(size,))
+    return build(helper.make_node("ConstantOfShape", ["size"], ["y"]), constants=(size,), shape=("many",))
