@@ -101,7 +101,9 @@ class Workspace:
             if not ignore.exists():
                 ignore.write_text("*\n")
         except OSError as error:
-            raise Unavailable(f"{self.home} cannot be written ({error.strerror}); set PRODML_HOME to a folder that can") from error
+            raise Unavailable(
+                f"{self.home} cannot be written ({error.strerror}); set PRODML_HOME to a folder that can"
+            ) from error
         if not os.access(self.home, os.W_OK):
             raise Unavailable(f"{self.home} cannot be written; set PRODML_HOME to a folder that can")
 

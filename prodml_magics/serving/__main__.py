@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -22,8 +23,8 @@ from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.router import Router
 from prodml_magics.storage.ledger import Ledger
-from prodml_magics.storage.spool import SpoolWriter
 from prodml_magics.storage.runtime import Lock
+from prodml_magics.storage.spool import SpoolWriter
 
 _DRAIN_SECONDS = 10
 
@@ -46,7 +47,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _loop_factory() -> object:
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:

@@ -85,7 +85,11 @@ class Control:
             side: [msgspec.to_builtins(tensor) for tensor in each]
             for side, each in (("inputs", contract.inputs), ("outputs", contract.outputs))
         }
-        parameters = {"columns": [column.name for column in contract.columns], "classes": list(contract.classes), "task": contract.task}
+        parameters = {
+            "columns": [column.name for column in contract.columns],
+            "classes": list(contract.classes),
+            "task": contract.task,
+        }
         head = {"name": lane.version.model, "versions": [str(lane.version.version)], "platform": "onnx_onnxv1"}
         return _json({**head, **tensors, "parameters": parameters})
 

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from prodml_magics.contract.check import check_tensors
-from prodml_magics.contract.encode import encode_rows
+from prodml_magics.contract.encode import encode_rows, widen
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import InvalidInput, ProdmlError, TooLarge
 from prodml_magics.serving.batcher import Lane
@@ -68,15 +68,17 @@ class Front:
             await self._inner(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, match: re.Match[str], handle: Callable[..., Any]) -> None:
+        extra: list[tuple[bytes, bytes]] = []
         try:
             headers = dict(scope["headers"])
             body = await self._body(receive, headers)
-            status, extra, payload = 200, *(await handle(headers, body, **match.groupdict()))
+            status = 200
+            extra, payload = await handle(headers, body, **match.groupdict())
         except ProdmlError as error:
-            status, extra, payload = error.http_status, [], _error(error)
+            status, payload = error.http_status, _error(error)
         except Exception:  # the last net: a fault of ours is a 500 with no inner detail, and the traceback goes to the log
             _log.exception("a request failed")
-            status, extra, payload = 500, [], b'{"error":"the gateway failed on this request; see gateway.log"}'
+            status, payload = 500, b'{"error":"the gateway failed on this request; see gateway.log"}'
         if status == 503:
             extra = [(b"retry-after", b"1")]
         await send({"type": "http.response.start", "status": status, "headers": [*_JSON, _length(payload), *extra]})
@@ -110,9 +112,9 @@ class Front:
             request = decode_request(body, _header_length(headers))
             contract = lane.version.contract
             _check_outputs(request, contract)
-            tensors = _widened(request.tensors, contract)
+            tensors = widen(contract, request.tensors)
             rows = check_tensors(contract, tensors)
-        request_id = self._request_id(headers, request.id)
+            request_id = self._identity(headers, request.id)
         answer = await self._run(lane, request_id, headers, tensors, rows)
         payload, json_length = encode_response(_head(lane, answer, request_id), answer.outputs, request)
         extra = [(b"x-request-id", request_id.encode())]
@@ -125,18 +127,21 @@ class Front:
             lane = self._router.lane(unquote(model))
             rows = _rows(body)
             if not lane.version.contract.columns:
-                raise InvalidInput(f"{lane.version.model} has no named columns; POST tensors to /v2/models/{lane.version.model}/infer")
+                raise InvalidInput(
+                    f"{lane.version.model} has no named columns; POST tensors to /v2/models/{lane.version.model}/infer"
+                )
             tensors = encode_rows(lane.version.contract, rows)
-        request_id = self._request_id(headers, "")
+            request_id = self._identity(headers, "")
         answer = await self._run(lane, request_id, headers, tensors, len(rows))
         predictions = _predictions(lane.version.contract, answer.outputs, len(rows))
         payload = msgspec.json.encode({**_head(lane, answer, request_id), "predictions": predictions})
         return [(b"x-request-id", request_id.encode())], payload
 
-    async def _run(self, lane: Lane, request_id: str, headers: dict[bytes, bytes], tensors: dict[str, np.ndarray], rows: int) -> Answer:
+    async def _run(
+        self, lane: Lane, request_id: str, headers: dict[bytes, bytes], tensors: dict[str, np.ndarray], rows: int
+    ) -> Answer:
         loop = asyncio.get_running_loop()
-        key = self._text(headers.get(b"x-prodml-key", b""), "x-prodml-key")
-        pending = Pending(request_id, key, tensors, rows, time.time(), time.monotonic(), loop.create_future())
+        pending = Pending(request_id, headers.get(b"x-prodml-key", b"").decode("latin-1"), tensors, rows, time.time(), time.monotonic(), loop.create_future())
         model, number, arm = lane.version.model, lane.version.version, lane.arm
         status = 200
         try:
@@ -148,7 +153,9 @@ class Front:
             pending.abandoned = True
             now = time.monotonic()
             self._log.write(lane.version, arm, [pending], tensors, None, now=now, status=status)
-            raise DeadlineExceeded(f"{model} did not answer within {self._limits.deadline:g} s; send fewer rows, or deploy a faster version") from None
+            raise DeadlineExceeded(
+                f"{model} did not answer within {self._limits.deadline:g} s; send fewer rows, or deploy a faster version"
+            ) from None
         except ProdmlError as error:
             status = error.http_status
             raise
@@ -160,7 +167,9 @@ class Front:
     def _counting(self) -> _Counting:
         return _Counting(self._metrics)
 
-    def _request_id(self, headers: dict[bytes, bytes], given: str) -> str:
+    def _identity(self, headers: dict[bytes, bytes], given: str) -> str:
+        """The request's id, made here where the client gave none; refuses ids and routing keys that are unusable."""
+        self._text(headers.get(b"x-prodml-key", b""), "x-prodml-key")
         text = given or self._text(headers.get(b"x-request-id", b""), "x-request-id")
         if len(text) > self._limits.id_length or not text.isprintable():
             raise InvalidInput(f"a request id is at most {self._limits.id_length} printable characters")
@@ -208,14 +217,6 @@ def _check_outputs(request: InferRequest, contract: Contract) -> None:
     for name in request.outputs:
         if name not in known:
             raise InvalidInput(f"there is no output {ascii(name)[:60]}; outputs are {', '.join(known)}")
-
-
-def _widened(tensors: dict[str, np.ndarray], contract: Contract) -> dict[str, np.ndarray]:
-    """FP32 sent to an FP64 input is exact, so it is taken."""
-    wide = {tensor.name for tensor in contract.inputs if tensor.datatype == "FP64"}
-    return {
-        name: values.astype(np.float64) if name in wide and values.dtype == np.float32 else values for name, values in tensors.items()
-    }
 
 
 def _rows(body: bytes) -> list[dict[str, Any]]:

@@ -72,7 +72,9 @@ class Metrics:
         labels = ["model", "version", "arm"]
         self.requests = Counter("prodml_requests", "Requests answered", [*labels, "status"], registry=self.registry)
         self.rows = Counter("prodml_rows", "Rows answered", labels, registry=self.registry)
-        self.latency = Histogram("prodml_latency_seconds", "Seconds per request", labels, buckets=_BUCKETS, registry=self.registry)
+        self.latency = Histogram(
+            "prodml_latency_seconds", "Seconds per request", labels, buckets=_BUCKETS, registry=self.registry
+        )
         self.refused = Counter("prodml_refused", "Requests refused before routing", ["status"], registry=self.registry)
         self.shadow_rows = Counter("prodml_shadow_rows", "Rows run by a shadow", ["model", "version"], registry=self.registry)
         self.shadow_dropped = Gauge(

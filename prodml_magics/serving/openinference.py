@@ -77,11 +77,15 @@ def decode_request(body: bytes, header_length: int | None = None) -> InferReques
     """
     split = len(body) if header_length is None else header_length
     if not 0 < split <= len(body):
-        raise InvalidInput(f"Inference-Header-Content-Length is {split}, the body has {len(body)} bytes; send the length of the JSON part")
+        raise InvalidInput(
+            f"Inference-Header-Content-Length is {split}, the body has {len(body)} bytes; send the length of the JSON part"
+        )
     try:
         request = _decoder.decode(body[:split])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"the body is not an inference request ({error}); see GET /v2/models/NAME for names and shapes") from error
+        raise InvalidInput(
+            f"the body is not an inference request ({error}); see GET /v2/models/NAME for names and shapes"
+        ) from error
     rest = memoryview(body)[split:]
     tensors: dict[str, np.ndarray] = {}
     for tensor in request.inputs:
@@ -97,9 +101,13 @@ def decode_request(body: bytes, header_length: int | None = None) -> InferReques
 def _tensor(tensor: _JsonTensor, rest: memoryview) -> tuple[np.ndarray, memoryview]:
     dtype = DATATYPES.get(tensor.datatype)
     if dtype is None:
-        raise InvalidInput(f"input {tensor.name!r}: datatype {tensor.datatype[:20]!r} is not served; use one of {', '.join(DATATYPES)}")
+        raise InvalidInput(
+            f"input {tensor.name!r}: datatype {tensor.datatype[:20]!r} is not served; use one of {', '.join(DATATYPES)}"
+        )
     if len(tensor.shape) > _MAX_DIMENSIONS or any(not 0 <= size < 2**31 for size in tensor.shape):
-        raise InvalidInput(f"input {tensor.name!r}: shape {tensor.shape[:10]} is not usable; dimensions are 0 or more, at most 8 of them")
+        raise InvalidInput(
+            f"input {tensor.name!r}: shape {tensor.shape[:10]} is not usable; dimensions are 0 or more, at most 8 of them"
+        )
     count = math.prod(tensor.shape)
     size = tensor.parameters.get("binary_data_size")
     if size is None:
@@ -108,10 +116,14 @@ def _tensor(tensor: _JsonTensor, rest: memoryview) -> tuple[np.ndarray, memoryvi
         values = _from_json(tensor, dtype)
     else:
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest):
-            raise InvalidInput(f"input {tensor.name!r}: binary_data_size {size!r} does not fit the {len(rest)} bytes that follow the JSON part")
+            raise InvalidInput(
+                f"input {tensor.name!r}: binary_data_size {size!r} does not fit the {len(rest)} bytes that follow the JSON part"
+            )
         values, rest = _from_binary(tensor, dtype, rest[:size]), rest[size:]
     if values.size != count:
-        raise InvalidInput(f"input {tensor.name!r} has {values.size} values, its shape {tensor.shape} needs {count}; send one value per cell")
+        raise InvalidInput(
+            f"input {tensor.name!r} has {values.size} values, its shape {tensor.shape} needs {count}; send one value per cell"
+        )
     return values.reshape(tensor.shape), rest
 
 
@@ -138,7 +150,9 @@ def _numbers(flat: list[Any], tensor: _JsonTensor, dtype: np.dtype[Any]) -> np.n
         with np.errstate(over="raise"):
             values = np.array(flat, dtype=dtype)
     except (OverflowError, FloatingPointError, ValueError) as error:
-        raise InvalidInput(f"input {tensor.name!r} has a value that {tensor.datatype} cannot hold; send numbers in its range") from error
+        raise InvalidInput(
+            f"input {tensor.name!r} has a value that {tensor.datatype} cannot hold; send numbers in its range"
+        ) from error
     if dtype.kind in "iu" and any(type(value) is float and value != int(value) for value in flat):
         raise InvalidInput(f"input {tensor.name!r} is {tensor.datatype}; send whole numbers")
     return values

@@ -110,7 +110,7 @@ class Router:
         crashed = [number for number in route.loaded() if (route.model, number) in self._quarantined and number != route.live]
         if not crashed:
             return None
-        return f"version {crashed[0]} crashed the gateway while it ran as a shadow and is left out; end it with %shadow {route.model} --stop"
+        return f"version {crashed[0]} crashed the gateway as a shadow and is left out; end it with %shadow {route.model} --stop"
 
     def _wanted(self, route: Route) -> list[int]:
         return [number for number in route.loaded() if number == route.live or (route.model, number) not in self._quarantined]

@@ -65,21 +65,25 @@ def _read(path: Path, where: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise Unavailable(f"{where} cannot be loaded: {path.name} {error.strerror}; deploy it again to fetch its files") from error
+        raise Unavailable(
+            f"{where} cannot be loaded: {path.name} {error.strerror}; deploy it again to fetch its files"
+        ) from error
 
 
 def _verified(path: Path, expected: str, where: str) -> bytes:
     data = _read(path, where)
     if hashlib.sha256(data).hexdigest() != expected:
-        raise GateRefused(f"{where} is not loaded: {path.name} differs from what was registered; deploy it again to fetch its files")
+        raise GateRefused(
+            f"{where} is not loaded: {path.name} differs from what was registered; deploy it again to fetch its files"
+        )
     return data
 
 
 def _check_samples(loaded: LoadedVersion, data: bytes, where: str) -> None:
-    inputs, expected = read_samples(data)
+    samples = read_samples(data)
     for _ in range(_WARM_RUNS):
-        answered = loaded.run(inputs)
-    for name, values in expected.items():
+        answered = loaded.run(samples.inputs)
+    for name, values in samples.outputs.items():
         if not _same(answered[name], values):
             raise GateRefused(f"{where} answers its registered samples differently ({name}); register it again on this machine")
 

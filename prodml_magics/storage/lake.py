@@ -109,18 +109,21 @@ class Lake:
         *,
         arms: Iterable[str] | None = None,
         versions: Iterable[int] | None = None,
+        statuses: Iterable[int] | None = (200,),
         since: datetime | None = None,
         until: datetime | None = None,
         last: int | None = None,
         columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
-        """Answered rows (status 200) of a window ``[since, until)``, oldest first; the `last` rows of it when given."""
+        """Rows of the given statuses (none: all) in a window ``[since, until)``, oldest first; the `last` rows of it when given."""
         import polars as pl
 
         table = self._table(self.requests(model))
         if table is None:
             return pl.DataFrame()
-        frame = pl.scan_delta(table).filter(pl.col("status") == 200)
+        frame = pl.scan_delta(table)
+        if statuses is not None:
+            frame = frame.filter(pl.col("status").is_in(list(statuses)))
         if arms is not None:
             frame = frame.filter(pl.col("arm").is_in(list(arms)))
         if versions is not None:
