@@ -57,7 +57,7 @@ class StatusHandler(PanelHandler):
     @authenticated
     @authorized
     async def get(self) -> None:
-        self.watch.heard()
+        await self.watch.heard()
         await self.answer(self.backend.status)
 
 
@@ -65,8 +65,9 @@ class TimelineHandler(PanelHandler):
     @authenticated
     @authorized
     async def get(self) -> None:
-        self.watch.heard()
-        asked = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        await self.watch.heard()
+        # Only what the record knows: JupyterLab adds a number of its own against caches.
+        asked = {name: self.get_query_argument(name) for name in Timeline.__struct_fields__ if name in self.request.arguments}
         await self.answer(lambda: self.backend.timeline(_parse(asked, Timeline)))
 
 

@@ -30,12 +30,17 @@ class LedgerWatch:
         self._seen: int | None = None
         self._timer = PeriodicCallback(self.look, EVERY * 1000)
 
-    def heard(self) -> None:
-        """Someone just asked for the state: watch for a while."""
+    async def heard(self) -> None:
+        """Someone asks for the state: watch for a while.
+
+        Await it before the state is read: what changed while nobody listened is then in that state, and what changes
+        from here on is told, even when it changes before the answer is out.
+        """
         self._heard_at = self._clock.monotonic()
         if not self._timer.is_running():
-            self._seen = None  # what changed while nobody listened is in the state that was just asked for
+            self._seen = None
             self._timer.start()
+            await self.look()
 
     @property
     def watching(self) -> bool:

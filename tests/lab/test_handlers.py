@@ -37,7 +37,7 @@ async def test_timeline_is_as_long_as_asked(jp_fetch: Fetch, backend: FakeBacken
     state = backend.read()
     state.entries = tuple(_entry(number) for number in (3, 2, 1))
     backend.write(state)
-    answer = await jp_fetch("prodml", "api", "timeline", params={"limit": 2})
+    answer = await jp_fetch("prodml", "api", "timeline", params={"limit": 2, "1795430727482": ""})
     assert [entry["id"] for entry in json.loads(answer.body)["entries"]] == [3, 2]
 
 

@@ -33,7 +33,7 @@ class Ledger:
 
 async def test_each_change_is_told_once() -> None:
     ledger = Ledger()
-    ledger.watch.heard()
+    await ledger.watch.heard()
     for number in (1, 1, 2, 2, 5):
         ledger.number = number
         await ledger.watch.look()
@@ -43,7 +43,7 @@ async def test_each_change_is_told_once() -> None:
 
 async def test_nobody_listening_means_nobody_looking() -> None:
     ledger = Ledger()
-    ledger.watch.heard()
+    await ledger.watch.heard()
     await ledger.watch.look()
     ledger.clock.advance(LISTENING + 1)
     ledger.number = 2
@@ -54,11 +54,10 @@ async def test_nobody_listening_means_nobody_looking() -> None:
 
 async def test_a_new_listener_starts_the_watch_again() -> None:
     ledger = Ledger()
-    ledger.watch.heard()
+    await ledger.watch.heard()
     ledger.watch.stop()
     ledger.number = 2
-    ledger.watch.heard()
-    await ledger.watch.look()
+    await ledger.watch.heard()
     ledger.number = 3
     await ledger.watch.look()
     ledger.watch.stop()
@@ -67,7 +66,7 @@ async def test_a_new_listener_starts_the_watch_again() -> None:
 
 async def test_a_ledger_out_of_reach_is_tried_again() -> None:
     ledger = Ledger()
-    ledger.watch.heard()
+    await ledger.watch.heard()
     await ledger.watch.look()
     ledger.number = -1
     await ledger.watch.look()
@@ -89,7 +88,6 @@ async def test_the_event_bus_carries_the_change(
     watch = jp_serverapp.extension_manager.extension_apps["prodml_magics.lab"].pop()._watch
     await jp_fetch("prodml", "api", "status")
     assert watch.watching
-    await watch.look()
     backend.up()
     await watch.look()
     assert await asyncio.wait_for(heard.get(), 10) == {"schema_id": LEDGER_EVENT, "revision": 1}
