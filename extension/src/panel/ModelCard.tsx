@@ -1,6 +1,7 @@
 import { count, latency, plural, rate, share } from '../format';
 import type { Sample } from '../model';
 import type { ModelStatus, Traffic } from '../wire';
+import { withCode } from './Notice';
 import { Sparkline } from './Sparkline';
 
 interface Props {
@@ -26,12 +27,12 @@ export function ModelCard(props: Props): JSX.Element {
         <h4 id={heading} title={card.url ?? name}>
           {name}
         </h4>
-        <Live version={card.live} />
+        <Live version={card.live} answering={traffic !== null} />
       </div>
       <Others card={card} />
       {problem && (
         <p className="prodml-problem" role="alert">
-          {problem}
+          {withCode(problem)}
         </p>
       )}
       {traffic && <TrafficRow traffic={traffic} samples={samples} />}
@@ -49,13 +50,24 @@ export function ModelCard(props: Props): JSX.Element {
   );
 }
 
-function Live({ version }: { version: number | null }): JSX.Element {
+interface LiveProps {
+  version: number | null;
+  /** False while the gateway is down: the version is live by decision, yet answers nobody. */
+  answering: boolean;
+}
+
+function Live({ version, answering }: LiveProps): JSX.Element {
   if (version === null) {
     return <span className="prodml-badge">not served</span>;
   }
   return (
     <span
-      className="prodml-badge prodml-is-live"
+      className={`prodml-badge${answering ? ' prodml-is-live' : ''}`}
+      title={
+        answering
+          ? 'Answers the requests'
+          : 'Answers as soon as the gateway is up'
+      }
       aria-label={`version ${version} is live`}
     >
       v{version} live
@@ -112,9 +124,9 @@ function TrafficRow({ traffic, samples }: TrafficProps): JSX.Element {
       <dl className="prodml-facts">
         <Fact name="p50" value={latency(traffic.p50_ms)} />
         <Fact name="p99" value={latency(traffic.p99_ms)} />
+        <Fact name="errors" value={count(errors)} alarming={errors > 0} />
         <Fact name="requests" value={count(requests)} />
         <Fact name="rows" value={count(rows)} />
-        <Fact name="errors" value={count(errors)} alarming={errors > 0} />
       </dl>
       {shadow_rows + shadow_dropped + shadow_errors > 0 && (
         <p className="prodml-quiet prodml-ShadowLine">

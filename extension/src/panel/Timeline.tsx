@@ -33,7 +33,8 @@ function Entry({ entry, now, named }: EntryProps): JSX.Element {
   return (
     <li className={`prodml-Entry prodml-kind-${kind}`}>
       <p className="prodml-Entry-what">
-        <b>{kind}</b> {named && model}
+        <b>{kind}</b>
+        {named && <span title={model}>{model}</span>}
         <time dateTime={at} title={moment(at)}>
           {ago(at, now)}
         </time>
