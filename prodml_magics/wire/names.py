@@ -11,7 +11,6 @@ from prodml_magics.errors import InvalidInput
 __all__ = ["ALIASES", "ModelReference", "check_name", "parse_reference"]
 
 
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 ALIASES = ("live", "previous", "candidate")
 

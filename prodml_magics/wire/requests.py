@@ -49,7 +49,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return cls.__name__.lower()
 
 
-class Register(Request):
+class Register(Request, frozen=True):
     """Convert a model to ONNX, prove that it answers the same, and record it as a new version in MLflow."""
 
     model: Annotated[Any, _positional("fitted scikit-learn estimator or pipeline, or an .onnx file", "MODEL", reference=True)]
@@ -61,28 +61,30 @@ class Register(Request):
     trust: Annotated[bool, _flag("load a pickled model file; run only files that you made: a pickle can run any code")] = False
 
 
-class Deploy(Request):
+class Deploy(Request, frozen=True):
     """Load a version beside the live one, check its answers, and switch all traffic to it at once."""
 
-    model: Annotated[str, _positional("model, as NAME or NAME@VERSION (default: NAME@candidate)", "NAME[@V]", completes="version")]
+    model: Annotated[
+        str, _positional("model, as NAME or NAME@VERSION (default: NAME@candidate)", "NAME[@V]", completes="version")
+    ]
     why: Annotated[str, _WHY] = ""
 
 
-class Rollback(Request):
+class Rollback(Request, frozen=True):
     """Put all traffic back on the previous version."""
 
     model: Annotated[str, _MODEL]
     why: Annotated[str, _WHY] = ""
 
 
-class Undeploy(Request):
+class Undeploy(Request, frozen=True):
     """Stop serving a model once the requests in flight are answered."""
 
     model: Annotated[str, _MODEL]
     why: Annotated[str, _WHY] = ""
 
 
-class Shadow(Request):
+class Shadow(Request, frozen=True):
     """Mirror live traffic to a version that answers nobody, and compare what it would have said."""
 
     model: Annotated[str, _positional("NAME@VERSION to start, NAME to see the comparison", "NAME[@V]", completes="version")]
@@ -91,10 +93,12 @@ class Shadow(Request):
     why: Annotated[str, _WHY] = ""
 
 
-class Drift(Request):
+class Drift(Request, frozen=True):
     """Compare what a model is served with what it was trained on."""
 
-    model: Annotated[Any, _positional("model, as NAME; or a reference frame", "NAME", completes="model", reference=True)]
+    model: Annotated[
+        Any, _positional("model, as NAME; or a reference frame", "NAME", completes="model", reference=True, beside="current")
+    ]
     current: Annotated[Any, _positional("frame to compare with the reference frame", "FRAME", reference=True)] = None
     window: Annotated[str, _flag("the latest stretch of time, such as 30m, 1h, 7d", "DURATION")] = ""
     last: Annotated[int | None, Meta(ge=1), _flag("the latest rows", "ROWS")] = None
@@ -108,36 +112,38 @@ class Drift(Request):
     device: Annotated[Literal["auto", "cpu", "gpu"], _flag("where to compute")] = "auto"
 
 
-class Timeline(Request):
+class Timeline(Request, frozen=True):
     """What was live when, by whom and why."""
 
     model: Annotated[str, _positional("model, as NAME (default: all)", "NAME", completes="model")] = ""
     limit: Annotated[int, Meta(ge=1, le=10_000), _flag("how many of the latest entries", "N")] = 50
 
 
-class Undo(Request):
+class Undo(Request, frozen=True):
     """Undo an entry of the ledger, the latest one by default."""
 
     id: Annotated[int | None, _positional("entry to undo (default: the latest that can be undone)", "ID")] = None
     why: Annotated[str, _WHY] = ""
 
 
-class Status(Request):
+class Status(Request, frozen=True):
     """What is running and who answers for which model."""
 
 
-class Up(Request):
+class Up(Request, frozen=True):
     """Start gateway and controller."""
 
-    port: Annotated[int | None, Meta(ge=1, le=65_535), _flag("port of the gateway (default: a free one, then the same again)", "PORT")] = None
+    port: Annotated[
+        int | None, Meta(ge=1, le=65_535), _flag("port of the gateway (default: a free one, then the same again)", "PORT")
+    ] = None
     foreground: Annotated[bool, _flag("stay in the foreground, as systemd or a container wants it", doors=("cli",))] = False
 
 
-class Down(Request):
+class Down(Request, frozen=True):
     """Stop gateway and controller after the requests in flight are answered."""
 
 
-class Doctor(Request):
+class Doctor(Request, frozen=True):
     """Check packages, GPU, ports, stores and the home, each with its remedy."""
 
 

@@ -1,0 +1,45 @@
+"""%deploy: all traffic to a version at once (blue-green), the old one kept warm as previous."""
+
+from __future__ import annotations
+
+import msgspec
+
+from prodml_magics.actions.results import ChangeResult
+from prodml_magics.actions.services import Services
+from prodml_magics.actions.switch import mirror_aliases, switch, unchanged
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.rollouts.blue_green import promoted
+from prodml_magics.wire.names import ModelReference, parse_reference
+from prodml_magics.wire.requests import Deploy
+
+__all__ = ["deploy", "resolve"]
+
+
+def deploy(workspace: Workspace, request: Deploy) -> ChangeResult:
+    """Serve a version: services up, files verified, loaded beside the live one, warmed, held to its samples, then switched to."""
+    reference = parse_reference(request.model)
+    before = workspace.ledger.route(reference.name)
+    version = resolve(workspace, reference, default="candidate")
+    files = workspace.files(reference.name, version)
+    Services(workspace).up()
+    if before.live == version:
+        return ChangeResult(unchanged(workspace, before, "deploy", f"version {version} is already live"))
+    change = switch(workspace, before, promoted(before, files), kind="deploy", cause=request.why)
+    problem = mirror_aliases(workspace, reference.name)
+    if problem:
+        note = "; ".join(text for text in (change.note, f"aliases follow later ({problem})") if text)
+        change = msgspec.structs.replace(change, note=note)
+    return ChangeResult(change)
+
+
+def resolve(workspace: Workspace, reference: ModelReference, *, default: str) -> int:
+    """The version number that `reference` means: its own, its alias's, or that of the alias `default`."""
+    if reference.version is not None and reference.version in workspace.versions(reference.name):
+        return reference.version
+    alias = reference.alias or (default if reference.version is None else None)
+    route = workspace.ledger.route(reference.name)
+    if alias == "live" and route.live is not None:
+        return route.live
+    if alias == "previous" and route.previous is not None:
+        return route.previous
+    return workspace.registry.resolve(reference.name, reference.version if reference.version is not None else alias)

@@ -1,0 +1,56 @@
+"""What the controller does by the clock: bring the request log into the lake, keep MLflow's aliases as the ledger has them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import datetime
+
+from prodml_magics.actions.switch import mirror_aliases
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.storage.drain import Drainer
+from prodml_magics.wire.admin import Drained
+
+__all__ = ["Draining", "Mirroring"]
+
+
+class Draining:
+    """The one drainer of a home; asked by the clock and by whoever wants to see the latest rows."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._clock = workspace.clock
+        self._drainer = Drainer(workspace.home / "spool", workspace.lake, workspace.contract)
+        self._one_at_a_time = threading.Lock()
+        self._until: datetime | None = None
+        self._rows = 0
+
+    def drain(self) -> Drained:
+        """Everything answered before this moment is in the lake when this returns; raises `Unavailable` when it cannot be."""
+        with self._one_at_a_time:
+            began = self._clock.now()
+            self._rows += self._drainer.drain()
+            self._until = began
+        return self.report()
+
+    def report(self) -> Drained:
+        """How far the lake reaches."""
+        return Drained(until=self._until, rows=self._rows, problems=dict(self._drainer.problems), pid=os.getpid())
+
+
+class Mirroring:
+    """Writes MLflow's aliases after changes whose caller has not, and repairs them when somebody else moved them."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._seen = 0
+        self.problems: dict[str, str] = {}
+
+    def mirror(self) -> bool:
+        """Mirror every model when the ledger has changed since the last time; returns whether it had."""
+        last_id = self._workspace.ledger_revision()
+        if last_id == self._seen and not self.problems:
+            return False
+        names = self._workspace.ledger.routes()
+        self.problems = {name: problem for name in names if (problem := mirror_aliases(self._workspace, name))}
+        self._seen = last_id
+        return True

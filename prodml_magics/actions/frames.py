@@ -1,0 +1,43 @@
+"""Frames that a person hands over: polars, pandas, numpy, or a file, as named columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prodml_magics.errors import InvalidInput, NotFound
+
+__all__ = ["as_columns", "read_frame"]
+
+
+def as_columns(frame: Any, what: str) -> dict[str, np.ndarray]:
+    """Named 1-D columns of a frame, a mapping, or a file path (.parquet, .csv, .arrow)."""
+    if isinstance(frame, str | Path):
+        frame = read_frame(Path(frame))
+    if isinstance(frame, Mapping):
+        return {str(name): np.asarray(values) for name, values in frame.items()}
+    if hasattr(frame, "columns") and hasattr(frame, "__getitem__"):
+        return {str(name): frame[name].to_numpy() for name in frame.columns}
+    values = np.asarray(frame)
+    if values.ndim != 2:
+        raise InvalidInput(f"the {what} is {type(frame).__name__}; give a polars or pandas frame, a 2-D array or a file")
+    return {f"x{index}": values[:, index] for index in range(values.shape[1])}
+
+
+def read_frame(path: Path) -> Any:
+    """A polars frame read from a file by its ending."""
+    import polars as pl
+
+    readers: dict[str, Any] = {".parquet": pl.read_parquet, ".csv": pl.read_csv, ".arrow": pl.read_ipc, ".feather": pl.read_ipc}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise InvalidInput(f"{path} is not a frame that can be read; give one of {', '.join(readers)}")
+    if not path.exists():
+        raise NotFound(f"there is no file {path}")
+    try:
+        return reader(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InvalidInput(f"{path} cannot be read ({str(error).splitlines()[0]})") from error

@@ -1,0 +1,120 @@
+"""%register: convert, prove, measure, record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from prodml_magics.actions.frames import read_frame
+from prodml_magics.actions.results import RegisterResult
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.errors import Conflict, InvalidInput
+from prodml_magics.wire.names import check_name
+from prodml_magics.wire.requests import Register
+from prodml_magics.wire.results import RegisterRecord
+
+if TYPE_CHECKING:
+    from prodml_magics.registry.build import Candidate
+
+__all__ = ["register"]
+
+_TRIES = 5
+
+
+def register(workspace: Workspace, request: Register, *, cells: Sequence[str] = ()) -> RegisterResult:
+    """Record a new version with proof that its ONNX form answers the same; `cells` are what the notebook ran so far."""
+    from prodml_magics.registry.build import build
+
+    started = workspace.clock.monotonic()
+    check_name(request.name)
+    workspace.make_home()
+    candidate = build(
+        request.model,
+        train=_pair(request.train),
+        test=_pair(request.test),
+        task=request.task,
+        trust=request.trust,
+        cells=cells,
+        root=Path.cwd(),
+    )
+    files = {**candidate.files(), "profile.arrow": profile_bytes(candidate)}
+    version = workspace.registry.log_version(
+        request.name,
+        files,
+        candidate.model,
+        candidate.contract,
+        candidate.metrics,
+        {"prodml.task": candidate.contract.task},
+        request.description,
+    )
+    workspace.registry.set_alias(request.name, "candidate", version)
+    digests = workspace.fetch(request.name, version)
+    _enter(workspace, request.name, version, digests, candidate)
+    return RegisterResult(_record(request, version, candidate, workspace.clock.monotonic() - started))
+
+
+def _pair(values: tuple[Any, ...]) -> tuple[Any, Any] | None:
+    """Features and target; either may be a file, and the target may be the name of a column of the features."""
+    if not values:
+        return None
+    features, target = values[0], values[1] if len(values) > 1 else None
+    if isinstance(features, str | Path):
+        features = read_frame(Path(features))
+    if not isinstance(target, str | Path):
+        return features, target
+    if str(target) in getattr(features, "columns", ()):
+        name = str(target)
+        rest = features.drop(columns=name) if hasattr(features, "iloc") else features.drop(name)
+        return rest, features[name].to_numpy()
+    frame = read_frame(Path(target))
+    if len(frame.columns) != 1:
+        raise InvalidInput(f"{target} has {len(frame.columns)} columns; give a file with the target alone, or name its column")
+    return features, frame[frame.columns[0]].to_numpy()
+
+
+def profile_bytes(candidate: Candidate) -> bytes:
+    """``profile.arrow``: the training rows and what the version answers on them, with metrics and importance."""
+    from prodml_magics.stats.drift import prepare, to_arrow
+
+    extras = {
+        "outputs": list(candidate.train_outputs),
+        "metrics": candidate.metrics,
+        "importance": candidate.importance,
+    }
+    return to_arrow(prepare({**candidate.train_columns, **candidate.train_outputs}, extras=extras))
+
+
+def _enter(workspace: Workspace, name: str, version: int, digests: dict[str, str], candidate: Candidate) -> None:
+    # A registration rests on no earlier entry, so a lost race is only tried again.
+    for attempt in range(_TRIES):
+        try:
+            workspace.ledger.append(
+                kind="register",
+                model=name,
+                expected=workspace.ledger.revision(name),
+                payload={"version": version, "sha256": digests, "metrics": candidate.metrics},
+                at=workspace.clock.now(),
+                actor=workspace.actor,
+            )
+        except Conflict:
+            if attempt == _TRIES - 1:
+                raise
+        else:
+            return
+
+
+def _record(request: Register, version: int, candidate: Candidate, seconds: float) -> RegisterRecord:
+    return RegisterRecord(
+        name=request.name,
+        version=version,
+        task=candidate.contract.task,
+        metrics=candidate.metrics,
+        importance=candidate.importance,
+        parity=msgspec.to_builtins(candidate.parity),
+        size_bytes=len(candidate.model),
+        seconds=seconds,
+        warnings=tuple(candidate.warnings),
+    )

@@ -1,0 +1,416 @@
+"""What actions return: a record, a polars frame on request, and ways to show it that load on use."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from prodml_magics.actions.formats import milliseconds, moment, number, share, size, span
+from prodml_magics.wire.results import (
+    Change,
+    DoctorRecord,
+    DriftRecord,
+    RegisterRecord,
+    ServicesRecord,
+    ShadowRecord,
+    TimelineRecord,
+)
+from prodml_magics.wire.status import StatusReport
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from prodml_magics.views.pictures import Picture
+
+__all__ = [
+    "ChangeResult",
+    "DoctorResult",
+    "DriftResult",
+    "RegisterResult",
+    "Result",
+    "ServicesResult",
+    "ShadowResult",
+    "StatusResult",
+    "TimelineResult",
+]
+
+R = TypeVar("R", bound=msgspec.Struct)
+Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
+
+
+class Result(Generic[R]):
+    """A record that shows itself: text in a terminal, table and static picture in a notebook, a widget beside them in Jupyter.
+
+    A subclass says its title, its facts and its table; nothing here knows more of the drawing than that.
+    """
+
+    limit = 20
+    heat: Mapping[str, str] = {}
+
+    def __init__(self, record: R) -> None:
+        self.record = record
+        self._picture_id = secrets.token_hex(4)
+
+    def __getattr__(self, name: str) -> Any:
+        # The fields of the record are the fields of the result: `.version`, `.url`, `.drifted`.
+        if name.startswith("_") or name == "record":
+            raise AttributeError(name)
+        return getattr(self.record, name)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.record.__struct_fields__]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain values, ready for JSON."""
+        value: dict[str, Any] = msgspec.to_builtins(self.record)
+        return value
+
+    @property
+    def title(self) -> str:
+        """One phrase that says what was found or done."""
+        raise AssertionError("every result has a title")
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Label and value of what stands above the table."""
+        return []
+
+    def table(self) -> Table:
+        """Column names and rows; both empty when there is no table."""
+        return (), ()
+
+    def warnings(self) -> Sequence[str]:
+        """Lines that must not be overlooked."""
+        return ()
+
+    def picture(self) -> Picture | None:
+        """The static picture, none when there is nothing to draw."""
+        return None
+
+    def widget(self) -> Any:
+        """The interactive view, none when there is none."""
+        return None
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The table as a polars frame."""
+        import polars as pl
+
+        names, rows = self.table()
+        return pl.DataFrame([list(row) for row in rows], schema=list(names), orient="row", infer_schema_length=None)
+
+    def __str__(self) -> str:
+        from prodml_magics.views.text import text_table
+
+        lines = [self.title, *(f"  {label}: {value}" for label, value in self.facts())]
+        lines += [f"  ! {warning}" for warning in self.warnings()]
+        names, rows = self.table()
+        return "\n".join([*lines, text_table(names, rows, limit=self.limit)] if rows else lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from prodml_magics.views.html import card
+
+        names, rows = self.table()
+        return card(
+            self.title,
+            self.facts(),
+            names,
+            rows,
+            limit=self.limit,
+            heat=self.heat,
+            warnings=self.warnings(),
+            picture=self.picture(),
+            picture_id=self._picture_id,
+        )
+
+    def _ipython_display_(self) -> None:
+        """Two outputs: text, table and picture always; the widget only where a Jupyter server runs the kernel."""
+        from IPython.display import display, publish_display_data
+
+        publish_display_data({"text/plain": str(self), "text/html": self._repr_html_()})
+        if os.environ.get("JPY_SESSION_NAME") and (widget := self.widget()) is not None:
+            display(widget)
+
+
+class RegisterResult(Result[RegisterRecord]):
+    """A new version with what was proved of it."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.record.name}@{self.record.version} registered as candidate"
+
+    def facts(self) -> list[tuple[str, str]]:
+        parity = self.record.parity
+        difference, rows = parity.get("max_abs_difference"), parity.get("rows")
+        return [
+            (
+                "parity",
+                f"largest difference {number(difference)} over {rows} rows, labels agree on {share(parity.get('label_agreement'))}",
+            ),
+            ("model", f"{self.record.task}, {size(self.record.size_bytes)} of ONNX, registered in {span(self.record.seconds)}"),
+        ]
+
+    def table(self) -> Table:
+        metrics = [("test", name, value) for name, value in self.record.metrics.items()]
+        important = sorted(self.record.importance.items(), key=lambda item: -item[1])[:5]
+        return ("kind", "name", "value"), [*metrics, *(("importance", name, value) for name, value in important)]
+
+    def warnings(self) -> Sequence[str]:
+        return self.record.warnings
+
+
+_DONE = {
+    "deploy": "is live",
+    "rollback": "is live again",
+    "undo": "is live again",
+    "shadow": "stays live",
+    "unshadow": "stays live, the shadow has ended",
+}
+
+
+class ChangeResult(Result[Change]):
+    """A changed route."""
+
+    @property
+    def title(self) -> str:
+        if self.record.version is None:
+            return f"{self.record.model} is not served any more"
+        if self.record.event is None:
+            return f"{self.record.model}@{self.record.version}: nothing to do, {self.record.note}"
+        done = _DONE.get(self.record.kind, "is live")
+        return f"{self.record.model}@{self.record.version} {done}"
+
+    def facts(self) -> list[tuple[str, str]]:
+        change = self.record
+        found = [("url", change.url)] if change.url else []
+        if change.previous is not None:
+            found.append(("previous", f"version {change.previous}, warm; %rollback {change.model} returns to it"))
+        if change.shadows:
+            versions = ", ".join(str(version) for version in change.shadows)
+            found.append(("shadow", f"version {versions}; %shadow {change.model} compares"))
+        if change.event is not None:
+            found.append(("ledger", f"entry {change.event}, in {span(change.seconds)}"))
+        return [(label, str(value)) for label, value in found]
+
+    def warnings(self) -> Sequence[str]:
+        return (self.record.note,) if self.record.note and self.record.event is not None else ()
+
+
+class ShadowResult(Result[ShadowRecord]):
+    """Shadow and live side by side."""
+
+    @property
+    def title(self) -> str:
+        each = self.record.comparisons[0]
+        if not each.pairs:
+            return f"{each.model}: version {each.shadow} has mirrored no row of version {each.live} yet"
+        said = "" if each.agreement is None else f", labels agree on {share(each.agreement)}"
+        return f"{each.model}: shadow {each.shadow} beside live {each.live} on {each.pairs} rows{said}"
+
+    def table(self) -> Table:
+        names = ("", "live", "shadow")
+        rows: list[tuple[str, Any, Any]] = []
+        for each in self.record.comparisons:
+            rows += [
+                ("version", each.live, each.shadow),
+                ("model run, median", milliseconds(each.live_run_ms), milliseconds(each.shadow_run_ms)),
+                ("failed rows", each.live_errors, each.shadow_errors),
+                ("rows dropped", "–", each.dropped),
+                ("mean difference of the score", "–", each.mean_difference),
+                ("largest difference", "–", each.max_difference),
+            ]
+        return names, rows
+
+    def warnings(self) -> Sequence[str]:
+        return _seen(self.record.seen_until)
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row per shadow."""
+        import polars as pl
+
+        return pl.DataFrame([msgspec.to_builtins(each) for each in self.record.comparisons])
+
+    @property
+    def verdict(self) -> str:
+        """``same`` where every paired row has the same label and nothing failed, else ``different`` or ``undecided``."""
+        each = self.record.comparisons[0]
+        if not each.pairs:
+            return "undecided"
+        agreed = each.agreement == 1.0 if each.agreement is not None else (each.max_difference or 0.0) < 1e-6
+        return "same" if agreed and not each.shadow_errors else "different"
+
+
+class DriftResult(Result[DriftRecord]):
+    """Verdict per column, with what each column looked like."""
+
+    limit = 30
+    heat: Mapping[str, str] = {"effect": "effect"}
+
+    def __init__(self, record: DriftRecord, details: Mapping[str, dict[str, Any]]) -> None:
+        super().__init__(record)
+        self.details = details
+
+    @property
+    def title(self) -> str:
+        name = f"{self.record.model}: " if self.record.model else ""
+        columns = self.record.columns
+        if self.record.verdict == "drift":
+            drifted = list(self.record.drifted)
+            shown = ", ".join(drifted[:5]) + (" …" if len(drifted) > 5 else "")
+            return f"{name}{len(drifted)} of {len(columns)} columns drifted: {shown}"
+        if self.record.verdict == "undecided":
+            return f"{name}undecided: {self.record.window.rows} rows are too few to tell"
+        return f"{name}none of {len(columns)} columns has drifted"
+
+    def facts(self) -> list[tuple[str, str]]:
+        window = self.record.window
+        reach = f"{moment(window.since)} to {moment(window.until)}" if window.since and window.until else "both frames"
+        against = f"version {self.record.version}'s training rows" if self.record.version else "the reference frame"
+        return [
+            ("window", f"{window.rows} rows, {reach}"),
+            ("against", against),
+            ("computed", f"on {self.record.device} in {span(self.record.seconds)}"),
+        ]
+
+    def table(self) -> Table:
+        names = ("column", "drifted", "effect", "p_adjusted", "psi", "reason")
+        order = sorted(self.record.columns, key=lambda row: (not row["drifted"], -(row["effect"] or 0.0)))
+        return names, [[row[name] for name in names] for row in order]
+
+    def warnings(self) -> Sequence[str]:
+        note = (self.record.note,) if self.record.note else ()
+        return (*_seen(self.record.seen_until), *note)
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row per column with every statistic."""
+        import polars as pl
+
+        schema = {"drifted": pl.Boolean, "column": pl.String, "kind": pl.String, "reason": pl.String}
+        numbers = {"n_reference": pl.Int64, "n_current": pl.Int64}
+        names = list(self.record.columns[0]) if self.record.columns else []
+        dtypes = {name: schema.get(name) or numbers.get(name) or pl.Float64 for name in names}
+        return pl.DataFrame(self.record.columns, schema=dtypes)
+
+    def picture(self) -> Picture | None:
+        from prodml_magics.views.pictures import drift_picture
+
+        return drift_picture(self.record.columns, self.details) if self.record.columns else None
+
+    def widget(self) -> Any:
+        from prodml_magics.views.drift_widget import drift_widget
+
+        summary = {"title": self.title, "facts": [list(fact) for fact in self.facts()], "verdict": self.record.verdict}
+        return drift_widget(self.record.columns, dict(self.details), summary, self._picture_id)
+
+
+class TimelineResult(Result[TimelineRecord]):
+    """The ledger as people read it."""
+
+    limit = 50
+
+    @property
+    def title(self) -> str:
+        count = len(self.record.entries)
+        return (
+            f"{count} ledger {'entry' if count == 1 else 'entries'}"
+            if count
+            else "the ledger is empty; %register is where it begins"
+        )
+
+    def table(self) -> Table:
+        names = ("id", "at", "model", "kind", "summary", "by", "why")
+        return names, [
+            (each.id, moment(each.at), each.model, each.kind, each.summary, each.actor, each.cause)
+            for each in self.record.entries
+        ]
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row per entry, times as UTC datetimes."""
+        import polars as pl
+
+        fields = ("id", "at", "actor", "model", "kind", "summary", "live", "cause", "can_undo")
+        return pl.DataFrame(
+            [{name: getattr(each, name) for name in fields} for each in self.record.entries], infer_schema_length=None
+        )
+
+    def picture(self) -> Picture | None:
+        from prodml_magics.views.pictures import timeline_picture
+
+        entries = [msgspec.to_builtins(each) for each in self.record.entries]
+        return timeline_picture(entries) if any(each["live"] for each in entries) else None
+
+
+class StatusResult(Result[StatusReport]):
+    """Services, routes and traffic."""
+
+    @property
+    def title(self) -> str:
+        gateway, controller = self.record.gateway, self.record.controller
+        where = f" on {gateway.url}" if gateway.state == "up" else ""
+        return f"gateway {gateway.state}{where}, controller {controller.state}"
+
+    def facts(self) -> list[tuple[str, str]]:
+        return [("home", self.record.home)]
+
+    def table(self) -> Table:
+        names = ("model", "live", "previous", "shadows", "requests", "per second", "p50 ms", "p99 ms", "errors")
+        return names, [_model_row(each) for each in self.record.models]
+
+    def warnings(self) -> Sequence[str]:
+        down = [] if self.record.gateway.state == "up" else ["nothing is served; start the services with %up or `prodml up`"]
+        return [*down, *(f"{each.name}: {each.problem}" for each in self.record.models if each.problem)]
+
+
+def _model_row(each: Any) -> tuple[Any, ...]:
+    traffic = each.traffic
+    shadows = ", ".join(f"{shadow.version} at {shadow.sample:.0%}" for shadow in each.shadows)
+    counts = (
+        (traffic.requests, traffic.requests_per_second, traffic.p50_ms, traffic.p99_ms, traffic.errors)
+        if traffic
+        else (None,) * 5
+    )
+    return (each.name, each.live, each.previous, shadows or None, *counts)
+
+
+class ServicesResult(Result[ServicesRecord]):
+    """Services started or stopped."""
+
+    @property
+    def title(self) -> str:
+        if self.record.state == "up":
+            return f"services {'started' if self.record.changed else 'already running'}: {self.record.url}"
+        return "services stopped" if self.record.changed else "no services were running"
+
+    def facts(self) -> list[tuple[str, str]]:
+        return [("took", span(self.record.seconds))] if self.record.changed else []
+
+
+class DoctorResult(Result[DoctorRecord]):
+    """Findings with their remedies."""
+
+    limit = 50
+
+    @property
+    def title(self) -> str:
+        problems = sum(check.state == "problem" for check in self.record.checks)
+        return f"{problems} problem{'s' if problems != 1 else ''} found" if problems else "all is well"
+
+    def table(self) -> Table:
+        return ("check", "state", "found", "remedy"), [
+            (check.name, check.state, check.found, check.remedy) for check in self.record.checks
+        ]
+
+
+def _seen(until: Any) -> tuple[str, ...]:
+    if until is None:
+        return ()
+    return (f"the controller is down: rows answered after {moment(until)} are not seen; start it with %up",)

@@ -1,0 +1,172 @@
+"""The home and its stores as one value that every action gets; each store opens on first use."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import socket
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prodml_magics.clock import Clock, SystemClock
+from prodml_magics.contract.schema import Contract, read_contract
+from prodml_magics.errors import NotFound, Unavailable
+from prodml_magics.wire.routes import VersionFiles
+
+if TYPE_CHECKING:
+    from prodml_magics.registry.store import Registry
+    from prodml_magics.storage.lake import Lake
+    from prodml_magics.storage.ledger import Ledger
+
+__all__ = ["Workspace", "find_home"]
+
+
+def find_home(directory: Path, environment: Mapping[str, str] = os.environ) -> Path:
+    """``PRODML_HOME``, else the nearest ``.prodml`` upwards from `directory`, else ``directory/.prodml``."""
+    if named := environment.get("PRODML_HOME"):
+        return Path(named).expanduser().absolute()
+    for folder in (directory, *directory.parents):
+        if (folder / ".prodml").is_dir():
+            return folder / ".prodml"
+    return directory / ".prodml"
+
+
+class Workspace:
+    """One home, who acts in it, and by which clock."""
+
+    def __init__(self, home: Path, *, actor: str, clock: Clock, environment: Mapping[str, str] = os.environ) -> None:
+        self.home = home
+        self.actor = actor
+        self.clock = clock
+        self._environment = environment
+
+    @classmethod
+    def open(cls, directory: Path | None = None, door: str = "python") -> Workspace:
+        """The workspace of `directory` (default: the working directory), acted upon through `door`. Touches no disk."""
+        home = find_home((directory or Path.cwd()).absolute())
+        return cls(home, actor=f"{_user()}@{socket.gethostname()} ({door})", clock=SystemClock())
+
+    @property
+    def ledger_url(self) -> str:
+        """Database URL of the ledger: ``PRODML_DATABASE_URL``, else SQLite in the home."""
+        from prodml_magics.storage.ledger import sqlite_url
+
+        return self._environment.get("PRODML_DATABASE_URL") or sqlite_url(self.home / "ledger.db")
+
+    @property
+    def tracking_uri(self) -> str:
+        """``MLFLOW_TRACKING_URI``, else SQLite in the home."""
+        return self._environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger; makes the home and its tables when they are missing."""
+        from prodml_magics.storage.ledger import Ledger
+
+        self.make_home()
+        return Ledger(self.ledger_url)
+
+    def has_ledger(self) -> bool:
+        """Whether anything was ever written, so that reading need not create a home."""
+        return "PRODML_DATABASE_URL" in self._environment or (self.home / "ledger.db").exists()
+
+    def ledger_revision(self) -> int:
+        """A number that grows with every entry of the ledger; 0 without one."""
+        return self.ledger.last_id() if self.has_ledger() else 0
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The lake at ``PRODML_LAKE``, else in the home."""
+        from prodml_magics.storage.lake import Lake
+
+        return Lake(self._environment.get("PRODML_LAKE") or self.home / "lake")
+
+    @cached_property
+    def registry(self) -> Registry:
+        """MLflow's model registry; imports mlflow on first use."""
+        from prodml_magics.registry.store import Registry
+
+        self.make_home()
+        own = "MLFLOW_TRACKING_URI" not in self._environment
+        return Registry(self.tracking_uri, str(self.home / "mlartifacts") if own else None)
+
+    def make_home(self) -> None:
+        """Create the home; `Unavailable` when it cannot be written."""
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            ignore = self.home / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+        except OSError as error:
+            raise Unavailable(
+                f"{self.home} cannot be written ({error.strerror}); set PRODML_HOME to a folder that can"
+            ) from error
+        if not os.access(self.home, os.W_OK):
+            raise Unavailable(f"{self.home} cannot be written; set PRODML_HOME to a folder that can")
+
+    def folder(self, model: str, version: int) -> Path:
+        """Where the files of a version lie in the home."""
+        return self.home / "models" / model / str(version)
+
+    def contract(self, model: str, version: int) -> Contract:
+        """The contract of a version, fetched when it is not in the home."""
+        path = self.folder(model, version) / "contract.json"
+        if not path.exists():
+            self.fetch(model, version)
+        return read_contract(path.read_bytes())
+
+    def files(self, model: str, version: int) -> VersionFiles:
+        """The files of a version in the home, verified against the registry's record when they had to be fetched."""
+        known = self._registered(model, version)
+        folder = self.folder(model, version)
+        if known is None or not _intact(folder, known):
+            known = self.fetch(model, version)
+        return VersionFiles(
+            version=version,
+            folder=str(folder.relative_to(self.home)),
+            model_sha256=known["model.onnx"],
+            contract_sha256=known["contract.json"],
+        )
+
+    def fetch(self, model: str, version: int) -> dict[str, str]:
+        """Download a version into the home; returns sha256 by file."""
+        folder = self.folder(model, version)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return self.registry.fetch(model, version, folder)
+
+    def _registered(self, model: str, version: int) -> dict[str, str] | None:
+        """sha256 by file as the ledger's register entry has it."""
+        for event in self.ledger.events(model):
+            if event.kind == "register" and event.payload["version"] == version:
+                return dict(event.payload["sha256"])
+        return None
+
+    def versions(self, model: str) -> tuple[int, ...]:
+        """Versions that the ledger knows of, in order."""
+        found = {event.payload["version"] for event in self.ledger.events(model) if event.kind == "register"}
+        return tuple(sorted(found))
+
+    def live(self, model: str) -> int:
+        """The live version of `model`, else `NotFound`."""
+        live = self.ledger.route(model).live if self.has_ledger() else None
+        if live is None:
+            raise NotFound(f"{model} is not deployed; deploy it with %deploy {model}")
+        return live
+
+
+def _intact(folder: Path, known: Mapping[str, str]) -> bool:
+    for name, expected in known.items():
+        path = folder / name
+        if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+            return False
+    return True
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())

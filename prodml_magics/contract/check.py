@@ -1,0 +1,71 @@
+"""Wire tensors against the contract, on the path of every request: form first, then values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from prodml_magics.contract.datatypes import DTYPES, datatype_of
+from prodml_magics.contract.encode import tensor_columns
+from prodml_magics.contract.finite import check_finite
+from prodml_magics.contract.nearest import did_you_mean
+from prodml_magics.contract.schema import Contract, Tensor
+from prodml_magics.errors import InvalidInput
+
+__all__ = ["check_tensors"]
+
+
+def check_tensors(contract: Contract, tensors: Mapping[str, np.ndarray]) -> int:
+    """The number of rows of a request whose tensors keep the contract.
+
+    Raises `InvalidInput` for a tensor that is missing, unknown, or of another datatype, rank or shape, for no rows and for
+    tensors that differ in rows; `ContractError` naming column and row for infinity, and for NaN where training had none.
+    BYTES are object arrays of str. FP32 for FP64 is refused here: call `contract.encode.widen` first.
+    """
+    if len(tensors) != len(contract.inputs) or any(tensor.name not in tensors for tensor in contract.inputs):
+        _refuse_names(contract, tensors)
+    for tensor in contract.inputs:
+        _check_form(tensor, tensors[tensor.name])
+    rows = _count_rows(contract, tensors)
+    if contract.columns:
+        for tensor in contract.inputs:
+            if tensor.datatype in ("FP32", "FP64"):
+                check_finite(tensors[tensor.name], tensor_columns(contract, tensor))
+    return rows
+
+
+def _refuse_names(contract: Contract, tensors: Mapping[str, np.ndarray]) -> None:
+    known = [tensor.name for tensor in contract.inputs]
+    for name in tensors:
+        if name not in known:
+            raise InvalidInput(f"the model has no input tensor {str(name)[:60]!r}; {did_you_mean(str(name), known)}")
+    missing = [name for name in known if name not in tensors]
+    raise InvalidInput(f"input tensor {missing[0]!r} is missing; the model needs {', '.join(known)}")
+
+
+def _check_form(tensor: Tensor, array: np.ndarray) -> None:
+    if array.dtype != DTYPES[tensor.datatype]:
+        raise InvalidInput(f"tensor {tensor.name!r} is {_datatype(array)}; send {tensor.datatype} {list(tensor.shape)}")
+    if array.ndim != len(tensor.shape) or any(want not in (-1, got) for want, got in zip(tensor.shape, array.shape, strict=True)):
+        wanted = f"{list(tensor.shape)}, where -1 is any number"
+        raise InvalidInput(f"tensor {tensor.name!r} has shape {list(array.shape)}; send {wanted}")
+    if tensor.datatype == "BYTES" and not set(map(type, array.ravel().tolist())) <= {str}:
+        raise InvalidInput(f"tensor {tensor.name!r} holds values that are not text; send every category as a string")
+
+
+def _datatype(array: np.ndarray) -> str:
+    try:
+        return datatype_of(array.dtype)
+    except InvalidInput:
+        return array.dtype.name
+
+
+def _count_rows(contract: Contract, tensors: Mapping[str, np.ndarray]) -> int:
+    counts = {tensor.name: len(tensors[tensor.name]) for tensor in contract.inputs if tensor.shape and tensor.shape[0] == -1}
+    if len(set(counts.values())) > 1:
+        raise InvalidInput(f"tensors differ in their number of rows, {counts}; send the same rows in each")
+    rows = next(iter(counts.values()), 1)
+    if not rows:
+        raise InvalidInput("the request has no rows; send at least one")
+    return rows

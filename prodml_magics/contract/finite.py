@@ -1,0 +1,33 @@
+"""NaN and infinity against the contract: NaN is data where training had missing values, infinity never is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from prodml_magics.contract.schema import Column
+from prodml_magics.errors import ContractError
+
+__all__ = ["check_finite"]
+
+
+def check_finite(table: np.ndarray, columns: Sequence[Column]) -> None:
+    """Raise `ContractError` for the first infinity, or NaN in a column without missing values in training.
+
+    `table` is float [rows, columns]. One sum decides the usual case, so that a clean row costs about 2 µs.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(table.sum()):
+            return
+    nullable = np.fromiter((column.nullable for column in columns), np.bool_, len(columns))
+    bad = np.isinf(table) | (np.isnan(table) & ~nullable)
+    if bad.any():
+        row, position = np.argwhere(bad)[0]
+        raise ContractError(_message(columns[position].name, int(row), float(table[row, position])))
+
+
+def _message(name: str, row: int, value: float) -> str:
+    if np.isnan(value):
+        return f"column {name!r} is missing (null or NaN) in row {row}, but no training row lacked it; send a number"
+    return f"column {name!r} is {value} in row {row}; send a finite number that fits the datatype"

@@ -1,0 +1,48 @@
+"""``python -m prodml_magics.controller``: started by the supervisor with a bound socket."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from prodml_magics.actions.drain import Draining, Mirroring
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.clock import SystemClock
+from prodml_magics.controller.app import build_app
+from prodml_magics.controller.loop import Loop
+from prodml_magics.storage.runtime import Lock
+
+_NICENESS = 10
+
+
+def main() -> None:
+    """Work until SIGTERM; then drain once more."""
+    parser = argparse.ArgumentParser(prog="python -m prodml_magics.controller")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--descriptor", type=int, required=True, help="bound socket, inherited from the supervisor")
+    parser.add_argument("--ledger", required=True, help="database URL")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    lock = Lock(arguments.home / "run" / "controller.lock")
+    os.nice(_NICENESS)
+    environment = os.environ | {"PRODML_HOME": str(arguments.home), "PRODML_DATABASE_URL": arguments.ledger}
+    workspace = Workspace(arguments.home, actor="controller", clock=SystemClock(), environment=environment)
+    draining = Draining(workspace)
+    loop = Loop(draining, Mirroring(workspace))
+    loop.start()
+    app = build_app(draining, os.environ["PRODML_TOKEN"])
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", proxy_headers=False))
+    with socket.socket(fileno=arguments.descriptor) as listening:
+        server.run(sockets=[listening])
+    loop.stop()
+    draining.drain()
+    lock.release()
+
+
+if __name__ == "__main__":
+    main()

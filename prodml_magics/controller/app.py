@@ -1,0 +1,48 @@
+"""The controller's loopback API: how far it is, and drain now."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from prodml_magics.actions.drain import Draining
+from prodml_magics.errors import ProdmlError
+
+__all__ = ["build_app"]
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def build_app(draining: Draining, token: str) -> Starlette:
+    """GET /status and POST /drain, both behind the bearer token."""
+    expected = b"Bearer " + token.encode()
+
+    def guarded(handler: Handler) -> Handler:
+        async def check(request: Request) -> Response:
+            if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected):
+                return _json({"error": "the controller needs the bearer token of runtime.json"}, 401)
+            try:
+                return await handler(request)
+            except ProdmlError as error:
+                return _json({"error": str(error)}, error.http_status)
+
+        return check
+
+    async def status(_request: Request) -> Response:
+        return _json(draining.report())
+
+    async def drain(_request: Request) -> Response:
+        return _json(await asyncio.to_thread(draining.drain))
+
+    return Starlette(routes=[Route("/status", guarded(status)), Route("/drain", guarded(drain), methods=["POST"])])
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json")

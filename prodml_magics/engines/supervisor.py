@@ -1,0 +1,251 @@
+"""``python -m prodml_magics.engines.supervisor``: keeps gateway and controller of one home alive.
+
+It binds the sockets and hands them to its children, so that requests queue for the moment in which a child is replaced. It learns of
+a death by waiting, not by polling. When it dies itself its children go on; the next supervisor takes them over by their locks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from prodml_magics.storage.runtime import Lock, lock_holder, read_runtime, write_runtime
+from prodml_magics.wire.runtime import Runtime, Service
+
+__all__ = ["Child", "Supervisor", "main"]
+
+_log = logging.getLogger("supervisor")
+_HEALTHY_SECONDS = 10.0
+_LONGEST_PAUSE = 5.0
+_STOP_SECONDS = 15.0
+
+
+class Child:
+    """One service: its socket, its process, and the thread that waits for its end."""
+
+    def __init__(self, role: str, module: str, arguments: list[str], listening: socket.socket, home: Path, token: str) -> None:
+        self.role = role
+        self.port = listening.getsockname()[1]
+        self.pid: int | None = None
+        self.started_at: datetime | None = None
+        self.restarts = -1
+        self._command = [sys.executable, "-m", module, *arguments, "--descriptor", str(listening.fileno())]
+        self._descriptor = listening.fileno()
+        self._home = home
+        self._token = token
+        self._process: subprocess.Popen[bytes] | None = None
+        self._last_exit = 0
+        self._pause = 0.0
+
+    def begin(self) -> None:
+        """Start the service, or take over one that lives."""
+        self.restarts += 1
+        self._process = None
+        self.pid = lock_holder(self._home / "run" / f"{self.role}.lock")
+        if self.pid is None:
+            self._process = self._start()
+            self.pid = self._process.pid
+        self.started_at = datetime.now(UTC)
+
+    def wait(self) -> None:
+        """Return when the process has ended; decide how long to pause before the next."""
+        assert self.pid is not None
+        began = time.monotonic()
+        if self._process is not None:
+            self._last_exit = self._process.wait()
+        else:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._last_exit = psutil.Process(self.pid).wait() or 0
+        healthy = time.monotonic() - began > _HEALTHY_SECONDS
+        self._pause = 0.0 if healthy else min(_LONGEST_PAUSE, max(0.05, self._pause * 2))
+        _log.warning("%s %d ended with %s", self.role, self.pid, self._last_exit)
+        self.pid = None
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before the next start: none after a long life, growing while it dies at once."""
+        return self._pause
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"PRODML_TOKEN": self._token, "PRODML_LAST_EXIT": str(self._last_exit)}
+        with (self._home / "logs" / f"{self.role}.log").open("ab") as log:
+            return subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[self._descriptor],
+                env=environment,
+                cwd=self._home,
+            )
+
+
+class Supervisor:
+    """The two children and the runtime file that tells the world about them."""
+
+    def __init__(self, home: Path, children: list[Child], token: str) -> None:
+        self._home = home
+        self._children = children
+        self._token = token
+        self._stopping = threading.Event()
+        self._writing = threading.Lock()
+        self._wake, self._waker = os.pipe()
+
+    def run(self) -> None:
+        """Keep the children alive until `stop`."""
+        threads = [threading.Thread(target=self._keep, args=(child,), daemon=True) for child in self._children]
+        for thread in threads:
+            thread.start()
+        os.read(self._wake, 1)
+        self._stopping.set()
+        for child in reversed(self._children):
+            self._end(child)
+        for thread in threads:
+            thread.join(_STOP_SECONDS)
+        self._write(None)
+
+    def stop(self) -> None:
+        """Make `run` end the children and return; safe in a signal handler."""
+        os.write(self._waker, b"x")
+
+    def _keep(self, child: Child) -> None:
+        while not self._stopping.is_set():
+            child.begin()
+            self._write(os.getpid())
+            child.wait()
+            if not self._stopping.is_set():
+                self._write(os.getpid())
+                self._stopping.wait(child.pause)
+
+    def _end(self, child: Child) -> None:
+        pid = child.pid
+        if pid is None:
+            return
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except psutil.TimeoutExpired:
+                process.kill()
+
+    def _write(self, supervisor: int | None) -> None:
+        services = {child.role: self._service(child) for child in self._children}
+        runtime = Runtime(
+            token=self._token, gateway=services["gateway"], controller=services["controller"], supervisor=supervisor
+        )
+        with self._writing:
+            try:
+                write_runtime(self._home / "runtime.json", runtime)
+            except OSError as error:
+                _log.error("runtime.json cannot be written: %s", error)
+
+    def _service(self, child: Child) -> Service:
+        url = f"http://127.0.0.1:{child.port}"
+        return Service(url=url, pid=child.pid, started_at=child.started_at, restarts=max(child.restarts, 0))
+
+
+def bind(port: int | None, remembered: int | None) -> socket.socket:
+    """A socket on loopback: on `port` or an error; else on the `remembered` port when it is free, else on a free one."""
+    if port is not None:
+        return _bound(port)
+    if remembered is not None:
+        with contextlib.suppress(OSError):
+            return _bound(remembered)
+    return _bound(0)
+
+
+def _bound(port: int) -> socket.socket:
+    _refuse_taken(port)
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        # Shared with a child of an earlier supervisor that still listens; nobody but the same user can share it.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind(("127.0.0.1", port))
+    except OSError:
+        listening.close()
+        raise
+    listening.set_inheritable(True)
+    return listening
+
+
+def _refuse_taken(port: int) -> None:
+    """Raise ``OSError`` when somebody else listens: sharing the port with a stranger of the same user would lose requests."""
+    if port == 0:
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.5)
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise OSError(f"port {port} is taken")
+
+
+def _socket(home: Path, role: str, port: int | None, remembered: int | None) -> socket.socket:
+    if lock_holder(home / "run" / f"{role}.lock") is not None and remembered is not None:
+        return _adopted(remembered)
+    return bind(port, remembered)
+
+
+def _adopted(port: int) -> socket.socket:
+    """A socket beside that of a living child, which listens only once that child has to be replaced."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.bind(("127.0.0.1", port))
+    listening.set_inheritable(True)
+    return listening
+
+
+def _port(service: Service | None) -> int | None:
+    return None if service is None else int(service.url.rsplit(":", 1)[1])
+
+
+def main() -> None:
+    """Supervise until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m prodml_magics.engines.supervisor")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--ledger", required=True)
+    parser.add_argument("--port", type=int)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    home: Path = arguments.home
+    (home / "logs").mkdir(parents=True, exist_ok=True)
+    try:
+        lock = Lock(home / "run" / "supervisor.lock")
+    except BlockingIOError:
+        sys.exit("another supervisor runs for this home")
+    old = read_runtime(home / "runtime.json")
+    try:
+        gateway = _socket(home, "gateway", arguments.port, _port(old.gateway if old else None))
+        controller = _socket(home, "controller", None, _port(old.controller if old else None))
+    except OSError as error:
+        sys.exit(f"the gateway cannot listen: {error.strerror or error}; choose another with `prodml up --port PORT`")
+    # Children of an earlier supervisor know the token of the file.
+    token = old.token if old else secrets.token_urlsafe(32)
+    common = ["--home", str(home), "--ledger", arguments.ledger]
+    children = [
+        Child("gateway", "prodml_magics.serving", common, gateway, home, token),
+        Child("controller", "prodml_magics.controller", common, controller, home, token),
+    ]
+    supervisor = Supervisor(home, children, token)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stop())
+    supervisor.run()
+    lock.release()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The verbs as Python functions: the long flags are the arguments, with ``_`` for ``-``.
+
+    from prodml_magics import register, deploy, drift
+
+They return the same results as magics and CLI, and raise `prodml_magics.errors.ProdmlError` with one line for people.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prodml_magics.actions import grammar, verbs
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.wire.requests import VERBS
+
+__all__ = [
+    "deploy",
+    "doctor",
+    "down",
+    "drift",
+    "register",
+    "rollback",
+    "shadow",
+    "status",
+    "timeline",
+    "undeploy",
+    "undo",
+    "up",
+]
+
+
+def _run(verb: str, values: dict[str, Any]) -> Any:
+    return verbs.run(Workspace.open(), grammar.build(VERBS[verb], values))
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def register(model: Any, *, name: str, train: Any = (), test: Any = (), **flags: Any) -> Any:
+    """Convert `model` to ONNX, prove that it answers the same, and record it as a new version in MLflow.
+
+    `train` and `test` are ``(X, y)`` or ``X``; X is numpy, polars or pandas, [rows, columns]. Flags: ``task``, ``description``,
+    ``trust``. Returns a result with ``.name .version .metrics .parity .warnings``.
+    """
+    return _run("register", {"model": model, "name": name, "train": _tuple(train), "test": _tuple(test), **flags})
+
+
+def deploy(model: str, **flags: Any) -> Any:
+    """Switch all traffic to ``"name@version"`` (default: the candidate). Returns ``.url .version .previous``; flag: ``why``."""
+    return _run("deploy", {"model": model, **flags})
+
+
+def rollback(model: str, **flags: Any) -> Any:
+    """Put all traffic back on the previous version. Returns ``.version .previous``; flag: ``why``."""
+    return _run("rollback", {"model": model, **flags})
+
+
+def undeploy(model: str, **flags: Any) -> Any:
+    """Stop serving a model once the requests in flight are answered; flag: ``why``."""
+    return _run("undeploy", {"model": model, **flags})
+
+
+def shadow(model: str, **flags: Any) -> Any:
+    """Start a shadow (``"name@version"``), compare it (``"name"``), or end it (``stop=True``).
+
+    Flags: ``sample`` (share of the live rows), ``stop``, ``why``. A comparison has ``.verdict .frame``.
+    """
+    return _run("shadow", {"model": model, **flags})
+
+
+def drift(model: Any, current: Any = None, **flags: Any) -> Any:
+    """Compare served rows of a model with its training rows, or two frames: ``drift(reference, current)``.
+
+    Flags: ``window``, ``last``, ``since``, ``until``, ``arm``, ``columns``, ``alpha``, ``device``. Returns
+    ``.drifted .verdict .seconds .device .frame``.
+    """
+    return _run("drift", {"model": model, "current": current, **flags})
+
+
+def timeline(model: str = "", **flags: Any) -> Any:
+    """What was live when, by whom and why; flag: ``limit``. Returns ``.frame``."""
+    return _run("timeline", {"model": model, **flags})
+
+
+def undo(id: int | None = None, **flags: Any) -> Any:
+    """Undo a ledger entry, the latest that can be undone by default; flag: ``why``."""
+    return _run("undo", {"id": id, **flags})
+
+
+def status() -> Any:
+    """What is running and who answers for which model; ``.to_dict()`` has gateway, controller and models."""
+    return _run("status", {})
+
+
+def up(**flags: Any) -> Any:
+    """Start gateway and controller of this home; flag: ``port``. Returns ``.url``."""
+    return _run("up", flags)
+
+
+def down() -> Any:
+    """Stop gateway and controller of this home."""
+    return _run("down", {})
+
+
+def doctor() -> Any:
+    """Check packages, GPU, ports, stores and the home; ``.frame`` lists findings with remedies."""
+    return _run("doctor", {})

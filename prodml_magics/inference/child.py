@@ -1,0 +1,61 @@
+"""The process in which a model is loaded and run for the first time: ``python -m prodml_magics.inference.child``."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from prodml_magics.errors import ProdmlError
+from prodml_magics.inference.messages import Answer, Ask, pack, unpack
+from prodml_magics.inference.session import open_session
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Read an `Ask` from stdin, write an `Answer` to stdout."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # whatever native code prints must not mix with the answer
+    ask = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Ask)
+    answer = _answer(ask)
+    with os.fdopen(answers, "wb") as stream:
+        stream.write(msgspec.msgpack.encode(answer))
+
+
+def _answer(ask: Ask) -> Answer:
+    import onnxruntime  # noqa: F401  loaded before the limit, which counts from here
+
+    _limit(ask)
+    try:
+        session = open_session(ask.model, device="cpu")
+        return Answer([pack(session.run(unpack(batch))) for batch in ask.batches])
+    except ProdmlError as error:
+        return Answer(refused=str(error))
+    except MemoryError:
+        return Answer(refused=f"it needs more than {ask.memory_bytes / 2**30:.1f} GiB of memory")
+    except Exception as error:  # onnxruntime's exceptions have no common base; each of them is an answer here
+        return Answer(refused=f"onnxruntime cannot run it: {str(error).strip().splitlines()[0][:300]}")
+
+
+def _limit(ask: Ask) -> None:
+    """Memory and processor time of this process; a system without such limits keeps the parent's deadline alone."""
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (_address_space() + ask.memory_bytes,) * 2)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CPU, (ask.cpu_seconds,) * 2)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _address_space() -> int:
+    """Bytes of address space that this process has mapped already."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""``python -m prodml_magics.serving``: one gateway worker, started by the supervisor with a listening socket."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from prodml_magics.serving.app import Control
+from prodml_magics.serving.follow import Follower
+from prodml_magics.serving.front import Front
+from prodml_magics.serving.limits import Limits
+from prodml_magics.serving.log import RequestLog
+from prodml_magics.serving.marker import ShadowMarker
+from prodml_magics.serving.metrics import Metrics
+from prodml_magics.serving.router import Router
+from prodml_magics.storage.ledger import Ledger
+from prodml_magics.storage.runtime import Lock
+from prodml_magics.storage.spool import SpoolWriter
+
+_DRAIN_SECONDS = 10
+
+
+def main() -> None:
+    """Serve until SIGTERM; then finish the requests in flight and close the log."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    lock = Lock(arguments.home / "run" / "gateway.lock")
+    asyncio.Runner(loop_factory=_loop_factory()).run(_serve(arguments))
+    lock.release()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m prodml_magics.serving")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--descriptor", type=int, required=True, help="bound socket, inherited from the supervisor")
+    parser.add_argument("--ledger", required=True, help="database URL")
+    parser.add_argument("--device", default="auto")
+    return parser.parse_args()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    limits = Limits()
+    metrics = Metrics()
+    marker = ShadowMarker(arguments.home / "run" / "shadow.running")
+    log = RequestLog(SpoolWriter(arguments.home / "spool"))
+    router = Router(
+        arguments.home, log, metrics, limits, device=arguments.device, quarantined=marker.quarantined(), marker=marker
+    )
+    follower = Follower(Ledger(arguments.ledger), router)
+    control = Control(router, follower, metrics, os.environ["PRODML_TOKEN"], arguments.device)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            Front(router, metrics, log, limits, control.app()),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+            h11_max_incomplete_event_size=64 << 10,
+        )
+    )
+    await follower.follow()
+    control.ready = True
+    following = asyncio.create_task(follower.run())
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    with socket.socket(fileno=arguments.descriptor) as listening:
+        await server.serve(sockets=[listening])
+    following.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await following
+    await router.drained()
+    log.close()
+
+
+if __name__ == "__main__":
+    main()

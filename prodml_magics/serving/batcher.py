@@ -1,0 +1,195 @@
+"""Requests of one turn of the event loop become one run of the model; nobody waits for a batch to fill."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from prodml_magics.errors import ProdmlError, Unavailable
+from prodml_magics.serving.limits import Limits
+from prodml_magics.serving.log import RequestLog
+from prodml_magics.serving.requests import Answer, Pending
+from prodml_magics.serving.version import LoadedVersion
+
+__all__ = ["Batch", "Lane", "ModelFailure", "run_timed"]
+
+Tensors = dict[str, np.ndarray]
+
+
+class ModelFailure(ProdmlError):
+    """The model itself failed on the rows of a request."""
+
+    http_status = 500
+
+
+class Batch:
+    """Requests that ran together, with their rows in order; handed to shadows after the replies."""
+
+    def __init__(self, pending: Sequence[Pending], inputs: Tensors, outputs: Tensors, first: int) -> None:
+        self.pending = pending
+        self.inputs = inputs
+        self.outputs = outputs
+        self.first = first
+        """Sequence number of the first row in the request log."""
+        self.positions: list[int] | None = None
+        """Where the rows stood in the live batch, when they are a sample of it."""
+
+
+class Lane:
+    """The queue in front of one version and one arm.
+
+    A run that is expected to be short stays on the loop; a long one goes to a thread, and meanwhile the next batch forms. Rows and
+    answers keep their order; one request that makes the model fail fails alone.
+    """
+
+    def __init__(
+        self,
+        version: LoadedVersion,
+        arm: str,
+        log: RequestLog,
+        limits: Limits,
+        executor: ThreadPoolExecutor,
+        answered: Callable[[Batch], None],
+    ) -> None:
+        self.version = version
+        self.arm = arm
+        self._log = log
+        self._limits = limits
+        self._executor = executor
+        self._answered = answered
+        self._queue: deque[Pending] = deque()
+        self._queued_rows = 0
+        self._scheduled = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def submit(self, pending: Pending) -> None:
+        """Queue a request; `Unavailable` when the queue is full."""
+        if self._queued_rows and self._queued_rows + pending.rows > self._limits.queue_rows:
+            raise Unavailable(f"{self.version.model} has {self._queued_rows} rows waiting; try again in a second")
+        self._queue.append(pending)
+        self._queued_rows += pending.rows
+        self._idle.clear()
+        self._schedule()
+
+    async def drained(self) -> None:
+        """Return when everything that was submitted is answered."""
+        await self._idle.wait()
+
+    def _schedule(self) -> None:
+        if self._queue and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        batch = self._take()
+        if not batch:
+            self._done()
+            return
+        rows = sum(pending.rows for pending in batch)
+        inputs = _concatenate(batch)
+        if self.version.expected_seconds(rows) < self._limits.inline_seconds:
+            self._finish(batch, inputs, *run_timed(self.version, inputs, rows))
+            self._done()
+            return
+        future = asyncio.get_running_loop().run_in_executor(self._executor, run_timed, self.version, inputs, rows)
+        future.add_done_callback(lambda run: self._back(batch, inputs, run))
+
+    def _back(self, batch: list[Pending], inputs: Tensors, run: asyncio.Future[tuple[Tensors | Exception, float]]) -> None:
+        self._finish(batch, inputs, *run.result())
+        self._done()
+
+    def _done(self) -> None:
+        self._scheduled = False
+        self._schedule()
+        if not self._queue and not self._scheduled:
+            self._idle.set()
+
+    def _take(self) -> list[Pending]:
+        batch: list[Pending] = []
+        rows = 0
+        while self._queue and (not batch or rows + self._queue[0].rows <= self._limits.batch_rows):
+            pending = self._queue.popleft()
+            self._queued_rows -= pending.rows
+            if not pending.abandoned:
+                batch.append(pending)
+                rows += pending.rows
+        return batch
+
+    def _finish(self, batch: list[Pending], inputs: Tensors, outputs: Tensors | Exception, seconds: float) -> None:
+        if isinstance(outputs, Exception):
+            self._fail(batch, inputs, outputs, seconds)
+            return
+        batch, inputs, outputs = _without_abandoned(batch, inputs, outputs)
+        if not batch:
+            return
+        try:
+            first = self._log.write(self.version, self.arm, batch, inputs, outputs, now=time.monotonic(), run_seconds=seconds)
+        except ProdmlError as error:
+            _refuse(batch, error)
+            return
+        start = 0
+        for pending in batch:
+            rows = slice(start, start := start + pending.rows)
+            part = {name: values[rows] for name, values in outputs.items()}
+            if not pending.future.done():
+                pending.future.set_result(Answer(self.version.version, self.arm, part))
+        self._answered(Batch(batch, inputs, outputs, first))
+
+    def _fail(self, batch: list[Pending], inputs: Tensors, error: Exception, seconds: float) -> None:
+        if len(batch) > 1:
+            for pending in batch:
+                self._finish([pending], pending.tensors, *run_timed(self.version, pending.tensors, pending.rows))
+            return
+        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        failure: ProdmlError = ModelFailure(f"{self.version.model}@{self.version.version} failed on these rows ({reason})")
+        try:
+            now = time.monotonic()
+            self._log.write(self.version, self.arm, batch, inputs, None, now=now, run_seconds=seconds, status=500)
+        except ProdmlError as refused:
+            failure = refused
+        _refuse(batch, failure)
+
+
+def run_timed(version: LoadedVersion, inputs: Tensors, rows: int) -> tuple[Tensors | Exception, float]:
+    """Run the model on `inputs`; returns its outputs, or what it threw, and the seconds it took."""
+    started = time.perf_counter()
+    try:
+        outputs: Tensors | Exception = version.run(inputs)
+        _check_rows(outputs, rows)  # type: ignore[arg-type]
+    except Exception as error:  # whatever a model throws is the answer to its rows, never the end of the worker
+        outputs = error
+    seconds = time.perf_counter() - started
+    version.measured(rows, seconds)
+    return outputs, seconds
+
+
+def _check_rows(outputs: Tensors, rows: int) -> None:
+    for name, values in outputs.items():
+        if values.ndim == 0 or len(values) != rows:
+            raise ValueError(f"output {name} has shape {list(values.shape)} for {rows} rows")
+
+
+def _concatenate(batch: Sequence[Pending]) -> Tensors:
+    if len(batch) == 1:
+        return batch[0].tensors
+    return {name: np.concatenate([pending.tensors[name] for pending in batch]) for name in batch[0].tensors}
+
+
+def _without_abandoned(batch: list[Pending], inputs: Tensors, outputs: Tensors) -> tuple[list[Pending], Tensors, Tensors]:
+    if not any(pending.abandoned for pending in batch):
+        return batch, inputs, outputs
+    keep = np.repeat([not pending.abandoned for pending in batch], [pending.rows for pending in batch])
+    kept = [pending for pending in batch if not pending.abandoned]
+    return kept, {k: v[keep] for k, v in inputs.items()}, {k: v[keep] for k, v in outputs.items()}
+
+
+def _refuse(batch: Sequence[Pending], error: ProdmlError) -> None:
+    for pending in batch:
+        if not pending.future.done():
+            pending.future.set_exception(error)

@@ -1,0 +1,53 @@
+"""Follows the ledger: what it says is live is what this worker serves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from prodml_magics.errors import ProdmlError
+from prodml_magics.serving.router import Router
+from prodml_magics.storage.ledger import Ledger
+
+__all__ = ["Follower"]
+
+_log = logging.getLogger(__name__)
+_INTERVAL = 0.5
+_RETRY = 10.0
+
+
+class Follower:
+    """Reads the ledger in a thread when it has changed; actions nudge it, the interval is the net.
+
+    When the ledger cannot be read the worker goes on serving what it serves.
+    """
+
+    def __init__(self, ledger: Ledger, router: Router) -> None:
+        self._ledger = ledger
+        self._router = router
+        self._retried = 0.0
+
+    async def follow(self) -> dict[str, str]:
+        """Bring the latest routes in force; returns, by model, why that failed."""
+        last_id = await asyncio.to_thread(self._ledger.last_id)
+        if last_id == self._router.last_id and not self._due():
+            return self._router.problems()
+        routes = await asyncio.to_thread(self._ledger.routes)
+        return await self._router.apply(routes, last_id)
+
+    def _due(self) -> bool:
+        """A route that could not be followed is tried again now and then."""
+        now = asyncio.get_running_loop().time()
+        if not self._router.problems() or now - self._retried < _RETRY:
+            return False
+        self._retried = now
+        return True
+
+    async def run(self) -> None:
+        """Follow for ever."""
+        while True:
+            await asyncio.sleep(_INTERVAL)
+            try:
+                await self.follow()
+            except ProdmlError as error:
+                _log.warning("%s", error)

@@ -1,0 +1,242 @@
+"""The models of one worker: which version answers, which are held warm, which are mirrored to; it follows the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from prodml_magics.errors import NotFound, ProdmlError, Unavailable
+from prodml_magics.serving.batcher import Batch, Lane
+from prodml_magics.serving.limits import Limits
+from prodml_magics.serving.log import RequestLog
+from prodml_magics.serving.marker import ShadowMarker
+from prodml_magics.serving.metrics import Metrics, ModelTraffic
+from prodml_magics.serving.shadow import Mirrored, ShadowLane
+from prodml_magics.serving.version import LoadedVersion, load_version
+from prodml_magics.wire.admin import ModelReport
+from prodml_magics.wire.routes import Route, VersionFiles
+
+__all__ = ["Router"]
+
+_HOLD_SECONDS = 600.0
+"""How long a version stays loaded for a deploy that has not written its route yet."""
+
+Key = tuple[str, int, str]
+
+
+class _Active:
+    """One model that is being followed: its route, its lanes, its shadows."""
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.lanes: dict[int, Lane] = {}
+        self.shadows: list[ShadowLane] = []
+        self.traffic = ModelTraffic()
+        self.problem: str | None = None
+
+
+class Router:
+    """Applies routes and finds the lane of a request; everything but loading happens on the event loop."""
+
+    def __init__(
+        self,
+        home: Path,
+        log: RequestLog,
+        metrics: Metrics,
+        limits: Limits,
+        *,
+        device: str = "auto",
+        quarantined: frozenset[tuple[str, int]] = frozenset(),
+        marker: ShadowMarker | None = None,
+        load: Callable[..., LoadedVersion] = load_version,
+    ) -> None:
+        self._home = home
+        self._log = log
+        self._metrics = metrics
+        self._limits = limits
+        self._device = device
+        self._quarantined = quarantined
+        self._marker = marker
+        self._load = load
+        self._executor = ThreadPoolExecutor(2, thread_name_prefix="run")
+        self._versions: dict[Key, LoadedVersion] = {}
+        self._held: dict[Key, float] = {}
+        self._models: dict[str, _Active] = {}
+        self._applying = asyncio.Lock()
+        self.last_id = -1
+        """The last event of the ledger whose routes are in force; -1 before the first."""
+
+    async def hold(self, model: str, files: VersionFiles) -> LoadedVersion:
+        """Load a version that no route names yet, and keep it until its route comes or ten minutes have passed."""
+        key = _key(model, files)
+        self._held[key] = time.monotonic() + _HOLD_SECONDS
+        return await self._loaded(model, files)
+
+    async def apply(self, routes: dict[str, Route], last_id: int) -> dict[str, str]:
+        """Bring the routes of the ledger, as they were after event `last_id`, in force; returns problems by model."""
+        async with self._applying:
+            for route in routes.values():
+                active = self._models.get(route.model)
+                if active is None or active.route.revision != route.revision or active.problem:
+                    await self._follow(route)
+            self._evict(routes)
+            self.last_id = last_id
+        return self.problems()
+
+    def problems(self) -> dict[str, str]:
+        """Why routes could not be followed, by model."""
+        return {name: active.problem for name, active in self._models.items() if active.problem}
+
+    async def _follow(self, route: Route) -> None:
+        active = self._models.setdefault(route.model, _Active(route))
+        try:
+            versions = {number: await self._loaded(route.model, route.file(number)) for number in self._wanted(route)}
+        except ProdmlError as error:
+            active.problem = str(error)
+            return
+        # From here to the end nothing awaits: a request sees the whole old route or the whole new one.
+        leaving = [lane for number, lane in active.lanes.items() if number not in versions or number == active.route.live]
+        active.lanes = {number: self._lane(active, route, versions[number]) for number in versions}
+        self._change_shadows(active, route, versions)
+        active.route, active.problem = route, self._quarantine(route)
+        self._metrics.live.labels(route.model).set(route.live or 0)
+        for lane in leaving:
+            await lane.drained()
+
+    def _quarantine(self, route: Route) -> str | None:
+        crashed = [number for number in route.loaded() if (route.model, number) in self._quarantined and number != route.live]
+        if not crashed:
+            return None
+        return f"version {crashed[0]} crashed the gateway as a shadow and is left out; end it with %shadow {route.model} --stop"
+
+    def _wanted(self, route: Route) -> list[int]:
+        return [number for number in route.loaded() if number == route.live or (route.model, number) not in self._quarantined]
+
+    def _lane(self, active: _Active, route: Route, version: LoadedVersion) -> Lane:
+        live = version.version == route.live
+        answered = (lambda batch: self._mirror(active, batch)) if live else _ignore
+        return Lane(version, "live" if live else "direct", self._log, self._limits, self._executor, answered)
+
+    def _change_shadows(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> None:
+        wanted = {shadow.version: shadow for shadow in route.shadows if shadow.version in versions}
+        kept: list[ShadowLane] = []
+        for lane in active.shadows:
+            shadow = wanted.get(lane.version.version)
+            if shadow is not None and shadow.sample == lane.sample and lane.version is versions[shadow.version]:
+                kept.append(lane)
+                del wanted[shadow.version]
+            else:
+                lane.close()
+        loop = asyncio.get_running_loop()
+
+        def report(lane: ShadowLane, mirrored: Mirrored) -> None:
+            loop.call_soon_threadsafe(self._log_shadow, lane, mirrored)
+
+        fresh = [
+            ShadowLane(versions[shadow.version], shadow.sample, self._limits, report, marker=self._marker)
+            for shadow in wanted.values()
+        ]
+        active.shadows = kept + fresh
+
+    def _mirror(self, active: _Active, batch: Batch) -> None:
+        for lane in active.shadows:
+            lane.mirror(batch)
+            self._metrics.shadow_dropped.labels(lane.version.model, str(lane.version.version)).set(lane.dropped)
+
+    def _log_shadow(self, lane: ShadowLane, mirrored: Mirrored) -> None:
+        rows = len(mirrored.mirrors)
+        try:
+            self._log.write(
+                lane.version,
+                "shadow",
+                mirrored.pending,
+                mirrored.inputs,
+                mirrored.outputs,
+                now=time.monotonic(),
+                run_seconds=mirrored.seconds,
+                status=200 if mirrored.outputs is not None else 500,
+                mirrors=mirrored.mirrors,
+            )
+        except Unavailable:
+            lane.dropped += rows
+            return
+        self._metrics.shadow_rows.labels(lane.version.model, str(lane.version.version)).inc(rows)
+
+    async def _loaded(self, model: str, files: VersionFiles) -> LoadedVersion:
+        key = _key(model, files)
+        if key not in self._versions:
+            loop = asyncio.get_running_loop()
+            self._versions[key] = await loop.run_in_executor(
+                None, lambda: self._load(model, files, self._home, device=self._device)
+            )
+        return self._versions[key]
+
+    def _evict(self, routes: dict[str, Route]) -> None:
+        now = time.monotonic()
+        self._held = {key: until for key, until in self._held.items() if until > now}
+        named = {_key(route.model, route.file(number)) for route in routes.values() for number in route.loaded()}
+        for key in self._versions.keys() - named - self._held.keys():
+            del self._versions[key]
+
+    def lane(self, model: str, version: int | None = None) -> Lane:
+        """The lane that answers for `model`, or for one of its loaded versions; `NotFound` or `Unavailable` else."""
+        active = self._models.get(model)
+        if active is None or (active.route.live is None and not active.problem):
+            raise NotFound(f"no model {ascii(model)[1:-1][:100]} is deployed here; deployed: {', '.join(self.names()) or 'none'}")
+        number = active.route.live if version is None else version
+        lane = active.lanes.get(number) if number is not None else None
+        if lane is not None:
+            return lane
+        if active.problem and (version is None or version == active.route.live):
+            raise Unavailable(f"{model} cannot be served: {active.problem}")
+        loaded = ", ".join(str(each) for each in active.lanes)
+        raise NotFound(f"{model} has no version {version} loaded here; loaded: {loaded or 'none'}")
+
+    def route(self, model: str) -> Route | None:
+        """The route in force for `model`."""
+        active = self._models.get(model)
+        return None if active is None else active.route
+
+    def traffic(self, model: str) -> ModelTraffic:
+        """Where requests of `model` are counted."""
+        return self._models[model].traffic
+
+    def names(self) -> list[str]:
+        """Models that have a live version."""
+        return sorted(name for name, active in self._models.items() if active.route.live is not None)
+
+    def report(self) -> tuple[ModelReport, ...]:
+        """Every model with its counts."""
+        return tuple(self._report(name, active) for name, active in sorted(self._models.items()))
+
+    def _report(self, name: str, active: _Active) -> ModelReport:
+        traffic = active.traffic.summary(
+            shadow_rows=sum(lane.rows for lane in active.shadows),
+            shadow_dropped=sum(lane.dropped for lane in active.shadows),
+            shadow_errors=sum(lane.errors for lane in active.shadows),
+        )
+        return ModelReport(
+            name=name,
+            revision=active.route.revision,
+            live=active.route.live,
+            loaded=tuple(active.lanes),
+            traffic=traffic,
+            problem=active.problem,
+        )
+
+    async def drained(self) -> None:
+        """Return when every submitted request is answered."""
+        for active in list(self._models.values()):
+            for lane in list(active.lanes.values()):
+                await lane.drained()
+
+
+def _key(model: str, files: VersionFiles) -> Key:
+    return model, files.version, files.model_sha256 + files.contract_sha256
+
+
+def _ignore(_batch: Batch) -> None:
+    """Rows that were asked of a version by number are nobody's live traffic: no shadow sees them."""

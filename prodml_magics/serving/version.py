@@ -1,0 +1,94 @@
+"""One model version in memory: its session and contract, verified and warm."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from prodml_magics.contract.samples import read_samples
+from prodml_magics.contract.schema import Contract, read_contract
+from prodml_magics.errors import GateRefused, Unavailable
+from prodml_magics.inference.session import Session, open_session
+from prodml_magics.wire.routes import VersionFiles
+
+__all__ = ["LoadedVersion", "load_version"]
+
+_WARM_RUNS = 3
+_ABSOLUTE = 1e-5
+_RELATIVE = 1e-4
+
+
+class LoadedVersion:
+    """A version that can answer; `seconds_per_row` follows its measured runs."""
+
+    def __init__(self, model: str, version: int, session: Session, contract: Contract) -> None:
+        self.model = model
+        self.version = version
+        self.session = session
+        self.contract = contract
+        self.seconds_per_run = 0.0
+        self.seconds_per_row = 0.0
+
+    def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Answer `tensors` (batch axis first); every output by name."""
+        return self.session.run(tensors)
+
+    def expected_seconds(self, rows: int) -> float:
+        """How long a run of `rows` rows should take, from what was measured."""
+        return max(self.seconds_per_run, self.seconds_per_row * rows)
+
+    def measured(self, rows: int, seconds: float) -> None:
+        """Take one run into the estimate: an exponential mean, so that one slow turn does not stick."""
+        self.seconds_per_run += 0.1 * (min(seconds, self.seconds_per_run * 4 or seconds) - self.seconds_per_run)
+        per_row = seconds / max(rows, 1)
+        self.seconds_per_row += 0.1 * (min(per_row, self.seconds_per_row * 4 or per_row) - self.seconds_per_row)
+
+
+def load_version(model: str, files: VersionFiles, home: Path, *, device: str = "auto") -> LoadedVersion:
+    """Load a version from the bytes whose sha256 the ledger names, and hold it to its registered sample answers.
+
+    Raises `GateRefused` when bytes or answers differ, `Unavailable` when files cannot be read.
+    """
+    folder = home / files.folder
+    where = f"{model}@{files.version}"
+    data = _verified(folder / "model.onnx", files.model_sha256, where)
+    contract = read_contract(_verified(folder / "contract.json", files.contract_sha256, where))
+    loaded = LoadedVersion(model, files.version, open_session(data, device=device), contract)  # type: ignore[arg-type]
+    _check_samples(loaded, _read(folder / "samples.json", where), where)
+    return loaded
+
+
+def _read(path: Path, where: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unavailable(
+            f"{where} cannot be loaded: {path.name} {error.strerror}; deploy it again to fetch its files"
+        ) from error
+
+
+def _verified(path: Path, expected: str, where: str) -> bytes:
+    data = _read(path, where)
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise GateRefused(
+            f"{where} is not loaded: {path.name} differs from what was registered; deploy it again to fetch its files"
+        )
+    return data
+
+
+def _check_samples(loaded: LoadedVersion, data: bytes, where: str) -> None:
+    samples = read_samples(data)
+    for _ in range(_WARM_RUNS):
+        answered = loaded.run(samples.inputs)
+    for name, values in samples.outputs.items():
+        if not _same(answered[name], values):
+            raise GateRefused(f"{where} answers its registered samples differently ({name}); register it again on this machine")
+
+
+def _same(answered: np.ndarray, expected: np.ndarray) -> bool:
+    if expected.dtype.kind in "fc":
+        return bool(np.allclose(answered, expected, rtol=_RELATIVE, atol=_ABSOLUTE, equal_nan=True))
+    return answered.shape == expected.shape and bool((answered.astype(str) == expected.astype(str)).all())

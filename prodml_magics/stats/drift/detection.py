@@ -1,0 +1,92 @@
+"""What `detect` found: names, arrays, and a frame on request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import polars
+
+__all__ = ["Detection"]
+
+_Floats = NDArray[np.float64]
+_Counts = NDArray[np.int64]
+
+
+class Detection(NamedTuple):
+    """One entry per column in every tuple and array [columns]; NaN in an array means undefined, and is null in `frame`."""
+
+    names: tuple[str, ...]
+    kind: tuple[str, ...]
+    """``numeric`` or ``categorical``."""
+    n_reference: _Counts
+    """Rows, missing ones included."""
+    n_current: _Counts
+    missing_reference: _Floats
+    """Missing share of the rows; NaN where there is no row."""
+    missing_current: _Floats
+    ks: _Floats
+    """Kolmogorov–Smirnov distance in [0, 1]; numeric columns."""
+    wasserstein: _Floats
+    """Wasserstein-1 in the column's unit; numeric columns without infinite values."""
+    psi: _Floats
+    """Population stability index, over the reference's deciles or over the categories."""
+    js: _Floats
+    """Jensen–Shannon distance, base 2, over the same bins."""
+    chi2: _Floats
+    """Two-sample chi-squared statistic; categorical columns."""
+    tv: _Floats
+    """Total variation in [0, 1]; categorical columns."""
+    p_value: _Floats
+    p_adjusted: _Floats
+    """Benjamini–Hochberg over all tests of the call."""
+    effect: _Floats
+    """What decided: KS distance, total variation, or the change of the missing share."""
+    effect_low: _Floats
+    """Lower confidence bound of the effect at level 1 − alpha."""
+    drifted: tuple[str, ...] | list[str]
+    """Names of the columns that have drifted."""
+    undecided: tuple[str, ...] | list[str]
+    """Names of the columns of which it cannot be told."""
+    reason: tuple[str, ...]
+    """Why, in a sentence."""
+    seconds: float
+    device: str
+    """``cpu`` or ``gpu``; names how many columns were computed elsewhere."""
+
+    @property
+    def verdict(self) -> str:
+        """The whole in one sentence."""
+        if not self.names:
+            return "no columns to compare"
+        doubt = f"; {len(self.undecided)} undecided" if self.undecided else ""
+        if not self.drifted:
+            return f"none of {len(self.names)} columns has drifted{doubt}"
+        shown = ", ".join(self.drifted[:5]) + (", …" if len(self.drifted) > 5 else "")
+        return f"{len(self.drifted)} of {len(self.names)} columns drifted: {shown}{doubt}"
+
+    @property
+    def frame(self) -> polars.DataFrame:
+        """A polars frame with a row per column; undefined values are null, and `drifted` is null where undecided."""
+        import polars as pl
+
+        return pl.DataFrame(self.to_columns(), schema_overrides={"drifted": pl.Boolean}, strict=False)
+
+    def to_columns(self) -> dict[str, list[Any]]:
+        """The columns of `frame` as plain lists, with None for what is undefined or undecided."""
+        arrays = {name: _plain(getattr(self, name)) for name in _ARRAYS}
+        drifted = [None if name in self.undecided else name in self.drifted for name in self.names]
+        return {"column": list(self.names), "kind": list(self.kind), **arrays, "drifted": drifted, "reason": list(self.reason)}
+
+
+_ARRAYS = (
+    *("n_reference", "n_current", "missing_reference", "missing_current", "ks", "wasserstein", "psi", "js", "chi2", "tv"),
+    *("p_value", "p_adjusted", "effect", "effect_low"),
+)
+
+
+def _plain(values: NDArray[Any]) -> list[Any]:
+    return [None if value != value else value for value in values.tolist()]

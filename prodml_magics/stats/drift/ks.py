@@ -1,0 +1,115 @@
+"""Kolmogorov–Smirnov: the largest gap between two empirical distribution functions."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["EXACT_UP_TO", "ks_distance", "ks_margin", "ks_p_value"]
+
+EXACT_UP_TO = 10_000
+"""The p-value is exact where the product of the two sample sizes is at most this."""
+
+_LIMIT_FROM = 5_000
+_FIRST_CELLS = 512
+_SPLIT = 8
+
+
+def ks_distance(reference: NDArray[Any], current: NDArray[Any]) -> float:
+    """Largest |F − G| in [0, 1] of two non-empty samples, each sorted ascending, without NaN; ties and ±inf are values.
+
+    Exact: equals ``scipy.stats.ks_2samp(reference, current).statistic`` (right-limit distribution functions).
+    Branch and bound: both functions are monotone, so the gap inside a cell between two evaluated points is bounded by
+    their values at its ends; only cells whose bound beats the best gap so far are split.
+
+    >>> ks_distance(np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.0, 4.0, 5.0, 6.0]))
+    0.5
+    """
+    best = 0.0
+    first = np.zeros(1, dtype=np.intp)
+    last = np.full(1, len(reference) - 1)
+    parts = _FIRST_CELLS
+    while len(first):
+        at = first[:, None] + (last - first)[:, None] * np.arange(parts + 1) // parts
+        below, upto = _shares(reference, current, reference[at])
+        best = max(best, float(np.abs(below[0] - below[1]).max()), float(np.abs(upto[0] - upto[1]).max()))
+        open_cells = _open_cells(below, upto, best) & (np.diff(at) > 1)
+        first, last = at[:, :-1][open_cells], at[:, 1:][open_cells]
+        parts = _SPLIT
+    return best
+
+
+_Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _shares(reference: NDArray[Any], current: NDArray[Any], points: NDArray[Any]) -> tuple[_Pair, _Pair]:
+    """Shares of reference and current strictly below each point, and up to and including it."""
+    below, upto = (
+        (np.searchsorted(reference, points, side) / len(reference), np.searchsorted(current, points, side) / len(current))
+        for side in ("left", "right")
+    )
+    return below, upto
+
+
+def _open_cells(below: _Pair, upto: _Pair, best: float) -> NDArray[np.bool_]:
+    reference_from, current_from = upto[0][:, :-1], upto[1][:, :-1]
+    reference_to, current_to = below[0][:, 1:], below[1][:, 1:]
+    return np.maximum(reference_to - current_from, current_to - reference_from) > best
+
+
+def ks_p_value(distance: float, n: int, m: int) -> float:
+    """Chance of a gap at least this large between samples of `n` and `m` rows of one continuous distribution.
+
+    Exact by counting lattice paths where n·m ≤ `EXACT_UP_TO`, equal to ``ks_2samp(method="exact")`` (Hodges 1958, Ark.
+    Mat. 3, 469–486). Else, within 1 % of ``ks_2samp(method="asymp")`` for p > 1e-8, that of one sample of the effective
+    size n·m/(n+m): Birnbaum & Tingey 1951 in the upper tail, Kolmogorov's limit with Maag & Dicaire's 1971 correction
+    elsewhere. Under ties p is conservative (too large). It is never 0.
+    """
+    if n * m <= EXACT_UP_TO:
+        return _exact(distance, n, m)
+    size = n * m / (n + m)
+    if math.sqrt(size) * distance > 1 and size < _LIMIT_FROM:
+        return max(_upper_tail(distance, round(size)), sys.float_info.min)
+    return max(_kolmogorov_tail(math.sqrt(size) * distance + 1 / (6 * math.sqrt(size))), sys.float_info.min)
+
+
+def _exact(distance: float, n: int, m: int) -> float:
+    """One minus the share of monotone lattice paths from (0, 0) to (n, m) that stay closer than `distance` to the diagonal."""
+    across = np.arange(m + 1)
+    inside_of = np.rint(distance * n * m)
+    paths = np.where(across * n < inside_of, 1.0, 0.0)
+    for i in range(1, n + 1):
+        inside = np.abs(i * m - across * n) < inside_of
+        paths = np.cumsum(paths * inside) * inside
+    total = math.comb(n + m, n)
+    return float(min(1.0, max(1 - paths[-1] / total, 2 / total)))
+
+
+def _upper_tail(distance: float, size: int) -> float:
+    """Twice the exact one-sided tail d·Σ C(n,j)·(d + j/n)^(j−1)·(1 − d − j/n)^(n−j), less the chance of both sides at once."""
+    j = np.arange(math.floor(size * (1 - distance) * (1 - 1e-15)) + 1)
+    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, size + 1)))])
+    log_choose = log_factorial[size] - log_factorial[j] - log_factorial[size - j]
+    below = np.maximum(1 - distance - j / size, np.finfo(float).tiny)
+    terms = np.exp(log_choose + (j - 1) * np.log(distance + j / size) + (size - j) * np.log(below))
+    return float(2 * distance * terms.sum() - 2 * math.exp(-8 * size * distance**2))
+
+
+def _kolmogorov_tail(x: float) -> float:
+    """P(sup |Brownian bridge| > x): the alternating series for large x, its theta transform for small x."""
+    if x < 1:
+        terms = ((2 * k - 1) ** 2 * math.pi**2 / (8 * x * x) for k in range(1, 8))
+        return 1 - math.sqrt(2 * math.pi) / x * sum(math.exp(-t) for t in terms)
+    return 2 * sum((-1) ** (k - 1) * math.exp(-2 * k * k * x * x) for k in range(1, 8))
+
+
+def ks_margin(n: int, m: int, alpha: float) -> float:
+    """What to take from a distance for a lower bound that holds with probability 1 − alpha, for samples of n and m rows.
+
+    ``sqrt(ln(2/alpha)/2) · (1/√n + 1/√m)``: Dvoretzky–Kiefer–Wolfowitz with Massart's constant (1990, Ann. Probab. 18).
+    """
+    return math.sqrt(math.log(2 / alpha) / 2) * (1 / math.sqrt(n) + 1 / math.sqrt(m))

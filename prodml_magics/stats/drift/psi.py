@@ -1,0 +1,27 @@
+"""Population stability index: the symmetrised divergence that credit risk made a habit of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["psi"]
+
+
+def psi(reference: Any, current: Any) -> Any:
+    """Σ (q − p)·ln(q/p) ≥ 0 over the last axis of two count arrays [..., bins]; numpy or JAX arrays in, the same out.
+
+    Shares are smoothed by adding a half to every bin, so that an empty bin does not dominate. For numeric columns the bins
+    are the reference's deciles (Siddiqi 2006, Credit Risk Scorecards, ch. 11). Without drift its mean is about
+    (1/n + 1/m)·(bins − 1) (Yurdakul 2018), so the customary 0.1 and 0.25 mean little on small windows.
+
+    >>> import numpy as np
+    >>> round(float(psi(np.array([50, 50]), np.array([80, 20]))), 2)
+    0.41
+    """
+    xp = reference.__array_namespace__()
+    p, q = _smoothed(reference), _smoothed(current)
+    return xp.sum((q - p) * (xp.log(q) - xp.log(p)), axis=-1)
+
+
+def _smoothed(counts: Any) -> Any:
+    return (counts + 0.5) / (counts.sum(axis=-1, keepdims=True) + 0.5 * counts.shape[-1])

@@ -1,0 +1,138 @@
+"""The reference, summarised once: per column a sorted sample or counts of levels, and the missing values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prodml_magics.errors import InvalidInput
+from prodml_magics.stats.drift.columns import Levels, Numbers, as_levels, as_numbers, is_numeric, named_columns
+
+__all__ = ["BINS", "MOST_LEVELS", "LevelColumn", "NumericColumn", "Reference", "bin_counts", "prepare"]
+
+BINS = 10
+"""Numeric columns are binned at the reference's deciles for PSI and Jensen–Shannon."""
+
+MOST_LEVELS = 1_000
+"""A categorical column keeps its most frequent levels up to this many; the rest is pooled into `LevelColumn.other`."""
+
+
+class NumericColumn(NamedTuple):
+    """A numeric reference column: `rows` of which `missing`, and a sorted sample of the others, with its bins.
+
+    Bin i holds the values above edge i−1 up to and including edge i; edges are values of the sample, so that every later
+    window is binned alike. A constant column has three bins: below, at and above it.
+    """
+
+    rows: int
+    missing: int
+    values: NDArray[Any]
+    edges: NDArray[Any]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Sampled rows per bin, int64 [edges + 1]."""
+        return bin_counts(self.values, self.edges)
+
+
+class LevelColumn(NamedTuple):
+    """A categorical reference column: `rows` of which `missing`, its levels with int64 counts, and `other` rows pooled."""
+
+    rows: int
+    missing: int
+    levels: tuple[str, ...]
+    counts: NDArray[np.int64]
+    other: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What `detect` compares with, by column name; `extras` is any JSON-ready mapping that travels with it."""
+
+    columns: Mapping[str, NumericColumn | LevelColumn]
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.columns)
+
+
+def prepare(
+    x: Any,
+    *,
+    names: Sequence[str] | None = None,
+    sample: int = 100_000,
+    seed: int = 0,
+    extras: Mapping[str, Any] | None = None,
+) -> Reference:
+    """Summarise reference rows for `detect`: an array [rows, columns], a mapping of name to 1-D array, or a frame.
+
+    Numbers, dates and durations (as seconds) are numeric, everything else is categorical; None, NaN and NaT are missing.
+    At most `sample` values per numeric column are kept, drawn without replacement by `seed`, as float32 where that keeps
+    them apart, else as float64 or int64. `names` are the columns of an array. `extras` is kept as it is.
+
+    Raises InvalidInput for columns of unequal length, complex numbers, or names that do not fit.
+    """
+    if sample < 1:
+        raise InvalidInput(f"a sample of {sample} values tells nothing; give at least 1")
+    generator = np.random.default_rng(seed)
+    columns = {name: _summary(name, values, sample, generator) for name, values in named_columns(x, names).items()}
+    return Reference(columns, dict(extras or {}))
+
+
+def _summary(name: str, values: NDArray[Any], sample: int, generator: np.random.Generator) -> NumericColumn | LevelColumn:
+    if is_numeric(name, values):
+        return _numeric(as_numbers(name, values), sample, generator)
+    return _categorical(as_levels(values))
+
+
+def _numeric(numbers: Numbers, sample: int, generator: np.random.Generator) -> NumericColumn:
+    values = numbers.values
+    if len(values) > sample:
+        values = generator.choice(values, sample, replace=False, shuffle=False)
+    kept = narrowed(np.sort(values))
+    return NumericColumn(numbers.rows, numbers.rows - len(numbers.values), kept, _edges(kept))
+
+
+def _categorical(found: Levels) -> LevelColumn:
+    present = int(found.counts.sum())
+    counts = found.counts[:MOST_LEVELS]
+    return LevelColumn(found.rows, found.rows - present, found.levels[:MOST_LEVELS], counts, present - int(counts.sum()))
+
+
+def narrowed(values: NDArray[Any]) -> NDArray[Any]:
+    """Sorted values in the narrowest of float32, float64 and int64 that merges fewer than 1 % of the distinct ones."""
+    for dtype in (np.float32, np.float64):
+        with np.errstate(over="ignore", under="ignore"):
+            narrow = values.astype(dtype)
+        exact_enough = _distinct(narrow) >= (1 if values.dtype.kind == "i" else 0.99) * _distinct(values)
+        if exact_enough and np.isinf(narrow).sum() == np.isinf(values).sum():
+            return narrow
+    return values
+
+
+def _distinct(values: NDArray[Any]) -> int:
+    return int((values[1:] != values[:-1]).sum()) + 1
+
+
+def _edges(values: NDArray[Any]) -> NDArray[Any]:
+    """Inner decile edges: the sample's own values at the ranks ⌈n·k/10⌉, without repeats."""
+    if not len(values):
+        return values
+    ranks = [math.ceil(len(values) * k / BINS) - 1 for k in range(1, BINS)]
+    edges = np.unique(values[ranks])
+    if values[0] < values[-1]:
+        return edges[edges < values[-1]] if edges[0] < values[-1] else edges[:1]
+    below = edges - 1 if edges.dtype.kind == "i" else np.nextafter(edges, edges.dtype.type(-np.inf))
+    return np.concatenate([below, edges])
+
+
+def bin_counts(values: NDArray[Any], edges: NDArray[Any]) -> NDArray[np.int64]:
+    """Rows of sorted values per bin, int64 [edges + 1]."""
+    upto = np.searchsorted(values, edges, side="right")
+    return np.diff(upto, prepend=0, append=len(values)).astype(np.int64)

@@ -1,0 +1,161 @@
+"""The lake: one Delta table of requests per model, appended by the controller, read by whoever judges.
+
+Columns of ``requests/MODEL`` (format 1), partitioned by ``date`` (UTC day of `received_at`):
+
+    writer, sequence   identity of the row: its gateway worker, and its number in that worker's stream
+    request_id, row    as the client sent or the gateway made it, and the row within the request
+    received_at        UTC, microseconds
+    key                routing key of the request, empty when none
+    arm, version       who answered
+    latency_ms         from the last byte read to the reply handed over, of the whole request
+    run_ms             time of the model run in which the row was answered; what versions are compared by
+    status             HTTP status that was answered
+    mirrors            for shadow rows: `sequence` of the live row of the same writer that was mirrored
+    inputs, outputs    structs of float64 and text, one field per column; null where the row's version has no such field
+
+Every commit carries, per writer, the sequence number up to which it holds that writer's rows (a Delta application transaction).
+Delta only records it; `append` checks it, so that a row is in the lake exactly once whatever was killed when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prodml_magics.errors import Unavailable
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Lake", "LakeRows"]
+
+_RETRIES = 5
+
+
+class LakeRows:
+    """Rows of one model and one writer on their way into the lake; `first`, `until` are sequence numbers ``[first, until)``."""
+
+    def __init__(self, writer: str, table: pa.Table, until: int) -> None:
+        self.writer = writer
+        self.table = table
+        self.until = until
+
+
+class Lake:
+    """Delta tables below a folder or an object store URL (``PRODML_LAKE``)."""
+
+    def __init__(self, root: str | Path) -> None:
+        self._root = str(root).rstrip("/")
+
+    def requests(self, model: str) -> str:
+        """Where the requests of `model` lie."""
+        return f"{self._root}/requests/{model}"
+
+    def drained(self, model: str, writer: str) -> int:
+        """The sequence number up to which rows of `writer` are in the table of `model`."""
+        table = self._table(self.requests(model))
+        return 0 if table is None else table.transaction_version(writer) or 0
+
+    def append(self, model: str, batches: Sequence[LakeRows]) -> int:
+        """Append the rows that the table does not hold yet, in one commit; returns how many rows that was."""
+        from deltalake import CommitProperties, Transaction, write_deltalake
+
+        path = self.requests(model)
+        self._make_folder(path)
+        for attempt in range(_RETRIES):
+            table = self._table(path)
+            fresh = [batch for batch in (_beyond(table, batch) for batch in batches) if batch.table.num_rows]
+            if not fresh:
+                return 0
+            rows = pa.concat_tables([batch.table for batch in fresh], promote_options="permissive")
+            marks = [Transaction(batch.writer, batch.until) for batch in fresh]
+            try:
+                write_deltalake(
+                    path if table is None else table,
+                    rows,
+                    mode="append",
+                    partition_by=["date"],
+                    schema_mode="merge",
+                    commit_properties=CommitProperties(app_transactions=marks),
+                )
+            except Exception as error:
+                self._give_up(error, last=attempt == _RETRIES - 1)
+                continue
+            return int(rows.num_rows)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _give_up(self, error: Exception, *, last: bool) -> None:
+        from deltalake.exceptions import CommitFailedError
+
+        if last or not isinstance(error, CommitFailedError):
+            reason = str(error).splitlines()[0]
+            raise Unavailable(f"the lake {self._root} cannot be written ({reason}); check space and permissions") from error
+
+    def _make_folder(self, path: str) -> None:
+        if "://" not in path:
+            try:
+                Path(path).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise Unavailable(f"the lake {self._root} cannot be written ({error.strerror}); make it writable") from error
+
+    def rows(
+        self,
+        model: str,
+        *,
+        arms: Iterable[str] | None = None,
+        versions: Iterable[int] | None = None,
+        statuses: Iterable[int] | None = (200,),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        last: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """Rows of the given statuses (none: all) in a window ``[since, until)``, oldest first; the `last` rows of it when given."""
+        import polars as pl
+
+        table = self._table(self.requests(model))
+        if table is None:
+            return pl.DataFrame()
+        frame = pl.scan_delta(table)
+        if statuses is not None:
+            frame = frame.filter(pl.col("status").is_in(list(statuses)))
+        if arms is not None:
+            frame = frame.filter(pl.col("arm").is_in(list(arms)))
+        if versions is not None:
+            frame = frame.filter(pl.col("version").is_in(list(versions)))
+        if since is not None:
+            frame = frame.filter(pl.col("date") >= since.date().isoformat(), pl.col("received_at") >= since)
+        if until is not None:
+            frame = frame.filter(pl.col("date") <= until.date().isoformat(), pl.col("received_at") < until)
+        frame = frame.sort("received_at", "writer", "sequence")
+        frame = frame if last is None else frame.tail(last)
+        return (frame if columns is None else frame.select(columns)).collect()
+
+    def count(self, model: str) -> int:
+        """Rows in the table of `model`, of every arm and status."""
+        table = self._table(self.requests(model))
+        return 0 if table is None else int(table.to_pyarrow_dataset().count_rows())
+
+    def _table(self, path: str) -> Any:
+        from deltalake import DeltaTable
+
+        if not DeltaTable.is_deltatable(path):
+            return None
+        try:
+            return DeltaTable(path)
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise Unavailable(f"the lake {self._root} cannot be read ({reason}); run `prodml doctor`") from error
+
+
+def _beyond(table: Any, batch: LakeRows) -> LakeRows:
+    """The part of `batch` that lies behind what the table has recorded of its writer."""
+    done = 0 if table is None else table.transaction_version(batch.writer) or 0
+    if not done:
+        return batch
+    return LakeRows(batch.writer, batch.table.filter(pc.greater_equal(batch.table["sequence"], done)), max(done, batch.until))

@@ -1,0 +1,138 @@
+"""What actions answer, as records: the JSON of ``--json``, of the Lab API and of ``result.to_dict()``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from prodml_magics.wire.status import TimelineEntry
+
+__all__ = [
+    "Change",
+    "Check",
+    "DoctorRecord",
+    "DriftRecord",
+    "RegisterRecord",
+    "ServicesRecord",
+    "ShadowComparison",
+    "ShadowRecord",
+    "TimelineRecord",
+    "Window",
+]
+
+
+class RegisterRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A new version and what was proved of it."""
+
+    name: str
+    version: int
+    task: str
+    metrics: dict[str, float]
+    importance: dict[str, float]
+    parity: dict[str, Any]
+    size_bytes: int
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of a route: deploy, rollback, undeploy, undo, start and end of a shadow."""
+
+    model: str
+    kind: str
+    version: int | None
+    """Version that is live now."""
+    previous: int | None
+    shadows: tuple[int, ...] = ()
+    url: str | None = None
+    event: int | None = None
+    """Entry of the ledger; null when nothing had to change."""
+    seconds: float = 0.0
+    serving: bool = True
+    """False when the gateway is down: the change takes effect when it starts."""
+    note: str = ""
+
+
+class ShadowComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One shadow beside the live version, on the same rows."""
+
+    model: str
+    live: int
+    shadow: int
+    pairs: int
+    """Rows that both have answered."""
+    agreement: float | None
+    """Share of pairs with the same label; null for regressors."""
+    mean_difference: float | None
+    """Mean of shadow minus live, of the probability of the second class or of the prediction."""
+    max_difference: float | None
+    live_errors: int = 0
+    shadow_errors: int = 0
+    live_run_ms: float | None = None
+    """Median time of the model run that a row was in."""
+    shadow_run_ms: float | None = None
+    dropped: int = 0
+
+
+class ShadowRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What the shadows of a model would have answered."""
+
+    model: str
+    comparisons: tuple[ShadowComparison, ...]
+    seen_until: datetime | None = None
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows that were looked at: ``[since, until)`` and how many."""
+
+    since: datetime | None
+    until: datetime | None
+    rows: int
+
+
+class DriftRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Verdict per column."""
+
+    model: str | None
+    version: int | None
+    verdict: Literal["drift", "no drift", "undecided"]
+    drifted: tuple[str, ...]
+    columns: list[dict[str, Any]]
+    window: Window
+    device: str
+    seconds: float
+    seen_until: datetime | None = None
+    """Rows answered after this moment were not seen; null when all were."""
+    note: str = ""
+
+
+class TimelineRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries of the ledger, oldest first."""
+
+    entries: tuple[TimelineEntry, ...]
+
+
+class ServicesRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What `up` and `down` did."""
+
+    state: Literal["up", "down"]
+    changed: bool
+    url: str | None
+    seconds: float
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One finding of the doctor."""
+
+    name: str
+    state: Literal["ok", "warning", "problem"]
+    found: str
+    remedy: str = ""
+
+
+class DoctorRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """All findings."""
+
+    checks: tuple[Check, ...]

@@ -1,0 +1,30 @@
+"""``runtime.json``: how to reach what runs for this home (mode 0600, since it holds the admin token)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+__all__ = ["RUNTIME_FORMAT", "Runtime", "Service"]
+
+RUNTIME_FORMAT = 1
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """One child of the supervisor; `pid` is none while it is down."""
+
+    url: str
+    pid: int | None = None
+    started_at: datetime | None = None
+    restarts: int = 0
+
+
+class Runtime(msgspec.Struct, frozen=True, kw_only=True):
+    """What the supervisor of a home knows; kept after it stops, so that the port stays the same."""
+
+    token: str
+    gateway: Service
+    controller: Service
+    supervisor: int | None = None
+    format: int = RUNTIME_FORMAT

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from prodml_magics.clock import ManualClock
+from prodml_magics.errors import InvalidInput, Unavailable
+from prodml_magics.stats.drift import Tolerances, detect, prepare
+
+FRAME_COLUMNS = [
+    *("column", "kind", "n_reference", "n_current", "missing_reference", "missing_current", "ks", "wasserstein", "psi", "js"),
+    *("chi2", "tv", "p_value", "p_adjusted", "effect", "effect_low", "drifted", "reason"),
+]
+RNG = np.random.default_rng(7)
+
+
+def _one(before: Any, now: Any, **kwargs: Any) -> dict[str, Any]:
+    found = detect(prepare({"a": before}), {"a": now}, **kwargs)
+    return found.frame.row(0, named=True)
+
+
+def test_the_frame_has_the_promised_columns_and_types() -> None:
+    frame = detect(prepare({"a": [1.0, 2.0], "b": ["x", "y"]}), {"a": [1.0, 2.0], "b": ["x", "x"]}).frame
+    assert frame.columns == FRAME_COLUMNS
+    assert frame["drifted"].dtype == pl.Boolean
+    assert frame["kind"].to_list() == ["numeric", "categorical"]
+    assert not any(frame[name].is_nan().any() for name in frame.columns if frame[name].dtype.is_float())
+
+
+def test_a_unit_change_is_named() -> None:
+    row = _one(RNG.normal(14, 3, 2_000), RNG.normal(14, 3, 500) * 10)
+    assert row["drifted"] is True
+    assert row["effect"] == row["ks"] > row["effect_low"] > 0.8
+    assert row["reason"].startswith("KS distance 1.00: values about 9.9") or "about 10." in row["reason"]
+    assert row["reason"].endswith("(unit change?)")
+
+
+def test_a_shift_is_told_by_its_medians() -> None:
+    assert "median -0" in (reason := _one(RNG.normal(-0.3, 1, 3_000), RNG.normal(2, 1, 3_000))["reason"]), reason
+
+
+def test_a_rise_of_the_missing_share_decides_alone() -> None:
+    values = RNG.normal(size=1_000)
+    now = values.copy()
+    now[:400] = np.nan
+    row = _one(values, now)
+    assert (row["drifted"], row["effect"]) == (True, 0.4)
+    assert row["reason"].startswith("missing share rose from 0% to 40%")
+    assert row["p_adjusted"] < 1e-9
+    assert row["ks"] < 0.1
+
+
+def test_all_values_missing_now_is_drift_with_undefined_statistics() -> None:
+    row = _one(RNG.normal(size=200), np.full(100, np.nan))
+    assert (row["drifted"], row["ks"], row["psi"]) == (True, None, None)
+
+
+def test_twelve_rows_are_too_few_to_tell() -> None:
+    found = detect(prepare({"a": RNG.normal(size=1_000)}), {"a": RNG.normal(9, 1, 12)})
+    assert (found.drifted, found.undecided) == ([], ["a"])
+    assert found.reason == ("12 rows are too few to tell; 20 are needed",)
+    assert found.frame["drifted"].to_list() == [None]
+    assert found.ks[0] == 1.0
+
+
+def test_an_effect_that_chance_explains_is_undecided() -> None:
+    rng = np.random.default_rng(5)
+    row = _one(rng.normal(size=50), rng.normal(size=30))
+    assert row["effect"] > 0.1
+    assert row["drifted"] is None
+    assert "30 rows are too few to tell it from chance" in row["reason"]
+
+
+def test_unseen_categories_count() -> None:
+    before = RNG.choice(["a", "b"], 1_000)
+    now = np.where(RNG.random(1_000) < 0.3, "new", RNG.choice(["a", "b"], 1_000))
+    row = _one(before, now)
+    assert row["drifted"] is True
+    assert row["tv"] == pytest.approx((now == "new").mean(), abs=0.05)
+    assert "categories that the reference never had, such as 'new'" in row["reason"]
+    assert row["ks"] is None
+
+
+def test_categories_that_changed_share_are_named() -> None:
+    row = _one(["x"] * 700 + ["y"] * 300, ["x"] * 300 + ["y"] * 700)
+    assert row["reason"] == "total variation 0.40: 'x' went from 70.0% to 30.0% of the rows"
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ([], [1.0, 2.0]),
+        ([1.0, 2.0], []),
+        ([], []),
+        ([math.nan] * 5, [math.nan] * 5),
+        ([None] * 5, ["a"] * 5),
+        (["a"] * 5, [None] * 5),
+        ([1.0], [1.0]),
+        ([3.0] * 90, [3.0] * 80),
+        ([math.inf, -math.inf, 1.0] * 20, [math.inf, 0.0] * 30),
+        ([1e-310, 5e-324] * 30, [0.0] * 60),
+        ([1.0, 2.0] * 30, [1e39, -1e39] * 30),
+        (["", "é", "日本", None] * 20, np.array(["", "<script>", "\udc80"] * 20, dtype=object)),
+        ([f"id {i}" for i in range(500)], [f"id {i}" for i in range(500, 900)]),
+        (np.arange(3_000).astype(str), np.arange(3_000, 5_000).astype(str)),
+        ([True, False] * 50, [True] * 60),
+        (np.array([2**62, 2**62 + 1] * 30), np.array([2**62 + 1] * 40)),
+        (np.array([2**64 - 1, 0] * 30, dtype=np.uint64), np.array([5] * 40, dtype=np.uint8)),
+        (np.arange(60, dtype="f2"), np.arange(60, dtype="f8")),
+        (np.arange("2026-01-01", "2026-03-01", dtype="M8[D]"), np.array(["2026-01-05", "NaT"] * 20, dtype="M8[s]")),
+    ],
+)
+def test_odd_columns_give_numbers_or_null_with_a_reason(before: Any, now: Any) -> None:
+    row = _one(before, now)
+    floats = [value for value in row.values() if isinstance(value, float)]
+    assert all(math.isfinite(value) for value in floats), row
+    assert row["reason"]
+
+
+def test_infinite_values_leave_only_wasserstein_undefined() -> None:
+    row = _one([1.0, 2.0, math.inf] * 20, [1.0, 2.0, 3.0] * 20)
+    assert row["wasserstein"] is None
+    assert row["ks"] == pytest.approx(1 / 3)
+    assert "infinite values leave Wasserstein undefined" in row["reason"]
+
+
+def test_a_large_offset_does_not_hide_a_shift() -> None:
+    row = _one(1e9 + RNG.normal(size=2_000), 1e9 + RNG.normal(1, 1, 2_000))
+    assert row["drifted"] is True
+    assert row["ks"] == pytest.approx(0.38, abs=0.05)
+
+
+def test_training_in_float64_and_serving_in_float32_is_no_drift() -> None:
+    values = np.round(RNG.normal(size=2_000), 1)
+    assert _one(values, values.astype(np.float32))["ks"] == 0.0
+
+
+def test_booleans_served_as_numbers_are_the_same_levels() -> None:
+    row = _one(np.array([True, False] * 100), np.array([1.0, 0.0] * 100))
+    assert (row["kind"], row["tv"]) == ("categorical", 0.0)
+
+
+def test_arrays_frames_and_mappings_say_the_same() -> None:
+    x, y = RNG.normal(size=(500, 3)), RNG.normal(0.5, 1, size=(400, 3))
+    names = ["a", "b", "c"]
+    by_array = detect(prepare(x, names=names), y)
+    frame = pl.DataFrame({name: y[:, i] for i, name in enumerate(names)})
+    by_frame = detect(prepare(pl.DataFrame({name: x[:, i] for i, name in enumerate(names)})), frame)
+    np.testing.assert_array_equal(by_array.ks, by_frame.ks)
+    only_c = detect(prepare(x, names=names), y[:, 2:], columns=["c"])
+    assert (only_c.names, only_c.ks[0]) == (("c",), by_array.ks[2])
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    before, now = (
+        {"a": RNG.normal(size=400), "b": RNG.choice(list("xyz"), 400)},
+        {"a": np.arange(90.0), "b": ["x", "q", "y"] * 30},
+    )
+    turned = {name: np.asarray(values)[::-1] for name, values in now.items()}
+    assert detect(prepare(before), now).to_columns() == detect(prepare(before), turned).to_columns()
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ({"ages": [1.0]}, "column 'age' of the reference is absent; did you mean 'ages'?"),
+        ({"age": [1.0], "size": [2.0]}, "the reference has no column 'size'"),
+        ({"age": ["old"]}, "column 'age' was numeric in the reference"),
+        ({"age": [[1.0]]}, "column 'age' has shape \\(1, 1\\)"),
+        (np.ones((5, 2)), "2 columns for 1 names"),
+        (np.ones(5), "an array of shape \\(5,\\) has no columns"),
+    ],
+)
+def test_input_that_does_not_fit_is_refused_by_name(x: Any, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        detect(prepare({"age": [1.0, 2.0]}), x)
+
+
+def test_extra_columns_are_accepted_when_columns_are_picked() -> None:
+    found = detect(prepare({"a": [1.0, 2.0], "b": [1.0, 2.0]}), {"a": [1.0], "z": [1.0]}, columns=["a"])
+    assert found.names == ("a",)
+    with pytest.raises(InvalidInput, match="the reference has no column 'zz'; there are 'a', 'b'"):
+        detect(prepare({"a": [1.0], "b": [1.0]}), {"a": [1.0]}, columns=["zz"])
+
+
+@pytest.mark.parametrize("limits", [{"numeric": -0.1}, {"categorical": 1.0}, {"missing": math.nan}])
+def test_tolerances_are_shares(limits: dict[str, float]) -> None:
+    with pytest.raises(InvalidInput, match="tolerance"):
+        Tolerances(**limits)
+
+
+def test_alpha_is_a_share() -> None:
+    with pytest.raises(InvalidInput, match="alpha is 5"):
+        detect(prepare({"a": [1.0]}), {"a": [1.0]}, alpha=5)
+
+
+def test_a_gpu_that_is_not_there_is_an_error_that_says_what_is_missing() -> None:
+    from prodml_magics.stats.drift.device import choose
+
+    try:
+        choose("gpu", 10)
+    except Unavailable as error:
+        assert "GPU" in str(error)
+        with pytest.raises(Unavailable, match="no GPU for drift"):
+            detect(prepare({"a": [1.0]}), {"a": [1.0]}, device="gpu")
+    else:
+        assert detect(prepare({"a": [1.0]}), {"a": [1.0]}, device="gpu").device == "gpu"
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="unknown device 'tpu'"):
+        detect(prepare({"a": [1.0]}), {"a": [1.0]}, device="tpu")  # type: ignore[arg-type]
+
+
+def test_time_is_an_argument_and_the_device_is_reported() -> None:
+    found = detect(prepare({"a": [1.0]}), {"a": [1.0]}, device="cpu", clock=ManualClock())
+    assert (found.seconds, found.device) == (0.0, "cpu")
+
+
+def test_the_verdict_is_a_sentence() -> None:
+    before = {"a": RNG.normal(size=500), "b": RNG.normal(size=500)}
+    found = detect(prepare(before), {"a": before["a"] * 10, "b": before["b"]})
+    assert found.verdict == "1 of 2 columns drifted: a"
+    assert detect(prepare(before), before).verdict == "none of 2 columns has drifted"

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from prodml_magics.errors import InvalidInput, Unsupported
+from prodml_magics.stats.drift import Reference, detect, from_arrow, prepare, to_arrow
+from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn
+
+FORMAT_1 = Path(__file__).parent / "data" / "profile-format-1.arrow"
+
+
+def _columns() -> dict[str, Any]:
+    rng = np.random.default_rng(11)
+    price = np.round(rng.lognormal(3, 1, 300), 2)
+    price[::10] = np.nan
+    return {
+        "price": price,
+        "id": np.arange(300) + 2**60,
+        "offset": 1e9 + rng.normal(size=300),
+        "city": np.array(["Oslo", "Rome", "", None], dtype=object)[rng.integers(0, 4, 300)],
+        "member": rng.random(300) < 0.3,
+        "empty": np.full(300, np.nan),
+    }
+
+
+def _assert_same(one: Reference, other: Reference) -> None:
+    assert one.names == other.names
+    assert one.extras == other.extras
+    for a, b in zip(one.columns.values(), other.columns.values(), strict=True):
+        assert (a.rows, a.missing) == (b.rows, b.missing)
+        if isinstance(a, NumericColumn) and isinstance(b, NumericColumn):
+            assert (a.values.dtype, a.values.tolist(), a.edges.tolist()) == (b.values.dtype, b.values.tolist(), b.edges.tolist())
+        else:
+            assert isinstance(a, LevelColumn)
+            assert isinstance(b, LevelColumn)
+            assert (a.levels, a.counts.tolist(), a.other) == (b.levels, b.counts.tolist(), b.other)
+
+
+def test_a_profile_comes_back_as_it_was() -> None:
+    reference = prepare(_columns(), extras={"metrics": {"accuracy": 0.97}, "importance": {"price": 0.2}})
+    again = from_arrow(to_arrow(reference))
+    _assert_same(reference, again)
+    assert detect(again, _columns()).drifted == []
+
+
+def test_a_profile_of_no_columns_comes_back() -> None:
+    assert from_arrow(to_arrow(Reference({}))).names == ()
+
+
+def test_a_profile_written_in_format_1_is_still_read() -> None:
+    _assert_same(from_arrow(FORMAT_1.read_bytes()), prepare(_columns(), extras={"metrics": {"accuracy": 0.5}}))
+
+
+def test_other_files_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="not a profile"):
+        from_arrow(b"something else")
+    with pytest.raises(InvalidInput, match="names no format"):
+        from_arrow(_stored({}))
+
+
+def test_a_later_format_asks_for_an_upgrade() -> None:
+    with pytest.raises(Unsupported, match=r"profile format 9 .* upgrade"):
+        from_arrow(_stored({"prodml.format": "9"}))
+
+
+def _stored(metadata: dict[str, str]) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, pa.schema([pa.field("name", pa.string())], metadata=metadata)):
+        pass
+    return sink.getvalue().to_pybytes()
