@@ -83,7 +83,8 @@ def _shape(inner: Any) -> tuple[type, tuple[str, ...], bool]:
         return str, (), True
     options = [each for each in get_args(inner) if each is not type(None)]
     if options:
-        return options[0], (), False
+        first = options[0]
+        return (get_args(first)[0] if get_origin(first) is Annotated else first), (), False
     return (inner if inner in (bool, int, float, str) else str), (), False
 
 

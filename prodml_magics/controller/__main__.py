@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def main() -> None:
     loop.start()
     app = build_app(draining, os.environ["PRODML_TOKEN"])
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", proxy_headers=False))
+    # uvicorn raises the signal anew once it has stopped; what follows below must still run.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     with socket.socket(fileno=arguments.descriptor) as listening:
         server.run(sockets=[listening])
     loop.stop()

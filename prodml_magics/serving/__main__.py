@@ -80,7 +80,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
     await follower.follow()
     control.ready = True
     following = asyncio.create_task(follower.run())
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    # uvicorn raises the signal anew once it has drained; what follows below must still run.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     with socket.socket(fileno=arguments.descriptor) as listening:
         await server.serve(sockets=[listening])
     following.cancel()

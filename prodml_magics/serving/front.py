@@ -141,7 +141,15 @@ class Front:
         self, lane: Lane, request_id: str, headers: dict[bytes, bytes], tensors: dict[str, np.ndarray], rows: int
     ) -> Answer:
         loop = asyncio.get_running_loop()
-        pending = Pending(request_id, headers.get(b"x-prodml-key", b"").decode("latin-1"), tensors, rows, time.time(), time.monotonic(), loop.create_future())
+        pending = Pending(
+            request_id,
+            headers.get(b"x-prodml-key", b"").decode("latin-1"),
+            tensors,
+            rows,
+            time.time(),
+            time.monotonic(),
+            loop.create_future(),
+        )
         model, number, arm = lane.version.model, lane.version.version, lane.arm
         status = 200
         try:

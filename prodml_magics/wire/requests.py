@@ -101,11 +101,12 @@ class Drift(Request, frozen=True):
     ]
     current: Annotated[Any, _positional("frame to compare with the reference frame", "FRAME", reference=True)] = None
     window: Annotated[str, _flag("the latest stretch of time, such as 30m, 1h, 7d", "DURATION")] = ""
-    last: Annotated[int | None, Meta(ge=1), _flag("the latest rows", "ROWS")] = None
+    last: Annotated[Annotated[int, Meta(ge=1)] | None, _flag("the latest rows", "ROWS")] = None
     since: Annotated[str, _flag("from this moment on, ISO 8601", "TIME")] = ""
     until: Annotated[str, _flag("up to this moment, ISO 8601", "TIME")] = ""
     arm: Annotated[
-        Literal["served", "live", "canary", "fallback", "shadow"], _flag("whose rows; served means live, canary and fallback")
+        Literal["served", "live", "shadow", "direct"],
+        _flag("whose rows: served is all live traffic, direct are requests that named a version"),
     ] = "served"
     columns: Annotated[tuple[str, ...], _flag("only these columns", "COLUMN")] = ()
     alpha: Annotated[float, Meta(gt=0, lt=1), _flag("false discovery rate over all columns", "SHARE")] = 0.05
@@ -122,7 +123,9 @@ class Timeline(Request, frozen=True):
 class Undo(Request, frozen=True):
     """Undo an entry of the ledger, the latest one by default."""
 
-    id: Annotated[int | None, _positional("entry to undo (default: the latest that can be undone)", "ID")] = None
+    id: Annotated[
+        Annotated[int, Meta(ge=1)] | None, _positional("entry to undo (default: the latest that can be undone)", "ID")
+    ] = None
     why: Annotated[str, _WHY] = ""
 
 
@@ -134,7 +137,8 @@ class Up(Request, frozen=True):
     """Start gateway and controller."""
 
     port: Annotated[
-        int | None, Meta(ge=1, le=65_535), _flag("port of the gateway (default: a free one, then the same again)", "PORT")
+        Annotated[int, Meta(ge=1, le=65_535)] | None,
+        _flag("port of the gateway (default: a free one, then the same again)", "PORT"),
     ] = None
     foreground: Annotated[bool, _flag("stay in the foreground, as systemd or a container wants it", doors=("cli",))] = False
 

@@ -42,7 +42,10 @@ def place(home: Path, name: str, version: int, *, c: float = 1.0) -> Placed:
         task="classification",
         columns=columns,
         inputs=(Tensor(name="input", datatype="FP32", shape=(-1, rows.shape[1])),),
-        outputs=(Tensor(name="label", datatype="INT64", shape=(-1,)), Tensor(name="probabilities", datatype="FP32", shape=(-1, 2))),
+        outputs=(
+            Tensor(name="label", datatype="INT64", shape=(-1,)),
+            Tensor(name="probabilities", datatype="FP32", shape=(-1, 2)),
+        ),
         classes=(0, 1),
     )
     folder = home / "models" / name / str(version)

@@ -48,7 +48,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def serving(placed: Placed, *, limits: Limits | None = None, **route: Any) -> AsyncIterator[tuple[Gateway, httpx.AsyncClient]]:
+async def serving(
+    placed: Placed, *, limits: Limits | None = None, **route: Any
+) -> AsyncIterator[tuple[Gateway, httpx.AsyncClient]]:
     gateway = Gateway(placed.home, limits or Limits())
     routes = {"cancer": Route(model="cancer", revision=1, live=1, **({"files": (placed.files,)} | route))}
     problems = await gateway.router.apply(routes, 1)
@@ -130,7 +132,11 @@ ROW = [[0.5] * 30]
     ("status", "body", "needle"),
     [
         (400, b"{", "not an inference request"),
-        (400, b'{"inputs": [{"name": "input", "shape": [1, 30], "datatype": "FP32", "data": [NaN]}]}', "not an inference request"),
+        (
+            400,
+            b'{"inputs": [{"name": "input", "shape": [1, 30], "datatype": "FP32", "data": [NaN]}]}',
+            "not an inference request",
+        ),
         (400, infer_body(np.array(ROW), name="x"), "input"),
         (400, infer_body(np.array(ROW), datatype="FP64", data=[[0.5] * 30], shape=[1, 30]), "FP32"),
         (400, infer_body(np.array(ROW), datatype="COMPLEX"), "COMPLEX"),
@@ -162,7 +168,9 @@ def test_bad_input_is_one_clear_line_and_is_not_logged(placed: Placed, status: i
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("path", ["/v2/models/nobody/infer", "/predict/nobody", "/v2/models/%2e%2e/infer", "/v2/models/<script>/infer"])
+@pytest.mark.parametrize(
+    "path", ["/v2/models/nobody/infer", "/predict/nobody", "/v2/models/%2e%2e/infer", "/v2/models/<script>/infer"]
+)
 def test_an_unknown_model_is_404(placed: Placed, path: str) -> None:
     async def scenario() -> None:
         async with serving(placed) as (_, client):
