@@ -1,12 +1,12 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import type { Rollback, StatusReport, TimelineReport } from './wire';
+import type { Rollback, StatusReport, TimelineRecord } from './wire';
 
 /** What the panel may ask of the server; a test hands the model another one. */
 export interface Api {
   status(): Promise<StatusReport>;
-  timeline(limit: number): Promise<TimelineReport>;
+  timeline(limit: number): Promise<TimelineRecord>;
   up(): Promise<unknown>;
   rollback(request: Rollback): Promise<unknown>;
 }

@@ -160,7 +160,7 @@ export class ServicesModel implements IDisposable {
 
   private _take(status: StatusReport, entries: TimelineEntry[]): void {
     this._status = status;
-    this._entries = entries;
+    this._entries = [...entries].sort((a, b) => b.id - a.id);
     this._error = null;
     this._sample(status, Date.now());
     this._changed.emit();

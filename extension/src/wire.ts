@@ -74,8 +74,8 @@ export interface TimelineEntry {
   can_undo: boolean;
 }
 
-/** Entries of the ledger, the newest first. */
-export interface TimelineReport {
+/** Entries of the ledger, oldest first. */
+export interface TimelineRecord {
   entries: TimelineEntry[];
 }
 

@@ -75,6 +75,7 @@ export function entry(change: Partial<TimelineEntry> = {}): TimelineEntry {
 /** A server that counts what it is asked, and answers or refuses as it is told. */
 export class FakeApi implements Api {
   report = report();
+  /** Oldest first, as the ledger has them. */
   entries: TimelineEntry[] = [];
   trouble: Error | null = null;
   asked = { status: 0, timeline: 0 };
@@ -87,7 +88,7 @@ export class FakeApi implements Api {
 
   async timeline(limit: number): Promise<{ entries: TimelineEntry[] }> {
     this.asked.timeline += 1;
-    return this._answer({ entries: this.entries.slice(0, limit) });
+    return this._answer({ entries: this.entries.slice(-limit) });
   }
 
   async up(): Promise<unknown> {

@@ -48,7 +48,7 @@ describe('looking', () => {
   });
 
   it('follows the configured interval and length', async () => {
-    api.entries = [entry({ id: 3 }), entry({ id: 2 }), entry({ id: 1 })];
+    api.entries = [1, 2, 3].map(id => entry({ id }));
     model.visible = true;
     model.configure(20, 2);
     await pass(0.1);

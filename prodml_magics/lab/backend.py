@@ -23,7 +23,7 @@ class Backend(Protocol):
         ...
 
     def timeline(self, request: Timeline) -> dict[str, Any]:
-        """A `TimelineReport`."""
+        """A `TimelineRecord`."""
         ...
 
     def up(self) -> dict[str, Any]:

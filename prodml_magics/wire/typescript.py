@@ -11,13 +11,14 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import inspect
 
-from prodml_magics.wire.panel import LEDGER_EVENT, LedgerChanged, TimelineReport
+from prodml_magics.wire.panel import LEDGER_EVENT, LedgerChanged
 from prodml_magics.wire.requests import Request, Rollback
+from prodml_magics.wire.results import TimelineRecord
 from prodml_magics.wire.status import StatusReport
 
 __all__ = ["RECORDS", "interface", "module"]
 
-RECORDS: tuple[type[msgspec.Struct], ...] = (StatusReport, TimelineReport, LedgerChanged, Rollback)
+RECORDS: tuple[type[msgspec.Struct], ...] = (StatusReport, TimelineRecord, LedgerChanged, Rollback)
 """Records that cross between server and panel; those that they hold follow by themselves."""
 
 _HEADER = """\

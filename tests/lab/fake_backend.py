@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from prodml_magics import errors
-from prodml_magics.wire.panel import TimelineReport
 from prodml_magics.wire.requests import Rollback, Timeline
+from prodml_magics.wire.results import TimelineRecord
 from prodml_magics.wire.status import ControllerStatus, GatewayStatus, StatusReport, TimelineEntry
 
 STATE_FILE = "state.json"
@@ -20,6 +20,7 @@ class State(msgspec.Struct, kw_only=True):
 
     status: StatusReport
     entries: tuple[TimelineEntry, ...] = ()
+    """Oldest first."""
     revision: int = 0
     error: tuple[str, str] | None = None
     """Name of the error class to raise on every call, and its message."""
@@ -47,7 +48,7 @@ class FakeBackend:
         return _plain(self._state().status)
 
     def timeline(self, request: Timeline) -> dict[str, Any]:
-        return _plain(TimelineReport(self._state().entries[: request.limit]))
+        return _plain(TimelineRecord(entries=self._state().entries[-request.limit :]))
 
     def up(self) -> dict[str, Any]:
         state = self._state()

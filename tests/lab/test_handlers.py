@@ -35,10 +35,10 @@ async def test_answers_are_json_that_no_cache_keeps(jp_fetch: Fetch) -> None:
 
 async def test_timeline_is_as_long_as_asked(jp_fetch: Fetch, backend: FakeBackend) -> None:
     state = backend.read()
-    state.entries = tuple(_entry(number) for number in (3, 2, 1))
+    state.entries = tuple(_entry(number) for number in (1, 2, 3))
     backend.write(state)
     answer = await jp_fetch("prodml", "api", "timeline", params={"limit": 2, "1795430727482": ""})
-    assert [entry["id"] for entry in json.loads(answer.body)["entries"]] == [3, 2]
+    assert [entry["id"] for entry in json.loads(answer.body)["entries"]] == [2, 3]
 
 
 async def test_up_starts_the_services(jp_fetch: Fetch, backend: FakeBackend) -> None:
