@@ -93,6 +93,10 @@ class Workspace:
         own = "MLFLOW_TRACKING_URI" not in self._environment
         return Registry(self.tracking_uri, str(self.home / "mlartifacts") if own else None)
 
+    def has_registry(self) -> bool:
+        """Whether models were ever registered, so that looking need not create a store."""
+        return "MLFLOW_TRACKING_URI" in self._environment or (self.home / "mlflow.db").exists()
+
     def make_home(self) -> None:
         """Create the home; `Unavailable` when it cannot be written."""
         try:

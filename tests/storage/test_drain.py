@@ -99,7 +99,9 @@ def test_segments_of_the_dead_go_and_those_of_the_living_stay(spool: Path, lake:
     assert [segment.writer for segment in segments(spool)] == [living.writer]
     living.append(block(3))
     Drainer(spool, lake, contract_of).drain()
-    assert identities(lake) == sorted([(dead.writer, index) for index in range(3)] + [(living.writer, index) for index in range(6)])
+    assert identities(lake) == sorted(
+        [(dead.writer, index) for index in range(3)] + [(living.writer, index) for index in range(6)]
+    )
 
 
 def test_a_model_without_contract_waits_and_holds_nobody_up(spool: Path, lake: Lake) -> None:

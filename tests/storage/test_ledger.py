@@ -24,7 +24,9 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def append(ledger: Ledger, revision: int, model: str = "cancer", **changes: Any) -> Any:
-    route = Route(model=model, revision=revision, live=revision, shadows=(ShadowRoute(9, 0.5),), files=(VersionFiles(1, "f", "a", "b"),))
+    route = Route(
+        model=model, revision=revision, live=revision, shadows=(ShadowRoute(9, 0.5),), files=(VersionFiles(1, "f", "a", "b"),)
+    )
     values = {"kind": "deploy", "payload": {"route": msgspec.to_builtins(route)}, "at": AT, "actor": "ann", "cause": "why not"}
     return ledger.append(**(values | changes), model=model, expected=revision - 1)
 
