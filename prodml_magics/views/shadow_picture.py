@@ -46,7 +46,7 @@ def _share(agreement: float) -> str:
 
 
 def _explanation(summary: Mapping[str, Any]) -> str:
-    return f"Left: {len(summary['pairs']):,} of the rows; on the diagonal both say the same. Right: time per request."
+    return f"Left: {len(summary['pairs']):,} of the rows; on the diagonal both say the same. Right: time of the model runs."
 
 
 def _scores(alt: Any, pairs: Sequence[Sequence[float]], names: Mapping[str, str], score: str) -> Any:
