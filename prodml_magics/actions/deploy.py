@@ -45,4 +45,4 @@ def resolve(workspace: Workspace, reference: ModelReference, *, default: str) ->
         return route.previous
     if not workspace.has_registry():
         raise NotFound(f"no model {reference.name} is registered in {workspace.home}; register it with %register")
-    return workspace.registry.resolve(reference.name, reference.version if reference.version is not None else alias)
+    return workspace.registry.resolve(reference.name, reference.version or alias or default)

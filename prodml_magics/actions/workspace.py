@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import shutil
 import socket
 from collections.abc import Mapping
 from functools import cached_property
@@ -127,12 +128,14 @@ class Workspace:
         known = self._registered(model, version)
         folder = self.folder(model, version)
         if known is None or not _intact(folder, known):
+            shutil.rmtree(folder, ignore_errors=True)  # what is there was changed or never whole
             known = self.fetch(model, version)
         return VersionFiles(
             version=version,
             folder=str(folder.relative_to(self.home)),
             model_sha256=known["model.onnx"],
             contract_sha256=known["contract.json"],
+            samples_sha256=known.get("samples.json", ""),
         )
 
     def fetch(self, model: str, version: int) -> dict[str, str]:
