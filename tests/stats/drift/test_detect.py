@@ -103,6 +103,11 @@ def test_categories_that_changed_share_are_named() -> None:
         ([math.inf, -math.inf, 1.0] * 20, [math.inf, 0.0] * 30),
         ([1e-310, 5e-324] * 30, [0.0] * 60),
         ([1.0, 2.0] * 30, [1e39, -1e39] * 30),
+        ([1e308, 5e-324] * 30, np.array([1.0, 2.0] * 30, dtype="f4")),
+        ([1e308] * 30, [-1e308] * 30),
+        ([-1e308] * 20, [1e308, -1e308] * 15),
+        ([f"{i % 15}" for i in range(21)], ["a", "b"] * 150),
+        ([5e-324, -1e308] * 30, np.arange(40) * 2**57),
         (["", "é", "日本", None] * 20, np.array(["", "<script>", "\udc80"] * 20, dtype=object)),
         ([f"id {i}" for i in range(500)], [f"id {i}" for i in range(500, 900)]),
         (np.arange(3_000).astype(str), np.arange(3_000, 5_000).astype(str)),
@@ -124,7 +129,7 @@ def test_infinite_values_leave_only_wasserstein_undefined() -> None:
     row = _one([1.0, 2.0, math.inf] * 20, [1.0, 2.0, 3.0] * 20)
     assert row["wasserstein"] is None
     assert row["ks"] == pytest.approx(1 / 3)
-    assert "infinite values leave Wasserstein undefined" in row["reason"]
+    assert "infinite or huge values leave Wasserstein undefined" in row["reason"]
 
 
 def test_a_large_offset_does_not_hide_a_shift() -> None:
