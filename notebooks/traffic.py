@@ -8,6 +8,7 @@ import http.client
 import json
 import sys
 from collections import Counter
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -16,7 +17,7 @@ def main(url: str, path: str) -> None:
     name = where.path.rsplit("/", 1)[1]
     connection = http.client.HTTPConnection(where.hostname, where.port)
     answered: Counter[str] = Counter()
-    with open(path, newline="") as file:
+    with Path(path).open(newline="") as file:
         for row in csv.DictReader(file):
             body = json.dumps({column: float(value) for column, value in row.items()})
             connection.request("POST", f"/predict/{name}", body)

@@ -13,7 +13,6 @@ from prodml_magics.errors import UsageError
 __all__ = ["lookup", "split"]
 
 _BRACED = re.compile(r"\{([^{}]+)\}")
-_ROOT = re.compile(r"[A-Za-z_]\w*")
 _FILES = (".onnx", ".joblib", ".pkl", ".parquet", ".csv", ".arrow", ".feather")
 
 
@@ -36,14 +35,16 @@ def lookup(word: str, namespace: Mapping[str, Any]) -> Any:
 
 
 def _evaluate(expression: str, namespace: Mapping[str, Any]) -> Any:
-    root = _ROOT.match(expression.strip())
-    if root is None or root[0] not in namespace:
-        name = root[0] if root else expression
-        close = difflib.get_close_matches(name, [each for each in namespace if not each.startswith("_")], 1, 0.6)
-        hint = f"did you mean {close[0]}?" if close else "run the cell that defines it first"
-        raise UsageError(f"there is no {name} in this notebook; {hint}")
     try:
         # The line was typed into this very kernel, where its author can run anything.
         return eval(expression, {}, dict(namespace))
+    except NameError as error:
+        raise UsageError(_unknown(error.name or expression, namespace)) from error
     except Exception as error:
         raise UsageError(f"{expression} cannot be evaluated ({type(error).__name__}: {error})") from error
+
+
+def _unknown(name: str, namespace: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, [each for each in namespace if not each.startswith("_")], 1, 0.6)
+    hint = f"did you mean {close[0]}?" if close else "run the cell that defines it first"
+    return f"there is no {name} in this notebook; {hint}"

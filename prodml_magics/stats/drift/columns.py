@@ -31,15 +31,17 @@ class Levels(NamedTuple):
     rows: int
 
 
-def named_columns(x: Any, names: Sequence[str] | None) -> dict[str, NDArray[Any]]:
-    """Split an array [rows, columns], a mapping or a frame into 1-D arrays of equal length by name."""
+def named_columns(x: Any, names: Sequence[str] | None, *, equal: bool = True) -> dict[str, NDArray[Any]]:
+    """Split an array [rows, columns], a mapping or a frame into 1-D arrays by name, of one length unless not `equal`."""
     if isinstance(x, Mapping):
         columns = {str(name): np.asarray(values) for name, values in x.items()}
     elif hasattr(x, "columns") and hasattr(x, "__getitem__"):
         columns = {str(name): np.asarray(x[name]) for name in x.columns}
     else:
         columns = _split(np.asarray(x), names)
-    _check_lengths(columns)
+    _check_shapes(columns)
+    if equal:
+        _check_lengths(columns)
     return columns
 
 
@@ -54,10 +56,13 @@ def _split(x: NDArray[Any], names: Sequence[str] | None) -> dict[str, NDArray[An
     return {str(name): x[:, i] for i, name in enumerate(names)}
 
 
-def _check_lengths(columns: Mapping[str, NDArray[Any]]) -> None:
+def _check_shapes(columns: Mapping[str, NDArray[Any]]) -> None:
     for name, values in columns.items():
         if values.ndim != 1:
             raise InvalidInput(f"column '{name}' has shape {values.shape}; give one value per row")
+
+
+def _check_lengths(columns: Mapping[str, NDArray[Any]]) -> None:
     lengths = {len(values): name for name, values in columns.items()}
     if len(lengths) > 1:
         (one, first), (other, second) = list(lengths.items())[:2]

@@ -50,7 +50,8 @@ def detect(
     is undecided.
 
     `x` is an array [rows, columns of the reference], a mapping of name to 1-D array, or a frame; it may have other
-    columns than the reference only when `columns` picks those to compare. Time: about one sort of `x`.
+    columns than the reference only when `columns` picks those to compare. Columns of a mapping may differ in length (a
+    model's outputs are known for some of the rows only). Time: about one sort of `x`.
 
     Raises InvalidInput for columns that are absent, unknown or no longer numeric, Unavailable for a GPU that is not there.
     """
@@ -71,7 +72,7 @@ def _pick(reference: Reference, x: Any, columns: Sequence[str] | None) -> dict[s
         if name not in reference.columns:
             raise InvalidInput(f"the reference has no column '{name}'; {_nearest(name, reference.names)}")
     width = np.shape(x)[1] if isinstance(x, np.ndarray) and x.ndim == 2 else 0
-    given = named_columns(x, wanted if columns and width == len(wanted) else reference.names)
+    given = named_columns(x, wanted if columns and width == len(wanted) else reference.names, equal=False)
     for name in wanted:
         if name not in given:
             raise InvalidInput(f"column '{name}' of the reference is absent; {_nearest(name, given)}")
