@@ -38,6 +38,16 @@ def test_without_drift_and_with_zero_tolerance_windows_are_flagged_at_most_at_th
     assert flagged / _WINDOWS <= _ALPHA + three_sigma
 
 
+def test_lower_bound_of_total_variation_lies_above_the_truth_at_most_at_the_stated_rate() -> None:
+    rng = np.random.default_rng(2)
+    before, now = np.array([0.4, 0.3, 0.2, 0.1]), np.array([0.2, 0.3, 0.2, 0.3])
+    misses = 0
+    for _ in range(_WINDOWS):
+        x, y = (rng.choice(list("abcd"), 200, p=p) for p in (before, now))
+        misses += detect(prepare({"a": x}), {"a": y}, alpha=_ALPHA).effect_low[0] > 0.2
+    assert misses <= _ALPHA * _WINDOWS
+
+
 def test_a_harmless_shift_is_significant_in_large_windows_and_still_no_drift() -> None:
     rng = np.random.default_rng(3)
     found = detect(prepare({"a": rng.normal(size=100_000)}), {"a": rng.normal(0.02, 1, 100_000)})

@@ -17,7 +17,7 @@ from prodml_magics.stats.drift.ks import ks_margin, ks_p_value
 from prodml_magics.stats.drift.missing import missing_change
 from prodml_magics.stats.drift.psi import psi
 from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, bin_counts
-from prodml_magics.stats.drift.total_variation import total_variation, total_variation_margin
+from prodml_magics.stats.drift.total_variation import total_variation, total_variation_bias, total_variation_spread
 from prodml_magics.stats.drift.verdict import Evidence
 
 __all__ = ["OTHER", "Comparison", "aligned", "compare_levels", "compare_missing", "compare_numbers", "paired_counts"]
@@ -101,15 +101,17 @@ def compare_levels(column: LevelColumn, found: Levels, tolerance: float, alpha: 
     """Statistics and evidence of a categorical column; both sides need a present row."""
     levels, before, now = paired_counts(column, found)
     table = contingency(before, now)
-    distance = float(total_variation(before, now))
+    distance, bias = float(total_variation(before, now)), total_variation_bias(before, now)
+    spread = total_variation_spread(int(before.sum()), int(now.sum()), alpha)
     evidence = Evidence(
         effect=distance,
-        effect_low=max(0.0, distance - total_variation_margin(before, now, alpha)),
+        effect_low=max(0.0, distance - bias - spread),
         p_value=table.p_value,
         tolerance=tolerance,
         rows=int(min(before.sum(), now.sum())),
         finding=f"total variation {distance:.2f}",
         hint=level_hint(levels, before, now),
+        chance=bias if spread <= tolerance else 0.0,
     )
     return Comparison(
         evidence, psi=float(psi(before, now)), js=float(jensen_shannon(before, now)), chi2=table.statistic, tv=distance

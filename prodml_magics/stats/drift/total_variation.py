@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["total_variation", "total_variation_margin"]
+__all__ = ["total_variation", "total_variation_bias", "total_variation_spread"]
 
 
 def total_variation(reference: Any, current: Any) -> Any:
@@ -22,14 +22,16 @@ def total_variation(reference: Any, current: Any) -> Any:
     return abs(p - q).sum(axis=-1) / 2
 
 
-def total_variation_margin(reference: NDArray[Any], current: NDArray[Any], alpha: float) -> float:
-    """What to take from the distance of two count arrays [levels] for a lower bound that holds with probability 1 − alpha.
-
-    The estimate's upward bias is at most ½ Σ sqrt(p(1−p)·(1/n+1/m)) (Jensen), its spread around its mean is bounded by
-    bounded differences: sqrt(ln(1/alpha)/2·(1/n+1/m)) (McDiarmid 1989).
-    """
+def total_variation_bias(reference: NDArray[Any], current: NDArray[Any]) -> float:
+    """What two count arrays [levels] of one distribution show on average at most: ½ Σ sqrt(p(1−p)·(1/n+1/m)) (Jensen)."""
     n, m = reference.sum(), current.sum()
-    size = 1 / n + 1 / m
     pooled = (reference + current) / (n + m)
-    bias = np.sqrt(pooled * (1 - pooled) * size).sum() / 2
-    return float(bias + math.sqrt(math.log(1 / alpha) / 2 * size))
+    return float(np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m)).sum() / 2)
+
+
+def total_variation_spread(n: int, m: int, alpha: float) -> float:
+    """How far the estimate lies above its mean at most, with probability 1 − alpha: sqrt(ln(1/alpha)/2·(1/n+1/m)).
+
+    Bounded differences (McDiarmid 1989). The distance less bias and spread is a lower confidence bound.
+    """
+    return math.sqrt(math.log(1 / alpha) / 2 * (1 / n + 1 / m))

@@ -46,6 +46,8 @@ class Evidence(NamedTuple):
     """What it looks like, such as ``values about 10.0 times the reference's (unit change?)``."""
     note: str = ""
     """What is undefined, and why."""
+    chance: float = 0.0
+    """Effect to expect without drift, where the rows are enough to see the tolerance beyond it; else 0."""
 
 
 class Verdict(NamedTuple):
@@ -63,7 +65,8 @@ def judge(values: Evidence | str, missing: Evidence | None, adjusted: tuple[floa
     """Join the evidence of a column's values (or why there is none) with that of its missing share.
 
     A test says drifted when its effect exceeds the tolerance and its adjusted p-value is at most alpha. Where the effect
-    exceeds the tolerance and the p-value does not confirm it, the rows are too few to tell. The missing share decides
+    exceeds the tolerance and the p-value does not confirm it, the rows are too few to tell, unless chance explains the
+    effect and enough rows would have shown more. The missing share decides
     when it has drifted, or may have, and the values have not; then the numbers are its own.
     """
     of_values = Verdict(None, values) if isinstance(values, str) else _single(values, adjusted[0], alpha)
@@ -91,6 +94,8 @@ def _decision(evidence: Evidence, adjusted: float, alpha: float) -> tuple[bool |
     if math.isnan(adjusted):
         return None, f"{evidence.finding}, but every level is too rare to test"
     if adjusted > alpha:
+        if evidence.effect - evidence.chance <= evidence.tolerance:
+            return False, f"{evidence.finding}, as chance brings in {evidence.rows} rows of so many levels"
         doubt = f"{evidence.rows} rows are too few to tell it from chance (adjusted p = {adjusted:.2g})"
         return None, f"{evidence.finding}, but {doubt}"
     return True, f"{evidence.finding}{f': {evidence.hint}' if evidence.hint else f', above the tolerance of {tolerance}'}"

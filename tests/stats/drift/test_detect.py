@@ -74,6 +74,16 @@ def test_an_effect_that_chance_explains_is_undecided() -> None:
     assert "30 rows are too few to tell it from chance" in row["reason"]
 
 
+def test_many_levels_differ_by_chance_and_enough_rows_tell() -> None:
+    rng = np.random.default_rng(0)
+    levels = [f"level {i}" for i in range(200)]
+    enough, few = (_one(rng.choice(levels, 2_000), rng.choice(levels, rows)) for rows in (1_000, 60))
+    assert enough["effect"] > 0.1
+    assert enough["drifted"] is False
+    assert enough["reason"].endswith("as chance brings in 1000 rows of so many levels")
+    assert few["drifted"] is None
+
+
 def test_unseen_categories_count() -> None:
     before = RNG.choice(["a", "b"], 1_000)
     now = np.where(RNG.random(1_000) < 0.3, "new", RNG.choice(["a", "b"], 1_000))
