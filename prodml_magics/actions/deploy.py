@@ -8,6 +8,7 @@ from prodml_magics.actions.results import ChangeResult
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.switch import mirror_aliases, switch, unchanged
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.errors import NotFound
 from prodml_magics.rollouts.blue_green import promoted
 from prodml_magics.wire.names import ModelReference, parse_reference
 from prodml_magics.wire.requests import Deploy
@@ -42,4 +43,6 @@ def resolve(workspace: Workspace, reference: ModelReference, *, default: str) ->
         return route.live
     if alias == "previous" and route.previous is not None:
         return route.previous
-    return workspace.registry.resolve(reference.name, reference.version if reference.version is not None else alias)
+    if not workspace.has_registry():
+        raise NotFound(f"no model {reference.name} is registered in {workspace.home}; register it with %register")
+    return workspace.registry.resolve(reference.name, reference.version or alias or default)

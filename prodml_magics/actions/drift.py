@@ -57,7 +57,10 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
     since, until = _window(request, now)
     version = which.version or workspace.live(which.name)
     files = workspace.files(which.name, version)
-    reference = from_arrow((workspace.home / files.folder / "profile.arrow").read_bytes())
+    profile = workspace.home / files.folder / "profile.arrow"
+    if not profile.exists():
+        raise InvalidInput(f"{which.name}@{version} has no profile: it was registered without training rows; register it with --train")
+    reference = from_arrow(profile.read_bytes())
     drained = Services(workspace).drain()
     frame = workspace.lake.rows(
         which.name, arms=_ARMS.get(request.arm, (request.arm,)), since=since, until=until, last=request.last

@@ -11,6 +11,7 @@ import msgspec
 from prodml_magics.actions.frames import read_frame
 from prodml_magics.actions.results import RegisterResult
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.contract.schema import write_contract
 from prodml_magics.errors import Conflict, InvalidInput
 from prodml_magics.wire.names import check_name
 from prodml_magics.wire.requests import Register
@@ -40,15 +41,14 @@ def register(workspace: Workspace, request: Register, *, cells: Sequence[str] = 
         cells=cells,
         root=Path.cwd(),
     )
-    files = {**candidate.files(), "profile.arrow": profile_bytes(candidate)}
     version = workspace.registry.log_version(
         request.name,
-        files,
-        candidate.model,
-        candidate.contract,
-        candidate.metrics,
-        {"prodml.task": candidate.contract.task},
-        request.description,
+        artifacts(candidate),
+        model=candidate.model,
+        contract=candidate.contract,
+        metrics=candidate.metrics,
+        tags={"prodml.task": candidate.contract.task},
+        description=request.description,
     )
     workspace.registry.set_alias(request.name, "candidate", version)
     digests = workspace.fetch(request.name, version)
@@ -73,6 +73,24 @@ def _pair(values: tuple[Any, ...]) -> tuple[Any, Any] | None:
     if len(frame.columns) != 1:
         raise InvalidInput(f"{target} has {len(frame.columns)} columns; give a file with the target alone, or name its column")
     return features, frame[frame.columns[0]].to_numpy()
+
+
+def artifacts(candidate: Candidate) -> dict[str, bytes]:
+    """The files that travel with a version beside its model; what needs rows is absent where none were given."""
+    files = {
+        "contract.json": write_contract(candidate.contract),
+        "parity.json": _json(candidate.parity),
+        "lineage.json": _json(candidate.lineage),
+    }
+    if candidate.samples:
+        files["samples.json"] = candidate.samples
+    if candidate.train_columns or candidate.train_outputs:
+        files["profile.arrow"] = profile_bytes(candidate)
+    return files
+
+
+def _json(record: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(record), indent=1)
 
 
 def profile_bytes(candidate: Candidate) -> bytes:

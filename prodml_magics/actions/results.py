@@ -24,7 +24,7 @@ from prodml_magics.wire.status import StatusReport
 if TYPE_CHECKING:
     import polars as pl
 
-    from prodml_magics.views.pictures import Picture
+    from prodml_magics.views.picture import Picture
 
 __all__ = [
     "ChangeResult",
@@ -203,7 +203,16 @@ class ChangeResult(Result[Change]):
 
 
 class ShadowResult(Result[ShadowRecord]):
-    """Shadow and live side by side."""
+    """Shadow and live side by side; `drawing` is what the picture of the first shadow shows."""
+
+    def __init__(self, record: ShadowRecord, drawing: Mapping[str, Any] | None = None) -> None:
+        super().__init__(record)
+        self.drawing = drawing
+
+    def picture(self) -> Picture | None:
+        from prodml_magics.views.shadow_picture import shadow_picture
+
+        return shadow_picture(self.drawing) if self.drawing else None
 
     @property
     def title(self) -> str:
@@ -251,7 +260,7 @@ class DriftResult(Result[DriftRecord]):
     """Verdict per column, with what each column looked like."""
 
     limit = 30
-    heat: Mapping[str, str] = {"effect": "effect"}
+    heat: Mapping[str, str] = {"effect": "213, 94, 0"}
 
     def __init__(self, record: DriftRecord, details: Mapping[str, dict[str, Any]]) -> None:
         super().__init__(record)
@@ -300,7 +309,7 @@ class DriftResult(Result[DriftRecord]):
         return pl.DataFrame(self.record.columns, schema=dtypes)
 
     def picture(self) -> Picture | None:
-        from prodml_magics.views.pictures import drift_picture
+        from prodml_magics.views.drift_picture import drift_picture
 
         return drift_picture(self.record.columns, self.details) if self.record.columns else None
 
@@ -343,7 +352,7 @@ class TimelineResult(Result[TimelineRecord]):
         )
 
     def picture(self) -> Picture | None:
-        from prodml_magics.views.pictures import timeline_picture
+        from prodml_magics.views.timeline_picture import timeline_picture
 
         entries = [msgspec.to_builtins(each) for each in self.record.entries]
         return timeline_picture(entries) if any(each["live"] for each in entries) else None

@@ -12,7 +12,7 @@ from prodml_magics.actions.services import Services
 from prodml_magics.actions.switch import switch, unchanged
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import NotFound
-from prodml_magics.monitoring.shadow import compare_shadow
+from prodml_magics.monitoring.shadow import compare_shadow, shadow_drawing
 from prodml_magics.rollouts.shadow import shadowed, unshadowed
 from prodml_magics.wire.admin import GatewayReport
 from prodml_magics.wire.names import ModelReference, parse_reference
@@ -54,7 +54,8 @@ def _comparison(workspace: Workspace, route: Route) -> ShadowResult:
     report = services.gateway()
     comparisons = tuple(_compare(workspace, frame, route.model, live, each.version, report) for each in shadows)
     seen = last_seen(frame) if drained is None and not frame.is_empty() else None
-    return ShadowResult(ShadowRecord(model=route.model, comparisons=comparisons, seen_until=seen))
+    drawing = shadow_drawing(frame, comparisons[0], workspace.contract(route.model, live)) if comparisons else None
+    return ShadowResult(ShadowRecord(model=route.model, comparisons=comparisons, seen_until=seen), drawing)
 
 
 def _compare(

@@ -87,6 +87,8 @@ def mirror_aliases(workspace: Workspace, model: str) -> str:
 
     The ledger decides; a registry that cannot be reached only delays its mirror, which the controller repairs.
     """
+    if not workspace.has_registry():
+        return ""
     route = workspace.ledger.route(model)
     try:
         aliases = workspace.registry.aliases(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import shutil
 import socket
 from collections.abc import Mapping
 from functools import cached_property
@@ -93,6 +94,10 @@ class Workspace:
         own = "MLFLOW_TRACKING_URI" not in self._environment
         return Registry(self.tracking_uri, str(self.home / "mlartifacts") if own else None)
 
+    def has_registry(self) -> bool:
+        """Whether models were ever registered, so that looking need not create a store."""
+        return "MLFLOW_TRACKING_URI" in self._environment or (self.home / "mlflow.db").exists()
+
     def make_home(self) -> None:
         """Create the home; `Unavailable` when it cannot be written."""
         try:
@@ -123,12 +128,14 @@ class Workspace:
         known = self._registered(model, version)
         folder = self.folder(model, version)
         if known is None or not _intact(folder, known):
+            shutil.rmtree(folder, ignore_errors=True)  # what is there was changed or never whole
             known = self.fetch(model, version)
         return VersionFiles(
             version=version,
             folder=str(folder.relative_to(self.home)),
             model_sha256=known["model.onnx"],
             contract_sha256=known["contract.json"],
+            samples_sha256=known.get("samples.json", ""),
         )
 
     def fetch(self, model: str, version: int) -> dict[str, str]:

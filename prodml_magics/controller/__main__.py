@@ -18,8 +18,6 @@ from prodml_magics.controller.app import build_app
 from prodml_magics.controller.loop import Loop
 from prodml_magics.storage.runtime import Lock
 
-_NICENESS = 10
-
 
 def main() -> None:
     """Work until SIGTERM; then drain once more."""
@@ -30,7 +28,6 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     lock = Lock(arguments.home / "run" / "controller.lock")
-    os.nice(_NICENESS)
     environment = os.environ | {"PRODML_HOME": str(arguments.home), "PRODML_DATABASE_URL": arguments.ledger}
     workspace = Workspace(arguments.home, actor="controller", clock=SystemClock(), environment=environment)
     draining = Draining(workspace)

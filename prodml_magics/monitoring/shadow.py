@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prodml_magics.contract.schema import Contract
 from prodml_magics.wire.results import ShadowComparison
@@ -10,7 +10,7 @@ from prodml_magics.wire.results import ShadowComparison
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["compare_shadow", "paired"]
+__all__ = ["compare_shadow", "paired", "shadow_drawing"]
 
 
 def paired(frame: pl.DataFrame, *, shadow: int) -> pl.DataFrame:
@@ -52,6 +52,38 @@ def compare_shadow(
         shadow_run_ms=_number(pairs["shadow_run_ms"].median()),
         dropped=dropped,
     )
+
+
+def shadow_drawing(
+    frame: pl.DataFrame, comparison: ShadowComparison, contract: Contract, *, most: int = 1000
+) -> dict[str, Any] | None:
+    """What a picture of `comparison` needs: up to `most` pairs of scores, evenly taken, and quantiles of the run times.
+
+    None when there is nothing to draw: no pairs, or outputs without a score.
+    """
+    if not comparison.pairs:
+        return None
+    pairs = paired(frame, shadow=comparison.shadow)
+    fields = [field.name for field in pairs.schema["live"].fields]  # type: ignore[attr-defined]
+    name = score_column(contract, fields)
+    if name is None:
+        return None
+    taken = pairs.gather_every(max(1, pairs.height // most))
+    sides = [taken[side].struct.field(name).to_list() for side in ("live", "shadow")]
+    return {
+        "model": comparison.model,
+        "live": comparison.live,
+        "shadow": comparison.shadow,
+        "rows": comparison.pairs,
+        "agreement": comparison.agreement,
+        "pairs": [list(pair) for pair in zip(*sides, strict=True)],
+        "score": name.replace("probability_", "probability of "),
+        "latency_ms": {side: _quantiles(pairs[f"{side}_run_ms"]) for side in ("live", "shadow")},
+    }
+
+
+def _quantiles(values: pl.Series) -> dict[str, float | None]:
+    return {f"p{percent}": _number(values.quantile(percent / 100)) for percent in (50, 95, 99)}
 
 
 def score_column(contract: Contract, fields: list[str]) -> str | None:

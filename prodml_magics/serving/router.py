@@ -235,7 +235,7 @@ class Router:
 
 
 def _key(model: str, files: VersionFiles) -> Key:
-    return model, files.version, files.model_sha256 + files.contract_sha256
+    return model, files.version, files.model_sha256 + files.contract_sha256 + files.samples_sha256
 
 
 def _ignore(_batch: Batch) -> None:

@@ -57,7 +57,8 @@ def load_version(model: str, files: VersionFiles, home: Path, *, device: str = "
     data = _verified(folder / "model.onnx", files.model_sha256, where)
     contract = read_contract(_verified(folder / "contract.json", files.contract_sha256, where))
     loaded = LoadedVersion(model, files.version, open_session(data, device=device), contract)  # type: ignore[arg-type]
-    _check_samples(loaded, _read(folder / "samples.json", where), where)
+    if files.samples_sha256:
+        _check_samples(loaded, _verified(folder / "samples.json", files.samples_sha256, where), where)
     return loaded
 
 

@@ -1,6 +1,6 @@
 """One block of the request log: what one turn of a gateway worker answered for one arm, checksummed.
 
-A block on disk is ``header (16 bytes: magic, format, length, crc32 of the payload) + payload (MessagePack)``. Blocks are
+A block on disk is ``header (16 bytes: magic, format, length, crc32 of all the rest) + payload (MessagePack)``. Blocks are
 appended with one write each before the replies leave, so that acknowledged means logged; a torn tail is a block whose replies
 never left. Format 1; a reader must go on reading every older format.
 """
@@ -18,7 +18,8 @@ __all__ = ["BLOCK_FORMAT", "Array", "Block", "pack", "unpack"]
 
 BLOCK_FORMAT = 1
 _MAGIC = b"PMLB"
-_HEADER = struct.Struct("<4sIII")
+_HEAD = struct.Struct("<4sII")
+_CHECKSUM = struct.Struct("<I")
 _LIMIT = 1 << 30
 
 
@@ -67,7 +68,8 @@ _decoder = msgspec.msgpack.Decoder(Block)
 def pack(block: Block) -> bytes:
     """The bytes to append for `block`."""
     payload = _encoder.encode(block)
-    return _HEADER.pack(_MAGIC, BLOCK_FORMAT, len(payload), zlib.crc32(payload)) + payload
+    head = _HEAD.pack(_MAGIC, BLOCK_FORMAT, len(payload))
+    return head + _CHECKSUM.pack(zlib.crc32(payload, zlib.crc32(head))) + payload
 
 
 def unpack(data: bytes, offset: int = 0) -> Iterator[tuple[int, Block]]:
@@ -76,13 +78,15 @@ def unpack(data: bytes, offset: int = 0) -> Iterator[tuple[int, Block]]:
     A block whose checksum is wrong in the middle of a segment stops the reading as well: whatever follows it cannot be trusted
     to start where it seems to.
     """
-    while offset + _HEADER.size <= len(data):
-        magic, version, length, checksum = _HEADER.unpack_from(data, offset)
-        start = offset + _HEADER.size
+    size = _HEAD.size + _CHECKSUM.size
+    while offset + size <= len(data):
+        magic, version, length = _HEAD.unpack_from(data, offset)
+        (checksum,) = _CHECKSUM.unpack_from(data, offset + _HEAD.size)
+        start = offset + size
         payload = data[start : start + length]
         if magic != _MAGIC or version > BLOCK_FORMAT or length > _LIMIT or len(payload) < length:
             return
-        if zlib.crc32(payload) != checksum:
+        if zlib.crc32(payload, zlib.crc32(data[offset : offset + _HEAD.size])) != checksum:
             return
         offset = start + length
         yield offset, _decoder.decode(payload)

@@ -6,6 +6,7 @@ who appends states the revision that it read, and is refused when somebody else 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,12 +66,16 @@ class Ledger:
             self._create()
 
     def _create(self) -> None:
-        with _Readable(self._url), self._engine.begin() as connection:
-            _metadata.create_all(connection)
-            found = connection.scalar(sa.select(sa.func.max(_format.c.version)))
-            if found is None:
-                connection.execute(_format.insert().values(version=LEDGER_FORMAT))
-        if found is not None and found > LEDGER_FORMAT:
+        # Several processes may open a new ledger at once: each statement stands alone, and the loser of a race has nothing to do.
+        with _Readable(self._url):
+            for table in _metadata.sorted_tables:
+                with self._engine.begin() as connection:
+                    connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+            found = self._scalar(sa.select(sa.func.max(_format.c.version)))
+            if not found:
+                with contextlib.suppress(sa.exc.IntegrityError), self._engine.begin() as connection:
+                    connection.execute(_format.insert().values(version=LEDGER_FORMAT))
+        if found > LEDGER_FORMAT:
             raise Unavailable(f"the ledger has format {found}, this release reads up to {LEDGER_FORMAT}; upgrade prodml-magics")
 
     def append(

@@ -16,6 +16,8 @@ class VersionFiles(msgspec.Struct, frozen=True):
     folder: str
     model_sha256: str
     contract_sha256: str
+    samples_sha256: str = ""
+    """Empty for a version that was registered without rows: it then has no samples to be held to."""
 
 
 class ShadowRoute(msgspec.Struct, frozen=True):

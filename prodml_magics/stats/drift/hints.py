@@ -22,7 +22,10 @@ def number_hint(before: tuple[float, float, float], now: tuple[float, float, flo
     factor = _common_factor(before, now)
     if factor is None:
         return f"median {before[1]:.3g} in the reference, {now[1]:.3g} now"
-    times = f"values about {_short(factor)} times the reference's"
+    size = _short(max(factor, 1 / factor))
+    times = (
+        f"values about {size} times the reference's" if factor > 1 else f"values about {size} times smaller than the reference's"
+    )
     return f"{times} (unit change?)" if _is_unit(factor) else times
 
 

@@ -1,0 +1,124 @@
+"""Surgery on a converted graph: our input layout in front, our output names behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from prodml_magics.contract.cells import NULL_CATEGORY
+from prodml_magics.contract.schema import Column
+from prodml_magics.registry.layout import Precision, wire_inputs
+
+__all__ = ["drop_zipmap", "join_columns", "name_null", "name_outputs"]
+
+_ELEMENT = {"FP32": 1, "FP64": 11, "BYTES": 8}
+"""Numbers of onnx.TensorProto's datatypes."""
+
+
+def join_columns(model: Any, columns: Sequence[Column], precision: Precision) -> None:
+    """Replace one input per column by the tensors of the wire, each cut by a Split whose outputs are the old inputs."""
+    from onnx import helper
+
+    graph = model.graph
+    if [node.name for node in graph.input] == ["input"] and len(columns) != 1:
+        return
+    if len(columns) == 1 and graph.input[0].name == "input":
+        return
+    used = {name for node in graph.node for name in node.input}
+    del graph.input[:]
+    for tensor in wire_inputs(columns, precision):
+        kind = "categorical" if tensor.datatype == "BYTES" else "numeric"
+        names = [column.name for column in columns if column.kind == kind]
+        graph.input.append(helper.make_tensor_value_info(tensor.name, _ELEMENT[tensor.datatype], [None, len(names)]))
+        _add_split(graph, tensor.name, names, used)
+
+
+def _add_split(graph: Any, source: str, names: Sequence[str], used: set[str]) -> None:
+    """Put the node first. Columns that the model never looks at become outputs that nothing reads."""
+    from onnx import helper, numpy_helper
+
+    clash = any(name == source for name in names)
+    outputs = [f"column:{name}" if clash else name for name in names]
+    if clash:
+        _rename_inputs(graph, dict(zip(names, outputs, strict=True)))
+    sizes = f"{source}:sizes"
+    graph.initializer.append(numpy_helper.from_array(np.ones(len(names), np.int64), sizes))
+    graph.node.insert(0, helper.make_node("Split", [source, sizes], outputs, name=f"{source}:split", axis=1))
+
+
+def _rename_inputs(graph: Any, names: dict[str, str]) -> None:
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = names.get(name, name)
+
+
+def name_null(model: Any) -> None:
+    """Write the missing category as the contract does: skl2onnx made 'nan' or 'None' of it."""
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            for place, text in enumerate(attribute.strings):
+                if text in (b"nan", b"None"):
+                    attribute.strings[place] = NULL_CATEGORY.encode()
+
+
+def name_outputs(model: Any, names: Sequence[str]) -> None:
+    """Give the outputs our names in order, vectors the shape [-1]; an output named "" is dropped."""
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    outputs = list(graph.output)
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    del graph.output[:]
+    for output, name in zip(outputs, names, strict=False):
+        if not name:
+            continue
+        source = f"{name}:made" if output.name == name else output.name
+        if output.name == name:
+            _rename(graph, name, source)
+        elif name in taken:
+            _rename(graph, name, f"{name}:inner")
+        wide = name == "probabilities" or (name == "prediction" and _width(output) != 1)
+        shape = np.array([0, -1] if wide else [-1], np.int64)
+        graph.initializer.append(numpy_helper.from_array(shape, f"{name}:shape"))
+        graph.node.append(helper.make_node("Reshape", [source, f"{name}:shape"], [name], name=f"{name}:reshape"))
+        kind = output.type.tensor_type.elem_type
+        graph.output.append(helper.make_tensor_value_info(name, kind, [None, _width(output)] if wide else [None]))
+    del graph.value_info[:]
+
+
+def _rename(graph: Any, old: str, new: str) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name == old:
+                    names[place] = new
+
+
+def _width(output: Any) -> int | None:
+    """The declared second dimension, 1 for a vector, None where it is open."""
+    dims = output.type.tensor_type.shape.dim
+    if len(dims) < 2:
+        return 1
+    return dims[1].dim_value or None
+
+
+def drop_zipmap(model: Any) -> None:
+    """Expose the tensor behind a ZipMap node in its place, in place."""
+    graph = model.graph
+    for node in [node for node in graph.node if node.op_type == "ZipMap"]:
+        outputs = [output for output in graph.output if output.name == node.output[0]]
+        graph.node.remove(node)
+        for output in outputs:
+            _expose(graph, output, node.input[0])
+
+
+def _expose(graph: Any, output: Any, source: str) -> None:
+    from onnx import TensorProto, helper
+
+    place = list(graph.output).index(output)
+    replacement = helper.make_tensor_value_info(source, TensorProto.FLOAT, [None, None])
+    rest = [*graph.output[:place], replacement, *graph.output[place + 1 :]]
+    del graph.output[:]
+    graph.output.extend(rest)

@@ -1,0 +1,123 @@
+"""scikit-learn estimators and pipelines to ONNX: skl2onnx with the special calls that it needs, and our own trees."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from prodml_magics.contract.cells import NULL_CATEGORY
+from prodml_magics.contract.schema import Column
+from prodml_magics.errors import Unsupported
+from prodml_magics.registry.converters.emit import finish, use_own_trees
+from prodml_magics.registry.converters.graph import join_columns, name_null, name_outputs
+from prodml_magics.registry.layout import Precision
+from prodml_magics.registry.roles import Role, nested, role_of, unwrap
+
+__all__ = ["convert_sklearn_model", "to_graph"]
+
+_OPSETS = {"": 18, "ai.onnx.ml": 3}
+"""Version 3 because skl2onnx's IsolationForest needs it; `emit.finish` raises it for our trees."""
+
+_INEXACT = {
+    "CountVectorizer": "ONNX splits text into words by other rules",
+    "TfidfVectorizer": "ONNX splits text into words by other rules",
+    "HashingVectorizer": "ONNX has no such hash",
+}
+_SCORES_ONLY = ("LinearSVC",)
+
+
+def convert_sklearn_model(model: Any, columns: Sequence[Column], precision: Precision) -> bytes:
+    """The ONNX file of a fitted model: inputs as in `layout.wire_inputs`, outputs named as in the contract.
+
+    Raises `Unsupported` naming what ONNX cannot express. That the file answers as the model does is for the parity gate.
+    """
+    model = unwrap(model)
+    graph = to_graph(model, columns, precision)
+    join_columns(graph, columns, precision)
+    if any(column.kind == "categorical" and column.nullable for column in columns):
+        name_null(graph)
+    name_outputs(graph, _output_names(model, role_of(model)))
+    return graph.SerializeToString()
+
+
+def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any:
+    """skl2onnx's graph of `model`, or of a step, with one input per column where a column is text or addressed by name."""
+    model = _prepare(model, columns)
+    use_own_trees()
+    try:
+        with warnings.catch_warnings():
+            # skl2onnx warns of its own deprecated calls, which no user can change; what matters is proved afterwards
+            warnings.simplefilter("ignore")
+            return _finished(model, columns, precision)
+    except Exception as error:  # skl2onnx raises NotImplementedError, RuntimeError, NameError, KeyError … for a gap
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+        raise Unsupported(f"ONNX cannot express {_suspect(model, error)}: {line}") from error
+
+
+def _finished(model: Any, columns: Sequence[Column], precision: Precision) -> Any:
+    from skl2onnx import convert_sklearn
+
+    types = _initial_types(model, columns, precision)
+    graph = convert_sklearn(model, initial_types=types, options=_options(model), target_opset=dict(_OPSETS))
+    finish(graph)
+    return graph
+
+
+def _prepare(model: Any, columns: Sequence[Column]) -> Any:
+    """A copy with the settings that skl2onnx wants, none of which changes a prediction."""
+    for part in nested(model):
+        name = type(part).__name__
+        if name in _INEXACT:
+            raise Unsupported(f"{name} cannot be converted exactly: {_INEXACT[name]}; turn the text into columns beforehand")
+    model = copy.deepcopy(model)
+    null = any(column.kind == "categorical" and column.nullable for column in columns)
+    for part in nested(model):
+        name = type(part).__name__
+        if name == "VotingClassifier":
+            part.flatten_transform = False
+        if name == "SimpleImputer" and null and getattr(getattr(part, "_fit_dtype", None), "kind", "") == "O":
+            part.missing_values = NULL_CATEGORY
+    return model
+
+
+def _initial_types(model: Any, columns: Sequence[Column], precision: Precision) -> list[tuple[str, Any]]:
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
+
+    number = DoubleTensorType if precision == "FP64" else FloatTensorType
+    if needs_columns(model, columns):
+        return [(c.name, (StringTensorType if c.kind == "categorical" else number)([None, 1])) for c in columns]
+    return [("input", number([None, len(columns)]))]
+
+
+def needs_columns(model: Any, columns: Sequence[Column]) -> bool:
+    """True where the graph must have one input for each column: text among them, or columns picked by name."""
+    picks = any(type(part).__name__ == "ColumnTransformer" for part in nested(model))
+    return any(column.kind == "categorical" for column in columns) or (picks and hasattr(model, "feature_names_in_"))
+
+
+def _options(model: Any) -> dict[Any, Any] | None:
+    """No ZipMap (a list of dicts in place of a tensor) where the last step has one."""
+    last = model
+    while hasattr(last, "steps"):
+        last = last.steps[-1][1]
+    if not hasattr(last, "classes_"):
+        return None
+    return {type(last): {}} if type(last).__name__ in _SCORES_ONLY else {"zipmap": False}
+
+
+def _output_names(model: Any, role: Role) -> tuple[str, ...]:
+    """Our names for skl2onnx's outputs, in order; "" drops one, such as scores that are no probabilities."""
+    if role == "regressor":
+        return ("prediction",)
+    if role == "outlier":
+        return ("label", "scores")
+    return ("label", "probabilities") if role == "classifier" and hasattr(model, "predict_proba") else ("label", "")
+
+
+def _suspect(model: Any, error: Exception) -> str:
+    """The part of the model that the message names, else the model."""
+    names = dict.fromkeys(type(part).__name__ for part in nested(model))
+    found = [name for name in names if name in str(error) and name != "Pipeline"]
+    return found[-1] if found else type(model).__name__

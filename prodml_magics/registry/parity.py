@@ -1,0 +1,175 @@
+"""The gate through which every conversion goes: the same answers as scikit-learn's, or none.
+
+Tolerances: probabilities may differ by 1e-5; predictions and scores by 1e-5 of the larger of their size and their spread.
+Labels must agree in every row, except where scikit-learn's own two best probabilities lie within 1e-6 of each other:
+there a float decides, and the row is counted in `ties`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from prodml_magics.errors import GateRefused
+from prodml_magics.inference.smoke import smoke_run
+from prodml_magics.registry.layout import Precision
+from prodml_magics.registry.probes import Probe
+
+__all__ = ["PARITY_FORMAT", "TOLERANCE", "Parity", "WorstRow", "measure", "prove", "read_parity", "write_parity"]
+
+PARITY_FORMAT = 1
+TOLERANCE = 1e-5
+TIE = 1e-6
+_WORST_KEPT = 5
+_BATCHES = (1, 2, 3)
+
+
+class WorstRow(msgspec.Struct, frozen=True):
+    """A row on which the two differ most; `row` counts within the rows of its kind."""
+
+    kind: str
+    row: int
+    output: str
+    expected: str
+    given: str
+    difference: float
+
+
+class Parity(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the ONNX file and the model agree (``parity.json``)."""
+
+    rows: int
+    kinds: dict[str, int]
+    """Rows of each kind: test, train, missing, unseen, threshold, and batch for the first rows sent in small
+    batches; file for a ready ``.onnx`` file, compared with itself."""
+    max_abs_difference: float
+    """Largest difference: of probabilities as such, of predictions and scores relative to the larger of size and spread."""
+    label_agreement: float | None
+    """Share of rows with the same label, ties not counted as different; None without labels."""
+    ties: int
+    tolerance: float
+    batches: tuple[int, ...]
+    """Numbers of rows that were sent at once."""
+    precision: Precision
+    worst: tuple[WorstRow, ...]
+    format: int = PARITY_FORMAT
+
+    @property
+    def passed(self) -> bool:
+        return self.max_abs_difference <= self.tolerance and self.label_agreement in (None, 1.0)
+
+
+def write_parity(parity: Parity) -> bytes:
+    """The bytes of ``parity.json``."""
+    return msgspec.json.format(msgspec.json.encode(parity), indent=1)
+
+
+def read_parity(data: bytes) -> Parity:
+    """Read ``parity.json``; raises ``msgspec.ValidationError`` on another shape."""
+    return msgspec.json.decode(data, type=Parity)
+
+
+def prove(model: bytes, probes: Sequence[Probe], precision: Precision) -> Parity:
+    """Run the file in a child process on every probe, and on the first 1, 2 and 3 rows alone, and compare.
+
+    The result may be one that did not pass. Raises `GateRefused` when the file does not load or run.
+    """
+    small = [Probe("batch", _head(probes[0].tensors, rows), _head(probes[0].expected, rows)) for rows in _BATCHES]
+    everything = [*probes, *small]
+    try:
+        given = smoke_run(model, [probe.tensors for probe in everything], timeout_s=120)
+    except GateRefused as error:
+        raise GateRefused(f"{error} (on {_failing_kind(model, probes)} rows)") from error
+    sizes = tuple(sorted({len(next(iter(probe.tensors.values()))) for probe in everything}))
+    return measure(everything, given, precision, sizes)
+
+
+def measure(
+    probes: Sequence[Probe], given: Sequence[dict[str, np.ndarray]], precision: Precision, batches: tuple[int, ...]
+) -> Parity:
+    """Compare the outputs `given` for each probe with the expected ones; raises `GateRefused` for another shape."""
+    worst: list[WorstRow] = []
+    same = total = ties = 0
+    for probe, outputs in zip(probes, given, strict=True):
+        for name, expected in probe.expected.items():
+            if outputs[name].shape != expected.shape:
+                shapes = f"{list(outputs[name].shape)} where scikit-learn gives {list(expected.shape)}"
+                raise GateRefused(f"output {name!r} has shape {shapes}; the conversion is wrong")
+            if name == "label":
+                different, tied = _labels(probe, outputs)
+                same, total, ties = same + len(expected) - int(different.sum()), total + len(expected), ties + tied
+                worst += _rows(probe, name, outputs[name], different.astype(float))
+            else:
+                worst += _rows(probe, name, outputs[name], _differences(name, expected, outputs[name]))
+    numbers = [row.difference for row in worst if row.output != "label"]
+    worst.sort(key=lambda row: -row.difference)
+    kinds = {
+        kind: sum(len(next(iter(p.tensors.values()))) for p in probes if p.kind == kind)
+        for kind in dict.fromkeys(p.kind for p in probes)
+    }
+    return Parity(
+        rows=sum(kinds.values()),
+        kinds=kinds,
+        max_abs_difference=max(numbers, default=0.0),
+        label_agreement=same / total if total else None,
+        ties=ties,
+        tolerance=TOLERANCE,
+        batches=batches,
+        precision=precision,
+        worst=tuple(row for row in worst if row.difference > 0)[:_WORST_KEPT],
+    )
+
+
+def _head(tensors: dict[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
+    return {name: values[:rows] for name, values in tensors.items()}
+
+
+def _labels(probe: Probe, outputs: dict[str, np.ndarray]) -> tuple[np.ndarray, int]:
+    """Which labels differ [rows], and how many of those that do are ties of the reference."""
+    different = np.array(
+        [str(a) != str(b) for a, b in zip(probe.expected["label"].tolist(), outputs["label"].tolist(), strict=True)]
+    )
+    probabilities = probe.expected.get("probabilities")
+    if probabilities is None or probabilities.shape[1] < 2 or not different.any():
+        return different, 0
+    ordered = np.sort(probabilities, axis=1)
+    tied = different & (ordered[:, -1] - ordered[:, -2] <= TIE)
+    return different & ~tied, int(tied.sum())
+
+
+def _differences(name: str, expected: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """The largest difference in each row; infinite where only one of the two is missing."""
+    wanted, found = expected.astype(np.float64), given.astype(np.float64)
+    scale = np.ones(wanted.shape) if name == "probabilities" else np.maximum(np.abs(wanted), wanted.std(axis=0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        difference = np.where(wanted == found, 0.0, np.abs(wanted - found) / np.where(scale == 0, 1.0, scale))
+    difference[np.isnan(wanted) & np.isnan(found)] = 0.0
+    difference[np.isnan(difference)] = np.inf
+    return difference.reshape(len(wanted), -1).max(axis=1)
+
+
+def _rows(probe: Probe, name: str, given: np.ndarray, differences: np.ndarray) -> list[WorstRow]:
+    """The rows of one output with the largest differences."""
+    chosen = np.argsort(-differences, kind="stable")[:_WORST_KEPT]
+    return [
+        WorstRow(probe.kind, int(row), name, _shown(probe.expected[name][row]), _shown(given[row]), float(differences[row]))
+        for row in chosen
+    ]
+
+
+def _shown(value: object) -> str:
+    values = np.asarray(value)
+    if values.dtype.kind == "f":
+        return np.array2string(values, precision=8, threshold=6)
+    return str(value)[:60]
+
+
+def _failing_kind(model: bytes, probes: Sequence[Probe]) -> str:
+    for probe in probes:
+        try:
+            smoke_run(model, [probe.tensors])
+        except GateRefused:
+            return probe.kind
+    return "few"

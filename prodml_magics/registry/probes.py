@@ -1,0 +1,88 @@
+"""The rows on which a conversion must prove itself: real ones, and ones made to be difficult."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from prodml_magics.contract.cells import NULL_CATEGORY
+from prodml_magics.contract.encode import tensor_columns
+from prodml_magics.contract.schema import Contract
+from prodml_magics.errors import InvalidInput
+from prodml_magics.registry.reference import Reference
+from prodml_magics.registry.thresholds import threshold_rows
+
+__all__ = ["Probe", "make_probes", "sample_rows"]
+
+_TEST_ROWS, _TRAIN_ROWS, _ROWS_PER_COLUMN = 20_000, 2_000, 20
+_UNSEEN = "a level that no training row had"
+
+
+class Probe(NamedTuple):
+    """Wire tensors of one kind of rows, and scikit-learn's answers to them."""
+
+    kind: str
+    tensors: dict[str, np.ndarray]
+    expected: dict[str, np.ndarray]
+
+
+def make_probes(
+    contract: Contract, reference: Reference, train: Mapping[str, np.ndarray], test: Mapping[str, np.ndarray] | None
+) -> list[Probe]:
+    """Probes of the kinds test, train, missing, unseen and threshold; `train` and `test` are encoded wire tensors.
+
+    Made-up rows that scikit-learn itself refuses are left out: ONNX is never asked what the model cannot answer. Raises
+    `InvalidInput` when scikit-learn refuses the real ones.
+    """
+    base = sample_rows(train, _TRAIN_ROWS)
+    probes = []
+    if test is not None:
+        probes.append(_real("test", contract, reference, sample_rows(test, _TEST_ROWS)))
+    probes.append(_real("train", contract, reference, base))
+    few = sample_rows(train, _ROWS_PER_COLUMN)
+    for kind, tensors in (*_planted(contract, few), *threshold_rows(reference.model, contract, base)):
+        probes += _made(kind, contract, reference, tensors)
+    return probes
+
+
+def sample_rows(tensors: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
+    """At most `most` rows, drawn with a fixed seed, in their order."""
+    count = len(next(iter(tensors.values())))
+    if count <= most:
+        return dict(tensors)
+    chosen = np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+    return {name: values[chosen] for name, values in tensors.items()}
+
+
+def _real(kind: str, contract: Contract, reference: Reference, tensors: dict[str, np.ndarray]) -> Probe:
+    try:
+        return Probe(kind, tensors, reference.answer(contract, tensors))
+    except Exception as error:  # whatever a user's model raises is the reason to give
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+        raise InvalidInput(f"the model itself fails on the {kind} rows: {line}") from error
+
+
+def _made(kind: str, contract: Contract, reference: Reference, tensors: dict[str, np.ndarray]) -> list[Probe]:
+    try:
+        return [Probe(kind, tensors, reference.answer(contract, tensors))]
+    except Exception:  # the model refuses such rows, in whatever words: then there is no answer to compare with
+        return []
+
+
+def _planted(contract: Contract, few: Mapping[str, np.ndarray]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Rows with one value replaced, for each column: by a missing one where it may be, by an unseen level for text."""
+    for tensor in contract.inputs:
+        text = tensor.datatype == "BYTES"
+        for place, column in enumerate(tensor_columns(contract, tensor)):
+            if column.nullable:
+                yield "missing", _replaced(few, tensor.name, place, NULL_CATEGORY if text else np.nan)
+            if text:
+                yield "unseen", _replaced(few, tensor.name, place, _UNSEEN)
+
+
+def _replaced(tensors: Mapping[str, np.ndarray], name: str, place: int, value: Any) -> dict[str, np.ndarray]:
+    table = tensors[name].copy()
+    table[:, place] = value
+    return {**tensors, name: table}

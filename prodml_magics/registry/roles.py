@@ -1,0 +1,87 @@
+"""What a scikit-learn model answers, and the checks that need no data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+from prodml_magics.errors import InvalidInput, Unsupported
+
+__all__ = ["Role", "check_fitted", "class_labels", "nested", "reference_answers", "role_of", "unwrap"]
+
+Role = Literal["classifier", "regressor", "outlier", "clusterer"]
+
+
+def unwrap(model: Any) -> Any:
+    """The estimator that answers: a search (GridSearchCV and the like) answers with its best one."""
+    best = getattr(model, "best_estimator_", None)
+    return model if best is None else unwrap(best)
+
+
+def role_of(model: Any) -> Role:
+    """What `model` is; raises `Unsupported` for a transformer, which predicts nothing."""
+    from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
+
+    if is_classifier(model):
+        return "classifier"
+    if is_regressor(model):
+        return "regressor"
+    if is_outlier_detector(model):
+        return "outlier"
+    if is_clusterer(model) or hasattr(model, "predict"):
+        return "clusterer"
+    raise Unsupported(
+        f"{type(model).__name__} has no predict; register a model that predicts, with this as a step of its pipeline"
+    )
+
+
+def check_fitted(model: Any) -> None:
+    """Raise `InvalidInput` in one line when `model` was not fitted."""
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(model)
+    except NotFittedError as error:
+        raise InvalidInput(f"{type(model).__name__} is not fitted yet; call fit before registering it") from error
+    except TypeError as error:
+        raise InvalidInput(f"{type(model).__name__} is no model that can be fitted; register a fitted estimator") from error
+
+
+def class_labels(model: Any) -> tuple[str | int, ...]:
+    """Labels in the order of the probabilities; booleans as 0 and 1, for the wire has no other form of them here."""
+    labels = np.asarray(model.classes_)
+    if labels.dtype.kind in "OUS":
+        return tuple(str(label) for label in labels.tolist())
+    if not np.array_equal(labels, labels.astype(np.int64)):
+        raise Unsupported(f"class labels {labels.tolist()[:5]} are fractions, which ONNX cannot express; use integers or text")
+    return tuple(int(label) for label in labels)
+
+
+def reference_answers(model: Any, role: Role, rows: Any) -> dict[str, np.ndarray]:
+    """scikit-learn's own answers under the names of our outputs; its exceptions pass through."""
+    if role == "regressor":
+        return {"prediction": np.asarray(model.predict(rows), np.float64)}
+    labels = np.asarray(model.predict(rows))
+    answers = {"label": labels.astype(object) if labels.dtype.kind in "OUS" else labels.astype(np.int64)}
+    if role == "classifier" and hasattr(model, "predict_proba"):
+        answers["probabilities"] = np.asarray(model.predict_proba(rows), np.float64)
+    if role == "outlier":
+        answers["scores"] = np.asarray(model.decision_function(rows), np.float64)
+    return answers
+
+
+def nested(model: Any) -> Iterator[Any]:
+    """`model` and every estimator inside it, fitted or not."""
+    if hasattr(model, "get_params") and not isinstance(model, type):
+        yield model
+        for value in vars(model).values():
+            yield from nested(value)
+    elif isinstance(model, dict):
+        for value in model.values():
+            yield from nested(value)
+    elif isinstance(model, list | tuple) or (isinstance(model, np.ndarray) and model.dtype == object):
+        for value in model:
+            yield from nested(value)

@@ -1,0 +1,178 @@
+"""Model versions in MLflow: plain MLflow, useful without us, with every file's sha256 kept apart from the files."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prodml_magics.contract.schema import Contract
+from prodml_magics.errors import GateRefused, NotFound
+from prodml_magics.registry.mlflow_errors import retried
+from prodml_magics.registry.mlflow_log import log_model
+from prodml_magics.wire.names import check_name
+
+__all__ = ["FILES", "HASH_TAG", "Registry"]
+
+FILES = ("model.onnx", "contract.json", "profile.arrow", "parity.json", "lineage.json", "samples.json")
+HASH_TAG = "prodml.sha256."
+"""A version tag of this prefix and the name of a file holds the file's sha256: MLflow's artifacts stay mutable."""
+
+
+class Registry:
+    """The model registry behind a tracking URI; a few processes may use one SQLite store at once.
+
+    `artifact_root` is the folder of the default store's files, None when the tracking server keeps them itself. MLflow is
+    imported with the first call, in 4 to 6 s. Every method raises `Unavailable` when the store cannot be used.
+    """
+
+    def __init__(self, tracking_uri: str, artifact_root: str | None) -> None:
+        self.tracking_uri = tracking_uri
+        self.artifact_root = artifact_root
+
+    def names(self) -> tuple[str, ...]:
+        """Registered models, sorted."""
+        with retried(self.tracking_uri) as ask:
+            return tuple(sorted(model.name for model in _pages(ask, "search_registered_models")))
+
+    def versions(self, name: str) -> tuple[int, ...]:
+        """Versions of `name`, ascending; empty when there is no such model."""
+        check_name(name)
+        with retried(self.tracking_uri) as ask:
+            return tuple(sorted(int(v.version) for v in _pages(ask, "search_model_versions", f"name='{name}'")))
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Aliases of `name` and the versions that they point to; empty when there is no such model."""
+        if name not in self.names():
+            return {}
+        with retried(self.tracking_uri) as ask:
+            return {alias: int(version) for alias, version in sorted(ask("get_registered_model", name).aliases.items())}
+
+    def set_alias(self, name: str, alias: str, version: int | None) -> None:
+        """Point `alias` at `version`, or take it away for None; raises `NotFound` for a version that is not there."""
+        if version is not None:
+            self.resolve(name, version)
+        elif alias not in self.aliases(name):
+            return
+        with retried(self.tracking_uri) as ask:
+            if version is None:
+                ask("delete_registered_model_alias", name, alias)
+            else:
+                ask("set_registered_model_alias", name, alias, str(version))
+
+    def resolve(self, name: str, which: int | str) -> int:
+        """The version number of a version or alias; raises `NotFound` listing what there is."""
+        versions = self.versions(name)
+        if not versions:
+            raise NotFound(f"there is no model {name!r}; registered are {', '.join(self.names()) or 'none yet'}")
+        if isinstance(which, int):
+            if which in versions:
+                return which
+            raise NotFound(f"{name} has no version {which}; it has {', '.join(map(str, versions))}")
+        aliases = self.aliases(name)
+        if which not in aliases:
+            known = ", ".join(f"{alias} (version {version})" for alias, version in aliases.items())
+            raise NotFound(
+                f"{name} has no alias {which!r}; it has {known or 'none'}, and versions {', '.join(map(str, versions))}"
+            )
+        return aliases[which]
+
+    def log_version(
+        self,
+        name: str,
+        candidate_files: Mapping[str, bytes],
+        *,
+        model: bytes,
+        contract: Contract,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str] | None = None,
+        description: str = "",
+    ) -> int:
+        """Write one version: a run with the metrics, one MLflow model with all files, and their hashes as tags.
+
+        `candidate_files` are the files beside ``model.onnx``, by name. Returns the version's number.
+        """
+        check_name(name)
+        files = {"model.onnx": model, **candidate_files}
+        hashes = {f"{HASH_TAG}{file}": hashlib.sha256(data).hexdigest() for file, data in files.items()}
+        with retried(self.tracking_uri) as ask:
+            logged = log_model(ask, self.artifact_root, name, files, contract, metrics)
+            ask.unless_there("create_registered_model", name)
+            made = ask(
+                "create_model_version",
+                name,
+                f"models:/{logged.model_id}",
+                logged.run_id,
+                {**(tags or {}), **hashes},
+                description=description or None,
+                model_id=logged.model_id,
+            )
+        return int(made.version)
+
+    def fetch(self, name: str, version: int, destination: Path) -> dict[str, str]:
+        """Download a version's files into the folder `destination`, whole or not at all; each file's sha256.
+
+        A folder that is there already is checked instead. Raises `NotFound`, and `GateRefused` when the bytes are not those
+        that were registered.
+        """
+        self.resolve(name, version)
+        with retried(self.tracking_uri) as ask:
+            found = ask("get_model_version", name, str(version))
+        hashes = {tag.removeprefix(HASH_TAG): value for tag, value in found.tags.items() if tag.startswith(HASH_TAG)}
+        if "model.onnx" not in hashes:
+            raise NotFound(f"{name}@{version} was not registered by prodml-magics; register it with %register")
+        if destination.is_dir():
+            return _verified(destination, hashes, f"{name}@{version}")
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".fetching-") as temporary:
+            self._download(f"models:/{name}/{version}", hashes, Path(temporary))
+            _verified(Path(temporary), hashes, f"{name}@{version}")
+            _move(Path(temporary), destination, hashes)
+        return _verified(destination, hashes, f"{name}@{version}")
+
+    def _download(self, source: str, hashes: Mapping[str, str], folder: Path) -> None:
+        with retried(self.tracking_uri) as ask:
+            for file in hashes:
+                # with a local store MLflow returns its own file, not a copy, unless it is told where to put one
+                path = Path(ask.artifact(f"{source}/{file}", str(folder / ".parts")))
+                shutil.copyfile(path, folder / file)
+        shutil.rmtree(folder / ".parts", ignore_errors=True)
+
+
+def _pages(ask: Any, method: str, query: str | None = None) -> list[Any]:
+    found: list[Any] = []
+    token = None
+    while True:
+        page = ask(method, query, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def _verified(folder: Path, hashes: Mapping[str, str], version: str) -> dict[str, str]:
+    for file, expected in hashes.items():
+        path = folder / file
+        actual = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+        if actual != expected:
+            raise GateRefused(
+                f"{file} of {version} was changed since its registration ({actual[:12]}, not {expected[:12]}); register it again"
+            )
+    return dict(hashes)
+
+
+def _move(source: Path, destination: Path, hashes: Mapping[str, str]) -> None:
+    """Put the verified files in place at once; another process that was faster has put the same ones there."""
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".ready-") as holder:
+        ready = Path(holder) / "files"
+        ready.mkdir()
+        for file in hashes:
+            (source / file).replace(ready / file)
+        try:
+            ready.rename(destination)
+        except OSError:
+            if not destination.is_dir():
+                raise

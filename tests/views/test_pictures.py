@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from prodml_magics.views.drift_picture import drift_picture
+from prodml_magics.views.picture import Picture
+from prodml_magics.views.shadow_picture import shadow_picture
+from prodml_magics.views.timeline_picture import timeline_picture
+
+Rows = list[dict[str, Any]]
+Details = dict[str, dict[str, Any]]
+
+TIMELINE = [
+    {"at": "2026-11-23T09:00:00+00:00", "model": "cancer", "kind": "deploy", "live": 1},
+    {"at": "2026-11-23T09:20:00+00:00", "model": "cancer", "kind": "shadow", "live": 1},
+    {"at": "2026-11-23T09:45:00+00:00", "model": "cancer", "kind": "deploy", "live": 2},
+    {"at": "2026-11-23T10:00:00+00:00", "model": "cancer", "kind": "rollback", "live": 1},
+    {"at": "2026-11-23T10:05:00+00:00", "model": "digits", "kind": "undeploy", "live": None},
+]
+
+
+def _shadow(rows: int = 300, **changes: Any) -> dict[str, Any]:
+    scores = np.random.default_rng(0).random((rows, 2))
+    latency = {"live": {"p50": 0.4, "p95": 1.0, "p99": 2.0}, "shadow": {"p50": 0.6, "p95": 1.7, "p99": 4.9}}
+    plain = {"model": "cancer", "live": 1, "shadow": 2, "rows": rows, "agreement": 0.98, "pairs": scores.tolist()}
+    return {**plain, "latency_ms": latency, **changes}
+
+
+def _texts(picture: Picture) -> str:
+    return " ".join(
+        "".join(node.itertext()) for node in ElementTree.fromstring(picture.svg).iter("{http://www.w3.org/2000/svg}text")
+    )
+
+
+PICTURES: dict[str, Callable[[Rows, Details], Picture]] = {
+    "drift": drift_picture,
+    "timeline": lambda rows, details: timeline_picture(TIMELINE),
+    "shadow": lambda rows, details: shadow_picture(_shadow()),
+    "shadow, many rows": lambda rows, details: shadow_picture(_shadow(3_000)),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_fits_a_notebook_has_many_marks_and_names_no_address(name: str, rows: Rows, details: Details) -> None:
+    picture = PICTURES[name](rows, details)
+    root = ElementTree.fromstring(picture.svg)
+    assert 500 < float(root.attrib["width"]) < 900
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}path"))) > 20
+    assert set(re.findall(r"https?://[^\"' ]+", picture.svg)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert " ".join(picture.title.split()[:3]) in _texts(picture)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_png_shows_more_than_one_colour(name: str, rows: Rows, details: Details) -> None:
+    image = Image.open(io.BytesIO(PICTURES[name](rows, details).png(scale=1)))
+    colours = image.convert("RGB").getcolors(1 << 20)
+    assert colours is not None
+    assert len(colours) > 50
+
+
+def test_the_drift_picture_states_the_finding_and_shows_the_worst_twenty(rows: Rows, details: Details) -> None:
+    picture = drift_picture(rows, details)
+    assert picture.title == "3 of 27 columns drifted: radius, city, weight"
+    texts = _texts(picture)
+    assert "The 20 largest of 27 are shown" in texts
+    assert "tolerance 0.1" in texts
+    assert "<script>alert(1)</scr" in texts
+    assert "<script" not in picture.svg
+
+
+def test_without_drift_the_drift_picture_says_so(rows: Rows) -> None:
+    calm = [row for row in rows if row["drifted"] is False]
+    assert drift_picture(calm, {}).title == f"None of {len(calm)} columns has drifted"
+
+
+def test_undefined_and_undecided_columns_are_drawn(rows: Rows) -> None:
+    unknown = {**rows[0], "column": "empty", "effect": None, "effect_low": None, "drifted": None}
+    assert "undecided" in _texts(drift_picture([unknown], {}))
+    assert "no columns to compare" in _texts(drift_picture([], {}))
+
+
+def test_names_that_look_like_code_are_only_names(rows: Rows) -> None:
+    name = 'it\'s "datum" \\ [0] {x} 日本'
+    assert name in _texts(drift_picture([{**rows[0], "column": name}], {}))
+
+
+def test_the_timeline_says_who_answers_now() -> None:
+    assert timeline_picture(TIMELINE).title == "cancer answers with version 1, digits is not served"
+    assert timeline_picture([]).title == "Nothing has been decided yet"
+
+
+def test_the_timeline_draws_one_bar_per_stretch_whatever_the_order() -> None:
+    texts = [_texts(timeline_picture(entries, until="2026-11-23T10:30:00Z")) for entries in (TIMELINE, TIMELINE[::-1])]
+    assert texts[0] == texts[1]
+    assert re.findall(r"v\d", texts[0]) == ["v1", "v2", "v1"]
+
+
+def test_the_shadow_picture_never_rounds_up_to_full_agreement() -> None:
+    assert "on 98 % of 300 rows" in shadow_picture(_shadow()).title
+    assert "on 99.99 % of 300 rows" in shadow_picture(_shadow(agreement=0.999999)).title
+    assert "on 100 % of 300 rows" in shadow_picture(_shadow(agreement=1.0)).title
+
+
+def test_a_shadow_without_rows_latency_or_classes_is_drawn() -> None:
+    assert shadow_picture(_shadow(0, latency_ms={})).title == "cancer: version 2 has no rows to compare yet"
+    assert shadow_picture(_shadow(agreement=None)).title == "cancer: version 2 beside version 1 on 300 rows"
+    assert shadow_picture(_shadow(pairs=[[1.0, 1.0]])).svg
+
+
+def test_rows_and_details_are_plain_json(rows: Rows, details: Details) -> None:
+    json.dumps([rows, details], allow_nan=False)
