@@ -116,6 +116,7 @@ def _result(
         version=version,
         verdict=_verdict(found),
         drifted=tuple(found.drifted),
+        outputs=tuple(name for name in reference.extras.get("outputs", ()) if name in found.names),
         columns=table,
         window=window,
         device=found.device,

@@ -259,7 +259,6 @@ class ShadowResult(Result[ShadowRecord]):
 class DriftResult(Result[DriftRecord]):
     """Verdict per column, with what each column looked like."""
 
-    limit = 30
     heat: Mapping[str, str] = {"effect": "213, 94, 0"}
 
     def __init__(self, record: DriftRecord, details: Mapping[str, dict[str, Any]]) -> None:
@@ -269,14 +268,16 @@ class DriftResult(Result[DriftRecord]):
     @property
     def title(self) -> str:
         name = f"{self.record.model}: " if self.record.model else ""
-        columns = self.record.columns
-        if self.record.verdict == "drift":
-            drifted = list(self.record.drifted)
-            shown = ", ".join(drifted[:5]) + (" …" if len(drifted) > 5 else "")
-            return f"{name}{len(drifted)} of {len(columns)} columns drifted: {shown}"
         if self.record.verdict == "undecided":
             return f"{name}undecided: {self.record.window.rows} rows are too few to tell"
-        return f"{name}none of {len(columns)} columns has drifted"
+        if self.record.verdict == "no drift":
+            return f"{name}none of {len(self.record.columns)} columns has drifted"
+        if not self.record.outputs:
+            return name + _drifted(self.record.drifted, len(self.record.columns), "columns")
+        inputs = [column for column in self.record.drifted if column not in self.record.outputs]
+        answers = [column for column in self.record.drifted if column in self.record.outputs]
+        parts = [_drifted(inputs, len(self.record.columns) - len(self.record.outputs), "inputs")]
+        return name + "; ".join([*parts, _drifted(answers, len(self.record.outputs), "outputs")] if answers else parts)
 
     def facts(self) -> list[tuple[str, str]]:
         window = self.record.window
@@ -318,6 +319,13 @@ class DriftResult(Result[DriftRecord]):
 
         summary = {"title": self.title, "facts": [list(fact) for fact in self.facts()], "verdict": self.record.verdict}
         return drift_widget(self.record.columns, dict(self.details), summary, self._picture_id)
+
+
+def _drifted(names: Sequence[str], count: int, what: str) -> str:
+    if not names:
+        return f"none of {count} {what} drifted"
+    shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+    return f"{len(names)} of {count} {what} drifted: {shown}"
 
 
 class TimelineResult(Result[TimelineRecord]):

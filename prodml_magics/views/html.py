@@ -95,7 +95,7 @@ def _row(
 
 def _cell(tag: str, content: str, align: str, tint: str = "") -> str:
     weight = f"color: {_MUTED}; font-weight: 500; " if tag == "th" else ""
-    width = "min-width: 18em; max-width: 34em; " if len(content) > _LONG else "white-space: nowrap; "
+    width = "min-width: 11em; max-width: 34em; " if len(content) > _LONG else "white-space: nowrap; "
     return f'<{tag} style="{weight}{width}text-align: {align}; padding: 3px 10px; vertical-align: top{tint}">{content}</{tag}>'
 
 

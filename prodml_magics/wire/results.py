@@ -99,6 +99,8 @@ class DriftRecord(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None
     verdict: Literal["drift", "no drift", "undecided"]
     drifted: tuple[str, ...]
+    outputs: tuple[str, ...]
+    """Which of the columns are answers of the model; all others are its inputs."""
     columns: list[dict[str, Any]]
     window: Window
     device: str

@@ -105,9 +105,9 @@ def test_the_timeline_draws_one_bar_per_stretch_whatever_the_order() -> None:
 
 
 def test_the_shadow_picture_never_rounds_up_to_full_agreement() -> None:
-    assert "on 98 % of 300 rows" in shadow_picture(_shadow()).title
-    assert "on 99.99 % of 300 rows" in shadow_picture(_shadow(agreement=0.999999)).title
-    assert "on 100 % of 300 rows" in shadow_picture(_shadow(agreement=1.0)).title
+    assert "on 98% of 300 rows" in shadow_picture(_shadow()).title
+    assert "on 99.99% of 300 rows" in shadow_picture(_shadow(agreement=0.999999)).title
+    assert "on 100% of 300 rows" in shadow_picture(_shadow(agreement=1.0)).title
 
 
 def test_a_shadow_without_rows_latency_or_classes_is_drawn() -> None:

@@ -54,7 +54,7 @@ def contingency(reference: NDArray[np.int64], current: NDArray[np.int64]) -> Con
     if not _too_few(rare_reference + rare_current, n, m):
         return Contingency(statistic, chi_squared_tail(statistic, levels - 1))
     exact = hypergeometric_p_value(rare_current, m, rare_reference + rare_current, n + m)
-    if len(common[0]) < 2:
+    if len(common[0]) < 2 or not common[0].sum() or not common[1].sum():
         return Contingency(statistic, exact)
     limit = chi_squared_tail(float(chi_squared(*common)), len(common[0]) - 1)
     return Contingency(statistic, min(1.0, 2 * min(exact, limit)))

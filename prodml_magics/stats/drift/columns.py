@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,7 +71,9 @@ def is_numeric(name: str, values: NDArray[Any]) -> bool:
     if values.dtype.kind != "O":
         return values.dtype.kind in "iufMm"
     present = _present(values)
-    return bool(present) and all(isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in present)
+    return bool(present) and all(
+        isinstance(value, (int, float, Decimal, np.number)) and not isinstance(value, bool) for value in present
+    )
 
 
 def as_numbers(name: str, values: NDArray[Any]) -> Numbers:

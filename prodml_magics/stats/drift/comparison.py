@@ -41,23 +41,26 @@ class Comparison(NamedTuple):
 def aligned(column: NumericColumn, numbers: Numbers) -> Pair:
     """Both sides in one dtype: the lower of two float precisions, so that rounding is never taken for drift.
 
-    Exceptions: numbers now that float32 cannot hold raise both to float64; integers that float64 cannot hold stay int64.
+    Exceptions: numbers beyond the range of float32 raise both sides to float64; integers that float64 cannot hold stay int64.
     """
     reference, current = column.values, numbers.values
-    dtype = _common_dtype(reference.dtype, current)
+    dtype = _common_dtype(reference, current)
     edges = column.edges.astype(dtype, copy=False)
     return Pair(reference.astype(dtype, copy=False), current.astype(dtype, copy=False), edges)
 
 
-def _common_dtype(reference: np.dtype[Any], current: NDArray[Any]) -> np.dtype[Any]:
-    if reference == np.int64 and current.dtype == np.int64:
-        return np.dtype(np.int64)
-    if np.float32 in (reference, current.dtype):
-        return np.dtype(np.float64 if current.dtype != np.float32 and _overflows(current) else np.float32)
-    return np.dtype(np.float64)
+def _common_dtype(reference: NDArray[Any], current: NDArray[Any]) -> np.dtype[Any]:
+    dtypes = {reference.dtype, current.dtype}
+    if len(dtypes) == 1:
+        return reference.dtype
+    narrow = np.dtype(np.float32) in dtypes and not (_overflows(reference) or _overflows(current))
+    return np.dtype(np.float32 if narrow else np.float64)
 
 
 def _overflows(values: NDArray[Any]) -> bool:
+    """Whether a finite value is beyond the range of float32."""
+    if values.dtype != np.float64:
+        return False
     with np.errstate(over="ignore"):
         return bool((np.isinf(values.astype(np.float32)) & ~np.isinf(values)).any())
 
@@ -74,7 +77,7 @@ def compare_numbers(pair: Pair, found: NumericStatistics, tolerance: float, alph
         rows=min(n, m),
         finding=f"KS distance {found.ks:.2f}",
         hint=number_hint(quartiles(pair.reference), found.quartiles),
-        note="infinite values leave Wasserstein undefined" if math.isnan(found.wasserstein) else "",
+        note="infinite or huge values leave Wasserstein undefined" if math.isnan(found.wasserstein) else "",
     )
     index, distance = psi(before, found.counts), jensen_shannon(before, found.counts)
     return Comparison(evidence, found.ks, found.wasserstein, float(index), float(distance))

@@ -16,6 +16,7 @@ from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, Refe
 __all__ = ["ColumnDetail", "column_detail"]
 
 _MOST_BARS = 20
+_HUGE = 4e307
 _TAIL = 0.005
 """Share of either side that may lie beyond each end of the grid; the end bins hold it."""
 
@@ -61,8 +62,9 @@ def _number_detail(name: str, column: NumericColumn, current: NDArray[Any], bins
 
 
 def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
+    """The finite values as float64, those beyond ±4e307 moved there so that the grid's width is finite."""
     wide = values.astype(np.float64)
-    return wide[np.isfinite(wide)]
+    return wide[np.isfinite(wide)].clip(-_HUGE, _HUGE)
 
 
 def _grid(sides: list[NDArray[np.float64]], bins: int) -> NDArray[np.float64]:
@@ -72,7 +74,7 @@ def _grid(sides: list[NDArray[np.float64]], bins: int) -> NDArray[np.float64]:
     low = min(side[math.floor((len(side) - 1) * _TAIL)] for side in sides)
     high = max(side[math.ceil((len(side) - 1) * (1 - _TAIL))] for side in sides)
     whole = all((side == np.rint(side)).all() for side in sides)
-    if whole and high - low < bins:
+    if whole and high - low < bins and max(abs(low), abs(high)) < 2**50:
         return np.arange(low - 0.5, high + 1)
     if not high - low > 1e-12 * max(abs(low), abs(high)):
         width = abs(low) * 1e-3 or 0.5

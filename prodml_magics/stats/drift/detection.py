@@ -47,9 +47,9 @@ class Detection(NamedTuple):
     """What decided: KS distance, total variation, or the change of the missing share."""
     effect_low: _Floats
     """Lower confidence bound of the effect at level 1 − alpha."""
-    drifted: tuple[str, ...] | list[str]
+    drifted: list[str]
     """Names of the columns that have drifted."""
-    undecided: tuple[str, ...] | list[str]
+    undecided: list[str]
     """Names of the columns of which it cannot be told."""
     reason: tuple[str, ...]
     """Why, in a sentence."""

@@ -13,6 +13,9 @@ __all__ = ["level_hint", "number_hint"]
 _UNITS = (60.0, 3600.0, 24.0, 2.54, 25.4, 0.3048, 3.28084, 1.609344, 2.204623, 28.3495, 4.184, 1.8)
 """Common conversion factors besides the powers of ten; each counts in both directions."""
 
+_SMALLEST = 1e-15
+"""Factors below this, or above its inverse, are noise of rounding and not a unit."""
+
 _CLOSE = 0.15
 """How far, in natural logarithms, the factors of location and of spread may lie apart to be called one factor."""
 
@@ -35,6 +38,8 @@ def _common_factor(before: tuple[float, float, float], now: tuple[float, float, 
     if not all(math.isfinite(part) and part != 0 for part in parts) or now[1] / before[1] <= 0:
         return None
     of_location, of_spread = now[1] / before[1], spread_now / spread_before
+    if not _SMALLEST < of_location < 1 / _SMALLEST or not _SMALLEST < of_spread < 1 / _SMALLEST:
+        return None
     if abs(math.log(of_location / of_spread)) > _CLOSE:
         return None
     factor = math.sqrt(of_location * of_spread)

@@ -54,10 +54,15 @@ def _one(pair: Pair) -> NumericStatistics:
     finite = all(np.isfinite(values[[0, -1]]).all() for values in (pair.reference, current))
     return NumericStatistics(
         ks_distance(pair.reference, current),
-        wasserstein(pair.reference, current) if finite else np.nan,
+        _defined(wasserstein(pair.reference, current)) if finite else np.nan,
         bin_counts(current, pair.edges),
         quartiles(current),
     )
+
+
+def _defined(distance: float) -> float:
+    """A distance beyond the largest float is undefined, not infinite."""
+    return distance if np.isfinite(distance) else np.nan
 
 
 def quartiles(values: NDArray[Any]) -> tuple[float, float, float]:

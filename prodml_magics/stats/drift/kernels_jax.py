@@ -38,7 +38,7 @@ def compute_with_jax(pairs: Sequence[Pair]) -> list[NumericStatistics]:
     return [
         NumericStatistics(
             float(ks[i]),
-            float(distance[i]) if _is_finite(pair) else np.nan,
+            float(distance[i]) if _is_finite(pair) and np.isfinite(distance[i]) else np.nan,
             np.diff(upto[i, : len(pair.edges)], prepend=0, append=len(pair.current)).astype(np.int64),
             (float(quartiles[i, 0]), float(quartiles[i, 1]), float(quartiles[i, 2])),
         )

@@ -79,6 +79,7 @@ def ks_p_value(distance: float, n: int, m: int) -> float:
 
 def _exact(distance: float, n: int, m: int) -> float:
     """One minus the share of monotone lattice paths from (0, 0) to (n, m) that stay closer than `distance` to the diagonal."""
+    n, m = min(n, m), max(n, m)
     across = np.arange(m + 1)
     inside_of = np.rint(distance * n * m)
     paths = np.where(across * n < inside_of, 1.0, 0.0)

@@ -64,7 +64,7 @@ def judge(values: Evidence | str, missing: Evidence | None, adjusted: tuple[floa
 
     A test says drifted when its effect exceeds the tolerance and its adjusted p-value is at most alpha. Where the effect
     exceeds the tolerance and the p-value does not confirm it, the rows are too few to tell. The missing share decides
-    when it has drifted and the values have not; then the numbers are its own.
+    when it has drifted, or may have, and the values have not; then the numbers are its own.
     """
     of_values = Verdict(None, values) if isinstance(values, str) else _single(values, adjusted[0], alpha)
     if missing is None:
@@ -72,9 +72,8 @@ def judge(values: Evidence | str, missing: Evidence | None, adjusted: tuple[floa
     of_missing = _single(missing, adjusted[1], alpha)
     if of_values.drifted and of_missing.drifted:
         return of_values._replace(reason=f"{of_values.reason}; {of_missing.reason}")
-    if of_missing.drifted:
-        return of_missing
-    return of_values
+    missing_decides = of_missing.drifted or (of_missing.drifted is None and of_values.drifted is False)
+    return of_missing if missing_decides else of_values
 
 
 def _single(evidence: Evidence, adjusted: float, alpha: float) -> Verdict:

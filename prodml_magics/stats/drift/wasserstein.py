@@ -16,18 +16,18 @@ def wasserstein(reference: NDArray[Any], current: NDArray[Any]) -> float:
 
     Exact; equals ``scipy.stats.wasserstein_distance``. Computed as ∫₀¹ |F⁻¹ − G⁻¹|, whose steps lie at the multiples of
     1/n and 1/m whatever the values are (Vallender 1974, Theory Probab. Appl. 18). int64 is subtracted in extended
-    precision where the machine has one.
+    precision where the machine has one; a distance beyond the largest float is inf or NaN.
 
     >>> wasserstein(np.array([0.0, 1.0]), np.array([3.0, 4.0]))
     3.0
     """
     precision = np.longdouble if reference.dtype.kind == "i" else np.float64
     n, m = len(reference), len(current)
-    if n == m:
-        return float(np.abs(np.subtract(reference, current, dtype=precision)).mean())
-    of_reference, of_current, weights = _steps(n, m)
-    gaps = np.abs(np.subtract(reference[of_reference], current[of_current], dtype=precision))
-    return float(gaps @ weights)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if n == m:
+            return float(np.abs(np.subtract(reference, current, dtype=precision)).mean())
+        of_reference, of_current, weights = _steps(n, m)
+        return float(np.abs(np.subtract(reference[of_reference], current[of_current], dtype=precision)) @ weights)
 
 
 @lru_cache(maxsize=4)

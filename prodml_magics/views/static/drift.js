@@ -39,7 +39,7 @@ function number(value, digits = 3) {
   return String(Number(value.toPrecision(digits)));
 }
 
-const percent = (share) => (share === null ? "–" : `${number(share * 100)} %`);
+const percent = (share) => (share === null ? "–" : `${number(share * 100)}%`);
 
 function compare(a, b, key) {
   const [x, y] = [a[key], b[key]];

@@ -18,6 +18,8 @@ from prodml_magics.stats.drift import column_detail, prepare
         (np.arange(12), np.arange(5)),
         ([1.0, np.inf, np.nan], [-np.inf, 2.0, 1e300]),
         ([1e300, -1e300], [0.0, 1.0]),
+        ([1.7e308, -1.7e308], [0.0, 1.0]),
+        (np.array([2**62 + 1]), [2**62]),
         (["a", "b", None], ["b", "c", ""]),
         ([f"{i}" for i in range(50)], ["0", "new"]),
     ],
