@@ -13,5 +13,7 @@ Object.assign(globalThis, {
     addEventListener: () => undefined,
     removeEventListener: () => undefined
   }),
+  requestIdleCallback: (callback: () => void) => setTimeout(callback, 0),
+  cancelIdleCallback: (handle: number) => clearTimeout(handle),
   IS_REACT_ACT_ENVIRONMENT: true
 });

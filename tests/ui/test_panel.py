@@ -78,18 +78,27 @@ def test_models_and_decisions_show_and_roll_back(page: Page, lab: Lab, backend: 
 
 def test_a_change_made_elsewhere_shows_by_itself(page: Page, lab: Lab, backend: FakeBackend, tmp_path: Path) -> None:
     write_settings(tmp_path, "prodml-magics", "panel", refreshInterval=50)  # so that only an event can bring it in time
+    page.clock.install()
+    asked = _asked(page)
     _serve(backend, _cancer())
     panel = open_panel(page, lab)
     expect(panel.get_by_text("v2 live", exact=True)).to_be_visible()
-    with page.expect_request("**/prodml/api/status*", timeout=20_000):
-        _serve(backend, msgspec.structs.replace(_cancer(), live=3, previous=2, shadows=()))
-    expect(panel.get_by_text("v3 live", exact=True)).to_be_visible()
+    before = len(asked)
+    page.clock.run_for(20_000)
+    assert len(asked) - before <= 2, "the interval of the settings is followed: at most the answer to loading them"
+    _serve(backend, msgspec.structs.replace(_cancer(), live=3, previous=2, shadows=()))
+    expect(panel.get_by_text("v3 live", exact=True)).to_be_visible(timeout=20_000)
 
 
 def test_nothing_is_asked_while_the_panel_is_hidden(page: Page, lab: Lab, backend: FakeBackend) -> None:
     page.clock.install()
     asked = _asked(page)
-    panel = open_panel(page, lab)
+    page.goto(lab.url())
+    expect(page.get_by_role("tab", name="prodml: what is live")).to_be_visible()
+    page.clock.run_for(60_000)
+    assert asked == []
+    page.get_by_role("tab", name="prodml: what is live").click()
+    panel = page.locator("#prodml-panel")
     expect(panel.get_by_text("%deploy cancer")).to_be_visible()
     with page.expect_response("**/prodml/api/status*"):
         page.clock.run_for(6_000)  # an interval and a bit: it polls while it is visible
@@ -123,17 +132,26 @@ def test_the_command_palette_opens_the_panel(page: Page, lab: Lab) -> None:
     expect(page.locator("#prodml-panel")).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [240, 420])
+def test_the_panel_is_still_open_after_a_reload(page: Page, lab: Lab) -> None:
+    page.goto(lab.url("lab"))
+    with page.expect_response(lambda answer: "/api/workspaces/" in answer.url and answer.request.method == "PUT"):
+        page.get_by_role("tab", name="prodml: what is live").click()
+    expect(page.locator("#prodml-panel")).to_be_visible()
+    page.reload()
+    expect(page.locator("#prodml-panel")).to_be_visible()
+
+
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_nothing_sticks_out(page: Page, lab: Lab, backend: FakeBackend, tmp_path: Path, width: int, theme: str) -> None:
+def test_nothing_sticks_out(page: Page, lab: Lab, backend: FakeBackend, tmp_path: Path, theme: str) -> None:
     write_settings(tmp_path, "@jupyterlab/apputils-extension", "themes", theme=theme)
     long = "customer-lifetime-value.with-a-very-long-name_of_a_model"
     broken = ModelStatus(name=long, live=12, previous=11, problem="version 12: sha256 of model.onnx differs; run `prodml doctor`")
     _serve(backend, _cancer(), broken, entries=(_entry(1, "deploy", "version 12 live, " + "x" * 90),))
     panel = open_panel(page, lab)
     expect(panel.get_by_text("v2 live", exact=True)).to_be_visible()
-    page.evaluate("width => { document.querySelector('#prodml-panel').style.width = width + 'px' }", width)
     wider = "node => [...node.querySelectorAll('*')].filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0)"
-    sticking = panel.evaluate(wider + ".filter(e => getComputedStyle(e).textOverflow !== 'ellipsis').map(e => e.outerHTML)")
-    assert sticking == []
-    assert panel.get_by_text("sha256 of model.onnx differs").is_visible()
+    for width in (240, 420):
+        panel.evaluate("(node, width) => { node.style.width = width + 'px' }", width)
+        sticking = panel.evaluate(wider + ".filter(e => getComputedStyle(e).textOverflow !== 'ellipsis').map(e => e.outerHTML)")
+        assert sticking == []
+        expect(panel.get_by_text("sha256 of model.onnx differs")).to_be_visible()
