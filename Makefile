@@ -26,24 +26,26 @@ $(VENV)/.locked: requirements.lock $(VENV)/.made
 
 setup: $(VENV)/.locked panel $(VENV)/.installed ## make .venv with the package in it
 
-# Editable: the hook that builds the panel is left out, the panel has a target of its own.
-$(VENV)/.installed: pyproject.toml $(VENV)/.locked
-	@SKIP_JUPYTER_BUILDER=1 uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@touch $@
-
 ifeq ($(NODE_OK),yes)
-panel: build/panel.built
+PANEL := build/panel.built
+panel: $(PANEL)
 else
+PANEL :=
 panel:
 	@echo "Node 20 or newer was not found: the JupyterLab panel is left out, everything else works"
 endif
+
+# Editable: the hook that builds the panel is left out, the panel has a target of its own and is copied when it is new.
+$(VENV)/.installed: pyproject.toml $(VENV)/.locked $(PANEL)
+	@SKIP_JUPYTER_BUILDER=1 uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
 
 node_modules/.made: package.json package-lock.json
 	@echo "installing npm packages"
 	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-build/panel.built: $(VENV)/.locked node_modules/.made package.json tsconfig.json $(shell find extension -type f -not -path 'extension/lib/*')
+build/panel.built: $(VENV)/.locked node_modules/.made package.json $(shell find extension -type f -not -path 'extension/lib/*')
 	@echo "building the JupyterLab panel"
 	@mkdir -p build
 	@npm run --silent build > build/panel.log 2>&1 || { cat build/panel.log; exit 1; }
