@@ -343,9 +343,9 @@ class TimelineResult(Result[TimelineRecord]):
         )
 
     def table(self) -> Table:
-        names = ("id", "at", "model", "kind", "summary", "by", "why")
+        names = ("id", "at (UTC)", "model", "kind", "summary", "why", "by")
         return names, [
-            (each.id, moment(each.at), each.model, each.kind, each.summary, each.actor, each.cause)
+            (each.id, f"{each.at:%Y-%m-%d %H:%M:%S}", each.model, each.kind, each.summary, each.cause, each.actor)
             for each in self.record.entries
         ]
 
