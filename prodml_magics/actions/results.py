@@ -383,6 +383,8 @@ class StatusResult(Result[StatusReport]):
         return names, [_model_row(each) for each in self.record.models]
 
     def warnings(self) -> Sequence[str]:
+        if not self.record.models and self.record.gateway.state == "down":
+            return ("nothing was ever done in this home; begin with %register, or change the folder or PRODML_HOME",)
         down = [] if self.record.gateway.state == "up" else ["nothing is served; start the services with %up or `prodml up`"]
         return [*down, *(f"{each.name}: {each.problem}" for each in self.record.models if each.problem)]
 

@@ -56,7 +56,9 @@ def place(home: Path, name: str, version: int, *, c: float = 1.0) -> Placed:
     for file, content in written.items():
         (folder / file).write_bytes(content)
     digest = {file: hashlib.sha256(content).hexdigest() for file, content in written.items()}
-    files = VersionFiles(version, str(folder.relative_to(home)), digest["model.onnx"], digest["contract.json"], digest["samples.json"])
+    files = VersionFiles(
+        version, str(folder.relative_to(home)), digest["model.onnx"], digest["contract.json"], digest["samples.json"]
+    )
     return Placed(home, model, contract, files, rows)
 
 
