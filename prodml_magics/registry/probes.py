@@ -72,7 +72,7 @@ def _made(kind: str, contract: Contract, reference: Reference, tensors: dict[str
 
 
 def _planted(contract: Contract, few: Mapping[str, np.ndarray]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Rows of which every second has one value replaced, for each column: by a missing one where it may be, by an unseen level for text."""
+    """Rows of which every second lacks one value where it may, or holds an unseen level where it is text, for each column."""
     for tensor in contract.inputs:
         text = tensor.datatype == "BYTES"
         for place, column in enumerate(tensor_columns(contract, tensor)):

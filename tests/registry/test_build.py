@@ -9,6 +9,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -113,7 +114,7 @@ class TestRefusals:
         self.check(InvalidInput, "LogisticRegression is not fitted", LogisticRegression(), train=cancer.train)
 
     def test_a_class(self, cancer):
-        self.check((InvalidInput, Unsupported), "LogisticRegression|type", LogisticRegression, train=cancer.train)
+        self.check(InvalidInput, "LogisticRegression is a class", LogisticRegression, train=cancer.train)
 
     def test_no_training_rows(self, model):
         self.check(InvalidInput, "training rows are needed", model)
@@ -164,6 +165,16 @@ class TestRefusals:
     def test_a_transformer(self, cancer):
         self.check(Unsupported, "StandardScaler has no predict", StandardScaler().fit(cancer.train[0]), train=cancer.train)
 
+    def test_several_targets_of_a_classifier(self, cancer):
+        rows, target = cancer.train
+        model = KNeighborsClassifier().fit(rows, np.column_stack([target, target]))
+        self.check(Unsupported, "several targets at once", model, train=cancer.train)
+
+    def test_fractions_as_labels(self, cancer):
+        model = KNeighborsClassifier().fit(cancer.train[0], [str(label) for label in cancer.train[1]])
+        model.classes_ = np.array([0.5, 1.5])
+        self.check(Unsupported, "fractions", model, train=cancer.train)
+
     def test_files(self, tmp_path, model):
         path = tmp_path / "model.joblib"
         joblib.dump(model, path)
@@ -199,3 +210,12 @@ def test_encoded_training_rows_give_the_recorded_answers(candidate):
     tensors = encode_columns(candidate.contract, candidate.train_columns)
     given = output_columns(candidate.contract, open_session(candidate.model, device="cpu").run(tensors))
     np.testing.assert_array_equal(given["probability_1"], candidate.train_outputs["probability_1"])
+
+
+def test_several_targets_of_a_regressor_are_columns():
+    rows = np.random.default_rng(0).normal(size=(50, 3))
+    targets = rows @ np.array([[1.0, 2], [3, 4], [5, 6]])
+    candidate = build(LinearRegression().fit(rows, targets), train=(rows, targets), test=(rows, targets))
+    assert candidate.contract.outputs == (Tensor(name="prediction", datatype="FP32", shape=(-1, 2)),)
+    assert list(candidate.train_outputs) == ["prediction_0", "prediction_1"]
+    assert candidate.metrics["r2"] == pytest.approx(1)

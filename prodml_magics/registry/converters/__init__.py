@@ -43,6 +43,8 @@ FAMILIES = (
 
 def family_of(model: Any) -> Family:
     """The family of `model`; raises `Unsupported` naming it when this release does not convert it."""
+    if isinstance(model, type):
+        raise InvalidInput(f"{model.__name__} is a class; register a fitted instance of it")
     modules = [base.__module__.partition(".")[0] for base in type(model).__mro__]
     found = next((family for family in FAMILIES if any(module in family.modules for module in modules)), None)
     if found is not None and found.supported:
@@ -141,5 +143,3 @@ def _check_parts(model: Any) -> None:
             raise Unsupported(
                 f"the model holds {name} of {other.name}; this release registers scikit-learn models and .onnx files"
             )
-    if isinstance(model, type):
-        raise InvalidInput(f"{model.__name__} is a class; register a fitted instance of it")
