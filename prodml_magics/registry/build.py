@@ -14,7 +14,7 @@ from prodml_magics.contract.infer import infer_columns
 from prodml_magics.contract.schema import Column, Contract
 from prodml_magics.errors import InvalidInput
 from prodml_magics.inference.session import Session, open_session
-from prodml_magics.registry.converters import family_of, start_converter
+from prodml_magics.registry.converters import ChildConverter, family_of
 from prodml_magics.registry.files import load_model
 from prodml_magics.registry.frames import columns_of, target_of
 from prodml_magics.registry.lineage import Lineage, capture
@@ -84,7 +84,7 @@ def build(
     if isinstance(loaded, bytes):
         return _build_file(loaded, train, test, task, cells, root)
     family_of(loaded)
-    with start_converter() as child:
+    with ChildConverter() as converter:
         check_fitted(loaded)
         role = role_of(loaded)
         _check_task(task, _TASKS[role])
@@ -94,7 +94,7 @@ def build(
         columns = infer_columns(training.columns)
         draft = _draft(unwrap(loaded), role, columns)
         reference = Reference(loaded, role, columns, training.rows)
-        proved = convert_exactly(child, draft, reference, training.columns, testing.columns if testing else None)
+        proved = convert_exactly(converter, draft, reference, training.columns, testing.columns if testing else None)
     encoded = encode_columns(proved.contract, training.columns)
     held_out = encode_columns(proved.contract, testing.columns) if testing else None
     session = open_session(proved.model, device="cpu")
