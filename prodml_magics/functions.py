@@ -30,7 +30,8 @@ __all__ = [
 
 
 def _run(verb: str, values: dict[str, Any]) -> Any:
-    return verbs.run(Workspace.open(), grammar.build(VERBS[verb], values))
+    with Workspace.open() as workspace:
+        return verbs.run(workspace, grammar.build(VERBS[verb], values))
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:

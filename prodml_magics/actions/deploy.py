@@ -19,7 +19,7 @@ __all__ = ["deploy", "resolve"]
 def deploy(workspace: Workspace, request: Deploy) -> ChangeResult:
     """Serve a version: services up, files verified, loaded beside the live one, warmed, held to its samples, then switched to."""
     reference = parse_reference(request.model)
-    before = workspace.ledger.route(reference.name)
+    before = workspace.route(reference.name)
     version = resolve(workspace, reference, default="candidate")
     files = workspace.files(reference.name, version)
     Services(workspace).up()
@@ -38,7 +38,7 @@ def resolve(workspace: Workspace, reference: ModelReference, *, default: str) ->
     if reference.version is not None and reference.version in workspace.versions(reference.name):
         return reference.version
     alias = reference.alias or (default if reference.version is None else None)
-    route = workspace.ledger.route(reference.name)
+    route = workspace.route(reference.name)
     if alias == "live" and route.live is not None:
         return route.live
     if alias == "previous" and route.previous is not None:

@@ -59,7 +59,9 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
     files = workspace.files(which.name, version)
     profile = workspace.home / files.folder / "profile.arrow"
     if not profile.exists():
-        raise InvalidInput(f"{which.name}@{version} has no profile: it was registered without training rows; register it with --train")
+        raise InvalidInput(
+            f"{which.name}@{version} has no profile: it was registered without training rows; register it with --train"
+        )
     reference = from_arrow(profile.read_bytes())
     drained = Services(workspace).drain()
     frame = workspace.lake.rows(
@@ -137,12 +139,24 @@ def _window(request: Drift, now: datetime) -> tuple[datetime | None, datetime | 
     if len(given) > 1:
         raise UsageError(f"--{given[0]} and --{given[1]} cannot be combined; choose one")
     if request.window:
-        return now - parse_duration(request.window), None
+        if request.until:
+            raise UsageError("--window ends now, so it cannot be combined with --until; give --since and --until")
+        return _before(now, request.window), None
     since = _time(request.since, "--since") if request.since else None
     until = _time(request.until, "--until") if request.until else None
     if since and until and since >= until:
         raise UsageError(f"the window is empty: --since {since.isoformat()} is not before --until {until.isoformat()}")
     return since, until
+
+
+def _before(now: datetime, window: str) -> datetime:
+    length = parse_duration(window)
+    try:
+        return now - length
+    except OverflowError as error:
+        raise UsageError(
+            f"--window {window} reaches back before the calendar begins; leave it out to look at all rows"
+        ) from error
 
 
 def parse_duration(text: str) -> timedelta:

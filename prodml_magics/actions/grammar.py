@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
@@ -150,7 +151,8 @@ def _metavar(field: Field) -> str | tuple[str, ...]:
 
 def _reader(field: Field) -> Callable[[str], Any]:
     def read(text: str) -> Any:
-        return field.kind(text)
+        # argparse reads the default of an optional positional as if it had been typed
+        return text if text is argparse.SUPPRESS else field.kind(text)
 
     read.__name__ = {int: "whole number", float: "number"}.get(field.kind, "text")
     return read
@@ -184,10 +186,26 @@ def build(request: type[Request], values: Mapping[str, Any], parser: argparse.Ar
     try:
         checked = msgspec.convert({**missing, **plain}, type=request, strict=True)
     except msgspec.ValidationError as error:
-        where = parser.prog if parser else request.verb()
-        raise UsageError(f"{where}: {error}; see {where} --help") from error
+        where, see = (parser.prog, f"see {parser.prog} --help") if parser else (request.verb(), f"see help({request.verb()})")
+        raise UsageError(f"{where}: {_reason(error, request, parser is not None)}; {see}") from error
     given = {name: value for name, value in values.items() if name in references}
     return msgspec.structs.replace(checked, **given)
+
+
+_BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+_BOUND = re.compile(r"Expected `(?:int|float)(?: \| null)?` (>=|<=|>|<) (\S+)\Z")
+
+
+def _reason(error: msgspec.ValidationError, request: type[Request], typed: bool) -> str:
+    """What msgspec found, in the words of the person who typed it."""
+    said, at, path = str(error).partition(" - at `$.")
+    if not at:
+        return said
+    name = re.split(r"\W", path)[0]
+    field = next(field for field in fields_of(request) if field.name == name)
+    shown = name if not typed else field.metavar or name if field.positional else field.flag
+    bound = _BOUND.match(said)
+    return f"{shown} must be {_BOUNDS[bound[1]]} {float(bound[2]):g}" if bound else f"{shown}: {said}"
 
 
 def nearest_verb(word: str) -> str:

@@ -29,9 +29,10 @@ __all__ = ["shadow"]
 def shadow(workspace: Workspace, request: Shadow) -> ChangeResult | ShadowResult:
     """Start a shadow (``NAME@V``), end it (``stop``), or compare it with the live version (``NAME``)."""
     reference = parse_reference(request.model)
-    before = workspace.ledger.route(reference.name) if workspace.has_ledger() else Route(reference.name, 0)
+    before = workspace.route(reference.name)
     if request.stop:
-        return ChangeResult(switch(workspace, before, unshadowed(before, reference.version), kind="unshadow", cause=request.why))
+        version = resolve(workspace, reference, default="candidate") if reference.alias else reference.version
+        return ChangeResult(switch(workspace, before, unshadowed(before, version), kind="unshadow", cause=request.why))
     if reference.version is None and reference.alias is None:
         return _comparison(workspace, before)
     return _start(workspace, before, reference, request)

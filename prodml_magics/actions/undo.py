@@ -34,9 +34,9 @@ def undo(workspace: Workspace, request: Undo) -> ChangeResult:
 
 
 def _event(workspace: Workspace, event_id: int | None) -> Event:
-    if event_id is not None:
+    if event_id is not None and workspace.has_ledger():
         return workspace.ledger.event(event_id)
-    for event in reversed(workspace.ledger.events()):
+    for event in reversed(workspace.ledger.events() if workspace.has_ledger() else []):
         if event.inverse is not None:
             return event
     raise InvalidInput("the ledger holds nothing that can be undone yet")

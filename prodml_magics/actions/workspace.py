@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from prodml_magics.clock import Clock, SystemClock
 from prodml_magics.contract.schema import Contract, read_contract
 from prodml_magics.errors import NotFound, Unavailable
-from prodml_magics.wire.routes import VersionFiles
+from prodml_magics.wire.routes import Route, VersionFiles
 
 if TYPE_CHECKING:
     from prodml_magics.registry.store import Registry
@@ -98,6 +98,17 @@ class Workspace:
         """Whether models were ever registered, so that looking need not create a store."""
         return "MLFLOW_TRACKING_URI" in self._environment or (self.home / "mlflow.db").exists()
 
+    def close(self) -> None:
+        """Close the connections to the ledger; the workspace may be used again."""
+        if "ledger" in vars(self):
+            self.ledger.close()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def make_home(self) -> None:
         """Create the home; `Unavailable` when it cannot be written."""
         try:
@@ -151,14 +162,20 @@ class Workspace:
                 return dict(event.payload["sha256"])
         return None
 
+    def route(self, model: str) -> Route:
+        """The route of `model` as the ledger has it; an empty one without a ledger, which looking does not create."""
+        return self.ledger.route(model) if self.has_ledger() else Route(model, 0)
+
     def versions(self, model: str) -> tuple[int, ...]:
         """Versions that the ledger knows of, in order."""
+        if not self.has_ledger():
+            return ()
         found = {event.payload["version"] for event in self.ledger.events(model) if event.kind == "register"}
         return tuple(sorted(found))
 
     def live(self, model: str) -> int:
         """The live version of `model`, else `NotFound`."""
-        live = self.ledger.route(model).live if self.has_ledger() else None
+        live = self.route(model).live
         if live is None:
             raise NotFound(f"{model} is not deployed; deploy it with %deploy {model}")
         return live

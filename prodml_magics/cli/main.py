@@ -35,7 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     except ProdmlError as error:
         if "--debug" in flags:
             traceback.print_exc()
-        print(f"prodml: {error}", file=sys.stderr)
+        said = str(error)
+        print(said if said.startswith("prodml ") else f"prodml: {said}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("prodml: interrupted; `prodml status` tells what is in force", file=sys.stderr)
@@ -59,12 +60,12 @@ def _command(words: list[str], *, as_json: bool) -> int:
         request = grammar.parse(VERBS[verb], rest, prog=f"prodml {verb}", door=_DOOR)
     except SystemExit:  # --help has printed
         return 0
-    workspace = Workspace.open(door=_DOOR)
-    if isinstance(request, Up) and request.foreground:
-        from prodml_magics.actions.up import foreground
+    with Workspace.open(door=_DOOR) as workspace:
+        if isinstance(request, Up) and request.foreground:
+            from prodml_magics.actions.up import foreground
 
-        foreground(workspace, request)
-    _print(verbs.run(workspace, request), as_json=as_json)
+            foreground(workspace, request)
+        _print(verbs.run(workspace, request), as_json=as_json)
     return 0
 
 

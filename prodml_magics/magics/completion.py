@@ -28,7 +28,8 @@ def matcher() -> Callable[[Any], dict[str, Any]]:
             if hasattr(context, "cursor_position")
             else context.line_with_cursor
         )
-        found = candidates(line, Workspace.open())
+        with Workspace.open() as workspace:
+            found = candidates(line, workspace)
         if found is None:
             return {"completions": []}
         return {"completions": [SimpleCompletion(text=text, type="magic") for text in found], "suppress": True}

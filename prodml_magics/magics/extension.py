@@ -81,7 +81,8 @@ def _run(shell: Any, verb: str, prog: str, words: list[str]) -> Any:
     except SystemExit:  # --help has printed
         return None
     context = {"cells": tuple(shell.user_ns.get("In", ()))[1:]} if verb == "register" else {}
-    return verbs.run(Workspace.open(door=_DOOR), request, **context)
+    with Workspace.open(door=_DOOR) as workspace:
+        return verbs.run(workspace, request, **context)
 
 
 def _words(shell: Any, line: str) -> list[str]:

@@ -11,9 +11,13 @@ __all__ = ["promoted", "rolled_back", "undeployed"]
 
 
 def promoted(route: Route, files: VersionFiles) -> Route:
-    """`route` with the version of `files` live and the old live version as previous; it is no shadow any longer."""
+    """`route` with the version of `files` live and the old live version as previous; it is no shadow any longer.
+
+    Promoting what is live already only renews its files.
+    """
     shadows = tuple(shadow for shadow in route.shadows if shadow.version != files.version)
-    after = replace(route, live=files.version, previous=route.live, shadows=shadows)
+    previous = route.previous if route.live == files.version else route.live
+    after = replace(route, live=files.version, previous=previous, shadows=shadows)
     return _with_files(after, (*route.files, files))
 
 

@@ -12,6 +12,7 @@ __all__ = ["ALIASES", "ModelReference", "check_name", "parse_reference"]
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+_VERSION = re.compile(r"[1-9][0-9]{0,9}\Z")
 ALIASES = ("live", "previous", "candidate")
 
 
@@ -49,7 +50,7 @@ def parse_reference(text: str) -> ModelReference:
     check_name(name)
     if not at:
         return ModelReference(name)
-    if which.isascii() and which.isdigit() and 0 < int(which[:12]) < 2**31:
+    if _VERSION.match(which) and int(which) < 2**31:
         return ModelReference(name, version=int(which))
     if which in ALIASES:
         return ModelReference(name, alias=which)
