@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 from homes import add_version, infer_body, post, services, workspace_at
-from serving.conftest import Placed
+from versions import Placed
 
 from prodml_magics.actions.deploy import deploy
 from prodml_magics.wire.requests import Deploy

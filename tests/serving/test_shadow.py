@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from homes import wait_for
+from versions import Placed, place
 
 from prodml_magics.serving.batcher import Batch
 from prodml_magics.serving.limits import Limits
@@ -21,8 +22,6 @@ from prodml_magics.serving.requests import Pending
 from prodml_magics.serving.router import Router
 from prodml_magics.serving.shadow import Mirrored, ShadowLane
 from prodml_magics.wire.routes import Route, ShadowRoute
-
-from .conftest import Placed, place
 
 
 class Stub:
