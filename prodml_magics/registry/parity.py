@@ -174,7 +174,14 @@ def _rows(probe: Probe, name: str, given: np.ndarray, differences: np.ndarray) -
     """The rows of one output with the largest differences."""
     chosen = np.argsort(-differences, kind="stable")[:_WORST_KEPT]
     return [
-        WorstRow(probe.kind, int(row), name, _shown(probe.expected[name][row]), _shown(given[row]), float(differences[row]))
+        WorstRow(
+            probe.kind,
+            probe.start + int(row),
+            name,
+            _shown(probe.expected[name][row]),
+            _shown(given[row]),
+            float(differences[row]),
+        )
         for row in chosen
     ]
 

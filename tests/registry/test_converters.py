@@ -12,6 +12,7 @@ from sklearn.preprocessing import QuantileTransformer
 from prodml_magics.contract.infer import infer_columns
 from prodml_magics.errors import GateRefused, Unsupported
 from prodml_magics.inference.session import open_session
+from prodml_magics.registry.build import build
 from prodml_magics.registry.converters import ChildConverter
 from prodml_magics.registry.converters.ready import describe_tensors, prepare_file, task_of
 from prodml_magics.registry.frames import columns_of
@@ -36,6 +37,20 @@ def test_a_model_that_cannot_be_pickled_is_converted_here(cancer):
     rows = cancer.test[0].astype(np.float32)
     given = open_session(file, device="cpu").run({"input": rows})
     np.testing.assert_array_equal(given["label"], model.predict(rows.astype(np.float64)))
+
+
+def test_a_ready_converter_serves_several_registrations(cancer, model):
+    with ChildConverter(keep_ready=True) as converter:
+        first = build(model, train=cancer.train, converter=converter)
+        second = build(model, train=cancer.train, converter=converter)
+    assert first.model == second.model
+
+
+def test_large_test_sets_are_compared_in_batches(cancer, model):
+    rows = np.tile(cancer.test[0], (40, 1))
+    parity = build(model, train=cancer.train, test=(rows,)).parity
+    assert parity.kinds["test"] == len(rows) == 6760
+    assert max(parity.batches) == 4096
 
 
 def zipmapped(cancer) -> bytes:

@@ -64,11 +64,12 @@ def family_of(model: Any) -> Family:
 class ChildConverter:
     """Converts in child processes, the first of them started at once: each takes 2 s to load what it needs.
 
-    Use it in a ``with`` block, which leaves no process behind.
+    Use it in a ``with`` block, which leaves no process behind. With `keep_ready` the next process is started as soon as one
+    is used, for callers that register again and again; it ends by itself when this process does.
     """
 
-    def __init__(self, timeout_s: float = CONVERSION_TIMEOUT_S) -> None:
-        self._timeout_s = timeout_s
+    def __init__(self, timeout_s: float = CONVERSION_TIMEOUT_S, *, keep_ready: bool = False) -> None:
+        self._timeout_s, self._keep_ready = timeout_s, keep_ready
         self._ready: Child | None = _start()
 
     def __enter__(self) -> ChildConverter:
@@ -113,7 +114,7 @@ class ChildConverter:
             return []  # it only explains a refusal that stands
 
     def _ask(self, message: bytes) -> Converted:
-        child, self._ready = self._ready or _start(), None
+        child, self._ready = self._ready or _start(), _start() if self._keep_ready else None
         with child:
             return msgspec.msgpack.decode(child.ask(message, self._timeout_s), type=Converted)
 

@@ -40,6 +40,7 @@ def convert_sklearn_model(model: Any, columns: Sequence[Column], precision: Prec
     """
     model = unwrap(model)
     graph = to_graph(model, columns, precision)
+    graph.graph.name = type(model).__name__  # skl2onnx draws a random one, and equal models shall have equal bytes
     join_columns(graph, columns, precision)
     if any(column.kind == "categorical" and column.nullable for column in columns):
         name_null(graph)
