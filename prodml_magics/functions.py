@@ -11,6 +11,7 @@ from typing import Any
 
 from prodml_magics.actions import grammar, verbs
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.errors import UsageError
 from prodml_magics.wire.requests import VERBS
 
 __all__ = [
@@ -30,6 +31,10 @@ __all__ = [
 
 
 def _run(verb: str, values: dict[str, Any]) -> Any:
+    known = [field.name for field in grammar.fields_of(VERBS[verb], "python")]
+    for name in values:
+        if name not in known:
+            raise UsageError(f"{verb} takes no {name}; it takes {', '.join(known) or 'nothing'}")
     with Workspace.open() as workspace:
         return verbs.run(workspace, grammar.build(VERBS[verb], values))
 

@@ -18,9 +18,11 @@ import numpy as np
 from versions import Placed, place
 
 from prodml_magics.actions.services import Services
+from prodml_magics.actions.switch import switch
 from prodml_magics.actions.up import down
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import SystemClock
+from prodml_magics.rollouts.blue_green import promoted
 from prodml_magics.stats.drift import prepare, to_arrow
 from prodml_magics.wire.requests import Down
 
@@ -49,6 +51,12 @@ def add_version(workspace: Workspace, version: int, *, name: str = "cancer", c: 
         actor=workspace.actor,
     )
     return placed
+
+
+def go_live(workspace: Workspace, version: int, *, name: str = "cancer", cause: str = "") -> None:
+    """Enter a deployment into the ledger, as `deploy` does, while nothing runs."""
+    before = workspace.route(name)
+    switch(workspace, before, promoted(before, workspace.files(name, version)), kind="deploy", cause=cause)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from prodml_magics.actions import grammar
@@ -14,22 +15,18 @@ from prodml_magics.wire.requests import VERBS
 
 __all__ = ["candidates", "matcher"]
 
+_SHELL = ("In", "Out", "exit", "quit", "open", "get_ipython")
 _LINE = re.compile(r"\s*(?:[\w, ]+=\s*)?%(\w+)(\s.*)?\Z")
 
 
-def matcher() -> Callable[[Any], dict[str, Any]]:
-    """A matcher for IPython's completer; silent on lines that are not ours."""
+def matcher(shell: Any) -> Callable[[Any], dict[str, Any]]:
+    """A matcher for the completer of `shell`; silent on lines that are not ours."""
     from IPython.core.completer import SimpleCompletion, context_matcher
 
     @context_matcher()
     def prodml_matcher(context: Any) -> dict[str, Any]:
-        line = (
-            context.line_with_cursor[: context.cursor_position]
-            if hasattr(context, "cursor_position")
-            else context.line_with_cursor
-        )
         with Workspace.open() as workspace:
-            found = candidates(line, workspace)
+            found = candidates(context.text_until_cursor, workspace, _objects(shell.user_ns))
         if found is None:
             return {"completions": []}
         return {"completions": [SimpleCompletion(text=text, type="magic") for text in found], "suppress": True}
@@ -38,8 +35,15 @@ def matcher() -> Callable[[Any], dict[str, Any]]:
     return prodml_matcher
 
 
-def candidates(line: str, workspace: Workspace) -> list[str] | None:
-    """What can stand at the end of `line`; none when the line is no magic of ours, or an object is meant."""
+def _objects(namespace: Mapping[str, Any]) -> list[str]:
+    """Names that the notebook gave to objects: what a model or a frame may be called."""
+    return [
+        name for name, value in namespace.items() if name[:1] != "_" and name not in _SHELL and not isinstance(value, ModuleType)
+    ]
+
+
+def candidates(line: str, workspace: Workspace, objects: Sequence[str] = ()) -> list[str] | None:
+    """What can stand at the end of `line`, `objects` where one is meant; none when the line is no magic of ours, or text is meant."""
     match = _LINE.match(line)
     if not match or match[2] is None:
         return None
@@ -52,28 +56,36 @@ def candidates(line: str, workspace: Workspace) -> list[str] | None:
         verb = words.pop(0)
     if verb not in VERBS:
         return None
-    return _of_verb(verb, words, token, workspace)
+    return _of_verb(verb, words, token, workspace, objects)
 
 
-def _of_verb(verb: str, words: list[str], token: str, workspace: Workspace) -> list[str] | None:
-    fields = {field.flag: field for field in grammar.fields_of(VERBS[verb], "notebook") if not field.positional}
+def _of_verb(verb: str, words: list[str], token: str, workspace: Workspace, objects: Sequence[str]) -> list[str] | None:
+    fields = grammar.fields_of(VERBS[verb], "notebook")
+    flags = {field.flag: field for field in fields if not field.positional}
     if token.startswith("-"):
-        return _starting([*fields, "--help"], token)
-    before = fields.get(words[-1]) if words else None
-    if before is not None and before.choices:
-        return _starting(before.choices, token)
-    if before is not None and before.completes:
-        return _starting(_models(workspace), token)
-    if before is not None and before.kind is not bool:
-        return None
-    return _starting(_positional(verb, workspace), token) or None
+        return _starting([*flags, "--help"], token)
+    open_flag = _open_flag(flags, words)
+    if open_flag is None:
+        offered = [word for field in fields if field.positional for word in _offered(field, workspace, objects)]
+    else:
+        offered = _offered(open_flag, workspace, objects)
+    return _starting(dict.fromkeys(offered), token) or None
 
 
-def _positional(verb: str, workspace: Workspace) -> list[str]:
-    kinds = {field.completes for field in grammar.fields_of(VERBS[verb]) if field.positional}
-    if "version" in kinds:
-        return _versions(workspace)
-    return _models(workspace) if "model" in kinds else []
+def _open_flag(flags: Mapping[str, grammar.Field], words: Sequence[str]) -> grammar.Field | None:
+    """The flag whose value is being typed."""
+    for count, word in enumerate(reversed(words)):
+        field = flags.get(word)
+        if field is not None:
+            takes = 0 if field.kind is bool else (field.most or count + 1) if field.many else 1
+            return field if count < takes else None
+    return None
+
+
+def _offered(field: grammar.Field, workspace: Workspace, objects: Sequence[str]) -> list[str]:
+    names = {"model": _models, "version": _versions}
+    known = names[field.completes](workspace) if field.completes else []
+    return [*field.choices, *known, *(objects if field.reference else ())]
 
 
 def _models(workspace: Workspace) -> list[str]:

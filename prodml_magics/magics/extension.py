@@ -32,7 +32,7 @@ def _add_completions(shell: Any) -> None:
     if completer is None:
         return
     completer.custom_matchers = [each for each in completer.custom_matchers if not getattr(each, "prodml", False)]
-    completer.custom_matchers.append(matcher())
+    completer.custom_matchers.append(matcher(shell))
 
 
 def _magic(shell: Any, verb: str) -> Callable[[str], Any]:
