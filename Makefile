@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup panel browser demo lab test lint types imports format bench lock clean
+.PHONY: help setup panel browser demo docs lab test lint types imports format bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -58,7 +58,10 @@ demo: setup ## run the tour headless into build/, and say what happened
 	@$(BIN)/python notebooks/demo.py
 
 lab: setup ## open JupyterLab on the tour, services up
-	@cd notebooks && ../$(BIN)/prodml up && ../$(BIN)/jupyter lab tour.ipynb
+	@$(BIN)/prodml up && cd notebooks && ../$(BIN)/jupyter lab tour.ipynb
+
+docs: demo ## run the tour and write it into docs/
+	@$(BIN)/python notebooks/document.py build/tour.ipynb docs
 
 lint:
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BUILD = HERE.parent / "build"
+BUILD = Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else HERE.parent / "build"
 FOLDER = BUILD / "tour"
 
 
@@ -51,11 +51,19 @@ def _prepare() -> Path:
 
 def _execute() -> None:
     import papermill
+    from jupyter_client.manager import AsyncKernelManager
     from nbconvert import HTMLExporter
+
+    class SocketFiles(AsyncKernelManager):
+        """Talks to the kernel over files of this folder: no port is opened, and none has to be encrypted."""
+
+        transport = "ipc"
 
     logging.getLogger("papermill").setLevel(logging.WARNING)
     done = BUILD / "tour.ipynb"
-    papermill.execute_notebook(FOLDER / "tour.ipynb", done, cwd=FOLDER, kernel_name="python3", progress_bar=False)
+    papermill.execute_notebook(
+        FOLDER / "tour.ipynb", done, cwd=FOLDER, kernel_name="python3", progress_bar=False, kernel_manager_class=SocketFiles
+    )
     page, _ = HTMLExporter(template_name="lab").from_filename(str(done))
     (BUILD / "tour.html").write_text(page)
 

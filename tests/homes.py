@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from serving.conftest import Placed, place
+from versions import Placed, place
 
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.switch import switch

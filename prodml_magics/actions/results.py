@@ -343,9 +343,9 @@ class TimelineResult(Result[TimelineRecord]):
         )
 
     def table(self) -> Table:
-        names = ("id", "at", "model", "kind", "summary", "by", "why")
+        names = ("id", "at (UTC)", "model", "kind", "summary", "why", "by")
         return names, [
-            (each.id, moment(each.at), each.model, each.kind, each.summary, each.actor, each.cause)
+            (each.id, f"{each.at:%Y-%m-%d %H:%M:%S}", each.model, each.kind, each.summary, each.cause, each.actor)
             for each in self.record.entries
         ]
 
@@ -383,6 +383,8 @@ class StatusResult(Result[StatusReport]):
         return names, [_model_row(each) for each in self.record.models]
 
     def warnings(self) -> Sequence[str]:
+        if not self.record.models and self.record.gateway.state == "down":
+            return ("nothing was ever done in this home; begin with %register, or change the folder or PRODML_HOME",)
         down = [] if self.record.gateway.state == "up" else ["nothing is served; start the services with %up or `prodml up`"]
         return [*down, *(f"{each.name}: {each.problem}" for each in self.record.models if each.problem)]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Type
 
+from prodml_magics.actions.workspace import find_home
 from prodml_magics.lab.handlers import ROUTES
 from prodml_magics.lab.watch import LedgerWatch
 from prodml_magics.wire.panel import LEDGER_EVENT
@@ -39,7 +41,10 @@ class ProdmlApp(ExtensionApp):
     )
 
     def initialize_settings(self) -> None:
-        self._backend = self.backend_class(Path(self.serverapp.root_dir))
+        root = Path(self.serverapp.root_dir)
+        # Kernels inherit it, so that a notebook in any folder of this server acts in the home that the panel shows.
+        os.environ.setdefault("PRODML_HOME", str(find_home(root.absolute())))
+        self._backend = self.backend_class(root)
         self._watch = LedgerWatch(self._backend.revision, self._emit)
         self.serverapp.event_logger.register_event_schema(_EVENT_SCHEMA)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +15,13 @@ from prodml_magics.contract.infer import infer_columns
 from prodml_magics.contract.schema import Column, Contract
 from prodml_magics.errors import InvalidInput
 from prodml_magics.inference.session import Session, open_session
-from prodml_magics.registry.converters import family_of, start_converter
+from prodml_magics.registry.converters import ChildConverter, family_of
 from prodml_magics.registry.files import load_model
 from prodml_magics.registry.frames import columns_of, target_of
 from prodml_magics.registry.lineage import Lineage, capture
 from prodml_magics.registry.metrics import permutation_importance, test_metrics
 from prodml_magics.registry.parity import Parity
-from prodml_magics.registry.prove import convert_exactly
+from prodml_magics.registry.prove import Converter, convert_exactly
 from prodml_magics.registry.ready import prove_file
 from prodml_magics.registry.reference import Reference, check_columns
 from prodml_magics.registry.roles import Role, check_fitted, class_labels, role_of, unwrap
@@ -72,11 +73,14 @@ def build(
     trust: bool = False,
     cells: Sequence[str] = (),
     root: Path = Path(),
+    converter: Converter | None = None,
 ) -> Candidate:
     """Convert `model`, prove that it answers the same, and measure it.
 
     `model` is a fitted scikit-learn estimator or pipeline, a path to an ``.onnx`` file, or with `trust` a path to a
     ``.joblib`` or ``.pkl`` file. `train` and `test` are (X,) or (X, y), X a numpy, pandas or polars table [rows, columns].
+    `converter` may be a `ChildConverter` that is ready already; else one is started, and ended, here.
+
     Raises `InvalidInput` for unusable data or an unfitted model, `Unsupported` for what ONNX cannot express, and
     `GateRefused` when the converted file does not answer as the model does.
     """
@@ -84,7 +88,7 @@ def build(
     if isinstance(loaded, bytes):
         return _build_file(loaded, train, test, task, cells, root)
     family_of(loaded)
-    with start_converter() as child:
+    with _opened(converter) as ready:
         check_fitted(loaded)
         role = role_of(loaded)
         _check_task(task, _TASKS[role])
@@ -94,7 +98,7 @@ def build(
         columns = infer_columns(training.columns)
         draft = _draft(unwrap(loaded), role, columns)
         reference = Reference(loaded, role, columns, training.rows)
-        proved = convert_exactly(child, draft, reference, training.columns, testing.columns if testing else None)
+        proved = convert_exactly(ready, draft, reference, training.columns, testing.columns if testing else None)
     encoded = encode_columns(proved.contract, training.columns)
     held_out = encode_columns(proved.contract, testing.columns) if testing else None
     session = open_session(proved.model, device="cpu")
@@ -111,6 +115,10 @@ def build(
         train_outputs=output_columns(proved.contract, session.run(encoded)),
         warnings=(*_warnings(training, testing), *proved.warnings),
     )
+
+
+def _opened(converter: Converter | None) -> AbstractContextManager[Converter]:
+    return ChildConverter() if converter is None else nullcontext(converter)
 
 
 def _build_file(

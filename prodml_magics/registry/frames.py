@@ -68,9 +68,12 @@ def rebuild(columns: Mapping[str, np.ndarray], like: Any, dtypes: Mapping[str, s
     if kind == "polars":
         import polars
 
-        return polars.DataFrame(
-            {name: values.tolist() if values.dtype == object else values for name, values in restored.items()}
-        )
+        text = {
+            name: polars.Series(values.tolist(), dtype=polars.String)
+            for name, values in restored.items()
+            if values.dtype == object
+        }
+        return polars.DataFrame({**restored, **text})
     if any(values.dtype == object for values in restored.values()):
         return np.column_stack([values.astype(object) for values in restored.values()])
     return np.column_stack([values.astype(np.float64) for values in restored.values()])

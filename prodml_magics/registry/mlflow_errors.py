@@ -119,6 +119,8 @@ def translated(error: Exception, tracking_uri: str) -> ProdmlError:
     code = getattr(error, "error_code", "")
     if code in _MISSING:
         return NotFound(f"MLflow has no such thing: {line}")
+    if isinstance(error, ModuleNotFoundError):
+        return Unavailable(f"MLflow at {_without_password(tracking_uri)} needs {error.name}; pip install {error.name}")
     module = type(error).__module__.partition(".")[0]
     if module in ("mlflow", "sqlalchemy", "sqlite3", "requests", "urllib3") or isinstance(error, OSError):
         return Unavailable(f"MLflow at {_without_password(tracking_uri)} cannot be used: {line}; check it with prodml doctor")

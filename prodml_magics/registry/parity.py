@@ -7,7 +7,8 @@ there a float decides, and the row is counted in `ties`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -17,12 +18,28 @@ from prodml_magics.inference.smoke import smoke_run
 from prodml_magics.registry.layout import Precision
 from prodml_magics.registry.probes import Probe
 
-__all__ = ["PARITY_FORMAT", "TOLERANCE", "Parity", "WorstRow", "measure", "prove", "read_parity", "write_parity"]
+__all__ = [
+    "PARITY_FORMAT",
+    "TOLERANCE",
+    "Parity",
+    "Run",
+    "WorstRow",
+    "measure",
+    "prove",
+    "read_parity",
+    "run_in_child",
+    "write_parity",
+]
 
 PARITY_FORMAT = 1
 TOLERANCE = 1e-5
 TIE = 1e-6
 _WORST_KEPT = 5
+Run = Callable[[bytes, Sequence[Mapping[str, np.ndarray]]], list[dict[str, np.ndarray]]]
+"""Loads a file and runs batches, as `inference.smoke.smoke_run` does."""
+
+run_in_child: Run = partial(smoke_run, timeout_s=120)
+"""Two minutes, because 20,000 test rows of a nearest-neighbour model take 40 s."""
 _BATCHES = (1, 2, 3)
 
 
@@ -71,19 +88,22 @@ def read_parity(data: bytes) -> Parity:
     return msgspec.json.decode(data, type=Parity)
 
 
-def prove(model: bytes, probes: Sequence[Probe], precision: Precision) -> Parity:
-    """Run the file in a child process on every probe, and on the first 1, 2 and 3 rows alone, and compare.
+def prove(
+    model: bytes, probes: Sequence[Probe], precision: Precision, run: Run = run_in_child
+) -> tuple[Parity, dict[str, np.ndarray]]:
+    """Run the file on every probe, and on the first 1, 2 and 3 rows alone, and compare; also the answers to the first probe.
 
-    The result may be one that did not pass. Raises `GateRefused` when the file does not load or run.
+    The result may be one that did not pass. Raises `GateRefused` when the file does not load or run. `run` does so in a
+    child process unless told otherwise.
     """
     small = [Probe("batch", _head(probes[0].tensors, rows), _head(probes[0].expected, rows)) for rows in _BATCHES]
     everything = [*probes, *small]
     try:
-        given = smoke_run(model, [probe.tensors for probe in everything], timeout_s=120)
+        given = run(model, [probe.tensors for probe in everything])
     except GateRefused as error:
-        raise GateRefused(f"{error} (on {_failing_kind(model, probes)} rows)") from error
+        raise GateRefused(f"{error} (on {_failing_kind(model, probes, run)} rows)") from error
     sizes = tuple(sorted({len(next(iter(probe.tensors.values()))) for probe in everything}))
-    return measure(everything, given, precision, sizes)
+    return measure(everything, given, precision, sizes), given[0]
 
 
 def measure(
@@ -154,7 +174,14 @@ def _rows(probe: Probe, name: str, given: np.ndarray, differences: np.ndarray) -
     """The rows of one output with the largest differences."""
     chosen = np.argsort(-differences, kind="stable")[:_WORST_KEPT]
     return [
-        WorstRow(probe.kind, int(row), name, _shown(probe.expected[name][row]), _shown(given[row]), float(differences[row]))
+        WorstRow(
+            probe.kind,
+            probe.start + int(row),
+            name,
+            _shown(probe.expected[name][row]),
+            _shown(given[row]),
+            float(differences[row]),
+        )
         for row in chosen
     ]
 
@@ -166,10 +193,10 @@ def _shown(value: object) -> str:
     return str(value)[:60]
 
 
-def _failing_kind(model: bytes, probes: Sequence[Probe]) -> str:
+def _failing_kind(model: bytes, probes: Sequence[Probe], run: Run) -> str:
     for probe in probes:
         try:
-            smoke_run(model, [probe.tensors])
+            run(model, [probe.tensors])
         except GateRefused:
             return probe.kind
     return "few"

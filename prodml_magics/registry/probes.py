@@ -16,7 +16,7 @@ from prodml_magics.registry.thresholds import threshold_rows
 
 __all__ = ["Probe", "make_probes", "sample_rows"]
 
-_TEST_ROWS, _TRAIN_ROWS, _ROWS_PER_COLUMN = 20_000, 2_000, 20
+_TEST_ROWS, _TRAIN_ROWS, _ROWS_PER_COLUMN, _BATCH_ROWS = 20_000, 2_000, 20, 4_096
 _UNSEEN = "a level that no training row had"
 
 
@@ -26,6 +26,8 @@ class Probe(NamedTuple):
     kind: str
     tensors: dict[str, np.ndarray]
     expected: dict[str, np.ndarray]
+    start: int = 0
+    """Number of the first row among the rows of its kind."""
 
 
 def make_probes(
@@ -37,10 +39,10 @@ def make_probes(
     `InvalidInput` when scikit-learn refuses the real ones.
     """
     base = sample_rows(train, _TRAIN_ROWS)
-    probes = []
+    probes: list[Probe] = []
     if test is not None:
-        probes.append(_real("test", contract, reference, sample_rows(test, _TEST_ROWS)))
-    probes.append(_real("train", contract, reference, base))
+        probes += _real("test", contract, reference, sample_rows(test, _TEST_ROWS))
+    probes += _real("train", contract, reference, base)
     few = sample_rows(train, _ROWS_PER_COLUMN)
     for kind, tensors in (*_planted(contract, few), *threshold_rows(reference.model, contract, base)):
         probes += _made(kind, contract, reference, tensors)
@@ -56,12 +58,19 @@ def sample_rows(tensors: Mapping[str, np.ndarray], most: int) -> dict[str, np.nd
     return {name: values[chosen] for name, values in tensors.items()}
 
 
-def _real(kind: str, contract: Contract, reference: Reference, tensors: dict[str, np.ndarray]) -> Probe:
+def _real(kind: str, contract: Contract, reference: Reference, tensors: dict[str, np.ndarray]) -> list[Probe]:
+    """Batches of at most 4,096 rows, since nearest neighbours keep every distance in memory."""
     try:
-        return Probe(kind, tensors, reference.answer(contract, tensors))
+        expected = reference.answer(contract, tensors)
     except Exception as error:  # whatever a user's model raises is the reason to give
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
-        raise InvalidInput(f"the model itself fails on the {kind} rows: {line}") from error
+        raise InvalidInput(f"the model itself fails on the {kind} rows: {line}; check the rows and the model") from error
+    rows = len(next(iter(tensors.values())))
+    return [Probe(kind, _cut(tensors, start), _cut(expected, start), start) for start in range(0, rows, _BATCH_ROWS)]
+
+
+def _cut(tensors: Mapping[str, np.ndarray], start: int) -> dict[str, np.ndarray]:
+    return {name: values[start : start + _BATCH_ROWS] for name, values in tensors.items()}
 
 
 def _made(kind: str, contract: Contract, reference: Reference, tensors: dict[str, np.ndarray]) -> list[Probe]:
@@ -72,7 +81,7 @@ def _made(kind: str, contract: Contract, reference: Reference, tensors: dict[str
 
 
 def _planted(contract: Contract, few: Mapping[str, np.ndarray]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Rows with one value replaced, for each column: by a missing one where it may be, by an unseen level for text."""
+    """Rows of which every second lacks one value where it may, or holds an unseen level where it is text, for each column."""
     for tensor in contract.inputs:
         text = tensor.datatype == "BYTES"
         for place, column in enumerate(tensor_columns(contract, tensor)):
@@ -84,5 +93,5 @@ def _planted(contract: Contract, few: Mapping[str, np.ndarray]) -> Iterator[tupl
 
 def _replaced(tensors: Mapping[str, np.ndarray], name: str, place: int, value: Any) -> dict[str, np.ndarray]:
     table = tensors[name].copy()
-    table[:, place] = value
+    table[::2, place] = value
     return {**tensors, name: table}

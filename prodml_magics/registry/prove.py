@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
 from prodml_magics.contract.datatypes import datatype_of
 from prodml_magics.contract.encode import encode_columns
-from prodml_magics.contract.schema import Contract, Tensor
+from prodml_magics.contract.schema import Column, Contract, Tensor
 from prodml_magics.errors import GateRefused, Unsupported
 from prodml_magics.inference.gate import check_model
-from prodml_magics.inference.process import Child
-from prodml_magics.inference.smoke import smoke_run
-from prodml_magics.registry.converters import blame, convert, start_converter
 from prodml_magics.registry.layout import Precision, wire_inputs
-from prodml_magics.registry.parity import Parity, prove
+from prodml_magics.registry.parity import Parity, Run, prove, run_in_child
+from prodml_magics.registry.precision import precisions
 from prodml_magics.registry.probes import Probe, make_probes, sample_rows
 from prodml_magics.registry.reference import Reference
 
-__all__ = ["Proved", "convert_exactly", "tensors_of"]
+__all__ = ["Converter", "Proved", "convert_exactly", "tensors_of"]
 
 Columns = Mapping[str, np.ndarray]
 
@@ -35,9 +33,18 @@ class Proved(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
+class Converter(Protocol):
+    """Makes ONNX files, and says which step of a model it cannot make right."""
+
+    def convert(self, model: Any, columns: Sequence[Column], precision: Precision) -> bytes: ...
+
+    def blame(self, model: Any, rows: Any) -> list[str]: ...
+
+
 class _Attempt(NamedTuple):
     """One conversion and how it fared; `error` in place of `parity` where it did not run."""
 
+    contract: Contract
     precision: Precision
     probes: list[Probe]
     model: bytes = b""
@@ -45,21 +52,26 @@ class _Attempt(NamedTuple):
     error: GateRefused | Unsupported | None = None
 
 
-def convert_exactly(child: Child, draft: Contract, reference: Reference, train: Columns, test: Columns | None) -> Proved:
-    """The first exact conversion, in float32 or else in double; `child` makes the first.
+def convert_exactly(
+    converter: Converter, draft: Contract, reference: Reference, train: Columns, test: Columns | None, run: Run = run_in_child
+) -> Proved:
+    """The first exact conversion among the precisions of `precision.precisions`.
 
-    `draft` is the contract without tensors. Raises `GateRefused` naming the worst rows and the step at fault.
+    `draft` is the contract without tensors. Raises `GateRefused` naming the worst rows and the step at fault, and
+    `Unsupported` for what ONNX cannot express in any precision.
     """
-    first = _attempt(child, draft, reference, train, test, "FP32")
-    if first.parity and first.parity.passed:
-        return _proved(draft, first)
-    if isinstance(first.error, Unsupported) or not any(column.kind == "numeric" for column in draft.columns):
-        raise first.error or _refusal(draft, reference, first)
-    with start_converter() as second_child:
-        second = _attempt(second_child, draft, reference, train, test, "FP64")
-    if second.parity and second.parity.passed:
-        return _proved(draft, second)
-    raise _refusal(draft, reference, second if second.parity else first)
+    tried: list[_Attempt] = []
+    for precision in precisions(reference.model) if draft.numeric else ("FP32",):
+        attempt = _attempt(converter, draft, reference, train, test, precision, run)
+        if attempt.parity and attempt.parity.passed:
+            return _proved(attempt)
+        tried.append(attempt)
+        if isinstance(attempt.error, Unsupported) and precision == "FP32":
+            break  # what float32 cannot express, double cannot either
+    if all(isinstance(attempt.error, Unsupported) for attempt in tried):
+        raise Unsupported(str(tried[-1].error)) from tried[-1].error
+    compared = [attempt for attempt in tried if attempt.parity]
+    raise _refusal(converter, reference, (compared or tried)[-1])
 
 
 def tensors_of(arrays: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
@@ -70,54 +82,51 @@ def tensors_of(arrays: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
 
 
 def _attempt(
-    child: Child, draft: Contract, reference: Reference, train: Columns, test: Columns | None, precision: Precision
+    converter: Converter,
+    draft: Contract,
+    reference: Reference,
+    train: Columns,
+    test: Columns | None,
+    precision: Precision,
+    run: Run,
 ) -> _Attempt:
     contract = msgspec.structs.replace(draft, inputs=wire_inputs(draft.columns, precision))
-    probes = make_probes(
-        contract, reference, encode_columns(contract, train), None if test is None else encode_columns(contract, test)
-    )
+    encoded = encode_columns(contract, train), None if test is None else encode_columns(contract, test)
+    probes = make_probes(contract, reference, *encoded)
     try:
-        model = convert(child, reference.model, contract.columns, precision)
+        model = converter.convert(reference.model, contract.columns, precision)
         check_model(model, trusted_exporter=True)
-        return _Attempt(precision, probes, model, prove(model, probes, precision))
+        parity, outputs = prove(model, probes, precision, run)
     except (GateRefused, Unsupported) as error:
-        return _Attempt(precision, probes, error=error)
+        return _Attempt(contract, precision, probes, error=error)
+    complete = msgspec.structs.replace(contract, outputs=tensors_of(outputs))
+    return _Attempt(complete, precision, probes, model, parity)
 
 
-def _proved(draft: Contract, attempt: _Attempt) -> Proved:
+def _proved(attempt: _Attempt) -> Proved:
     assert attempt.parity is not None
-    inputs = wire_inputs(draft.columns, attempt.precision)
-    [outputs] = smoke_run(attempt.model, [sample_rows(attempt.probes[0].tensors, 2)])
-    contract = msgspec.structs.replace(draft, inputs=inputs, outputs=tensors_of(outputs))
     double = "float32 would change answers: the model takes FP64 inputs, and FP32 ones as they are"
-    return Proved(attempt.model, contract, attempt.parity, (double,) if attempt.precision == "FP64" else ())
+    return Proved(attempt.model, attempt.contract, attempt.parity, (double,) if attempt.precision == "FP64" else ())
 
 
-def _refusal(draft: Contract, reference: Reference, attempt: _Attempt) -> GateRefused:
+def _refusal(converter: Converter, reference: Reference, attempt: _Attempt) -> GateRefused:
     """The error that says how far the two are apart, on which rows, and because of which step."""
+    name = type(reference.model).__name__
     if attempt.parity is None:
-        reason = str(attempt.error)
-        return GateRefused(f"the ONNX form of {type(reference.model).__name__} cannot be used: {reason}")
+        return GateRefused(f"the ONNX form of {name} cannot be used: {attempt.error}")
     parity = attempt.parity
     apart = [f"differ by up to {parity.max_abs_difference:.2g} (allowed {parity.tolerance:g})"]
     if parity.label_agreement not in (None, 1.0):
-        apart.append(f"agree on {parity.label_agreement:.4%} of the labels")
+        apart.append(f"agree on {parity.label_agreement:.3%} of the labels")
     rows = ", ".join(f"{row.kind} row {row.row} ({row.output} {row.expected} became {row.given})" for row in parity.worst[:2])
-    step = _fault(draft, reference, attempt)
-    return GateRefused(
-        f"ONNX would not answer as {type(reference.model).__name__} does: they {' and '.join(apart)}, worst in {rows}; {step}"
-    )
+    fault = _fault(converter, reference, attempt)
+    return GateRefused(f"ONNX would not answer as {name} does: they {' and '.join(apart)}, worst in {rows}; {fault}")
 
 
-def _fault(draft: Contract, reference: Reference, attempt: _Attempt) -> str:
-    contract = msgspec.structs.replace(draft, inputs=wire_inputs(draft.columns, attempt.precision))
+def _fault(converter: Converter, reference: Reference, attempt: _Attempt) -> str:
     worst = attempt.parity.worst[0].kind if attempt.parity and attempt.parity.worst else ""
     probe = next((probe for probe in attempt.probes if probe.kind == worst), attempt.probes[0])
-    faults = blame(reference.model, reference.table(contract, sample_rows(probe.tensors, 500)))
+    faults = converter.blame(reference.model, reference.table(attempt.contract, sample_rows(probe.tensors, 500)))
     if faults:
-        return _sentence(faults)
+        return f"at fault: {'; '.join(faults[:2])}"
     return "every step alone is exact, so that rounding between them is at fault; remove a step, or train on rounded values"
-
-
-def _sentence(faults: Sequence[Any]) -> str:
-    return f"at fault: {'; '.join(map(str, faults[:2]))}"

@@ -52,6 +52,8 @@ def check_fitted(model: Any) -> None:
 
 def class_labels(model: Any) -> tuple[str | int, ...]:
     """Labels in the order of the probabilities; booleans as 0 and 1, for the wire has no other form of them here."""
+    if isinstance(model.classes_, list) or getattr(model, "multilabel_", False):
+        raise Unsupported(f"{type(model).__name__} predicts several targets at once; register one classifier for each")
     labels = np.asarray(model.classes_)
     if labels.dtype.kind in "OUS":
         return tuple(str(label) for label in labels.tolist())
@@ -74,14 +76,21 @@ def reference_answers(model: Any, role: Role, rows: Any) -> dict[str, np.ndarray
 
 
 def nested(model: Any) -> Iterator[Any]:
-    """`model` and every estimator inside it, fitted or not."""
-    if hasattr(model, "get_params") and not isinstance(model, type):
-        yield model
-        for value in vars(model).values():
-            yield from nested(value)
-    elif isinstance(model, dict):
-        for value in model.values():
-            yield from nested(value)
-    elif isinstance(model, list | tuple) or (isinstance(model, np.ndarray) and model.dtype == object):
-        for value in model:
-            yield from nested(value)
+    """`model` and every estimator inside it, fitted or not, each once."""
+    yield from _nested(model, set())
+
+
+def _nested(value: Any, seen: set[int]) -> Iterator[Any]:
+    if id(value) in seen:
+        return
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        seen.add(id(value))
+        yield value
+        for attribute in getattr(value, "__dict__", {}).values():
+            yield from _nested(attribute, seen)
+    elif isinstance(value, dict):
+        for member in value.values():
+            yield from _nested(member, seen)
+    elif isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype == object):
+        for member in value:
+            yield from _nested(member, seen)

@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import numpy as np
 import pytest
+from versions import Placed, place
 
 from prodml_magics.serving.app import Control
 from prodml_magics.serving.follow import Follower
@@ -23,8 +24,6 @@ from prodml_magics.serving.router import Router
 from prodml_magics.storage.ledger import Ledger, sqlite_url
 from prodml_magics.storage.spool import SpoolWriter, segments
 from prodml_magics.wire.routes import Route, ShadowRoute
-
-from .conftest import Placed, place
 
 TOKEN = "secret"
 

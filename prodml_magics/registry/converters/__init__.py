@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,7 +15,7 @@ from prodml_magics.inference.process import Child, ChildFailed, ChildTimeout
 from prodml_magics.registry.converters.messages import Converted
 from prodml_magics.registry.layout import Precision
 
-__all__ = ["FAMILIES", "CONVERSION_TIMEOUT_S", "Family", "blame", "convert", "family_of", "start_converter"]
+__all__ = ["CONVERSION_TIMEOUT_S", "FAMILIES", "ChildConverter", "Family", "family_of"]
 
 CONVERSION_TIMEOUT_S = 120.0
 """Seconds; two known conversions never end, and the slowest useful one takes 7 s."""
@@ -42,6 +43,8 @@ FAMILIES = (
 
 def family_of(model: Any) -> Family:
     """The family of `model`; raises `Unsupported` naming it when this release does not convert it."""
+    if isinstance(model, type):
+        raise InvalidInput(f"{model.__name__} is a class; register a fitted instance of it")
     modules = [base.__module__.partition(".")[0] for base in type(model).__mro__]
     found = next((family for family in FAMILIES if any(module in family.modules for module in modules)), None)
     if found is not None and found.supported:
@@ -58,45 +61,66 @@ def family_of(model: Any) -> Family:
     raise Unsupported(f"{what}; this release registers scikit-learn models and .onnx files")
 
 
-def start_converter() -> Child:
-    """A converting process, started early: it takes 2 s to load what it needs."""
-    return Child("prodml_magics.registry.converters.child")
+class ChildConverter:
+    """Converts in child processes, the first of them started at once: each takes 2 s to load what it needs.
 
-
-def convert(
-    child: Child, model: Any, columns: Sequence[Column], precision: Precision, timeout_s: float = CONVERSION_TIMEOUT_S
-) -> bytes:
-    """The ONNX file of a fitted scikit-learn model, made in `child`, which is used up.
-
-    A model that cannot be pickled (an open file among its attributes, say) is converted in this process, without a limit.
-    Raises `Unsupported` for what ONNX cannot express, and for a conversion that takes longer than `timeout_s` seconds.
+    Use it in a ``with`` block, which leaves no process behind. With `keep_ready` the next process is started as soon as one
+    is used, for callers that register again and again; it ends by itself when this process does.
     """
-    message = _pickle("convert", (model, tuple(columns), precision))
-    if message is None:
-        from prodml_magics.registry.converters.sklearn import convert_sklearn_model
 
-        return convert_sklearn_model(model, columns, precision)
-    try:
-        answer = msgspec.msgpack.decode(child.ask(message, timeout_s), type=Converted)
-    except ChildTimeout as error:
-        raise Unsupported(f"converting {type(model).__name__} took longer than {timeout_s:g} s and was ended") from error
-    except ChildFailed as error:
-        raise Unsupported(f"converting {type(model).__name__} failed: {error}") from error
-    if answer.unsupported:
-        raise Unsupported(answer.unsupported)
-    return answer.model
+    def __init__(self, timeout_s: float = CONVERSION_TIMEOUT_S, *, keep_ready: bool = False) -> None:
+        self._timeout_s, self._keep_ready = timeout_s, keep_ready
+        self._ready: Child | None = _start()
 
+    def __enter__(self) -> ChildConverter:
+        return self
 
-def blame(model: Any, rows: Any) -> list[str]:
-    """The steps of `model` that are wrong alone, see `converters.blame`; empty when that cannot be told."""
-    message = _pickle("blame", (model, rows))
-    if message is None:
-        return []
-    with start_converter() as child:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._ready is not None:
+            self._ready.__exit__(kind, error, trace)
+
+    def convert(self, model: Any, columns: Sequence[Column], precision: Precision) -> bytes:
+        """The ONNX file of a fitted scikit-learn model, see `converters.sklearn.convert_sklearn_model`.
+
+        A model that cannot be pickled (an open file among its attributes, say) is converted in this process, without a
+        limit. Raises `Unsupported` for what ONNX cannot express, and for a conversion that takes longer than the limit.
+        """
+        message = _pickle("convert", (model, tuple(columns), precision))
+        if message is None:
+            from prodml_magics.registry.converters.sklearn import convert_sklearn_model
+
+            return convert_sklearn_model(model, columns, precision)
         try:
-            return msgspec.msgpack.decode(child.ask(message, CONVERSION_TIMEOUT_S), type=Converted).faults
+            answer = self._ask(message)
+        except ChildTimeout as error:
+            name = type(model).__name__
+            raise Unsupported(
+                f"converting {name} took longer than {self._timeout_s:g} s and was ended; use a simpler model"
+            ) from error
+        except ChildFailed as error:
+            raise Unsupported(f"converting {type(model).__name__} failed: {error}; use another kind of model") from error
+        if answer.unsupported:
+            raise Unsupported(answer.unsupported)
+        return answer.model
+
+    def blame(self, model: Any, rows: Any) -> list[str]:
+        """The steps of `model` that are wrong alone, see `converters.blame`; empty when that cannot be told."""
+        message = _pickle("blame", (model, rows))
+        if message is None:
+            return []
+        try:
+            return self._ask(message).faults
         except (ChildTimeout, ChildFailed):
             return []  # it only explains a refusal that stands
+
+    def _ask(self, message: bytes) -> Converted:
+        child, self._ready = self._ready or _start(), _start() if self._keep_ready else None
+        with child:
+            return msgspec.msgpack.decode(child.ask(message, self._timeout_s), type=Converted)
+
+
+def _start() -> Child:
+    return Child("prodml_magics.registry.converters.child")
 
 
 def _pickle(verb: str, arguments: tuple[Any, ...]) -> bytes | None:
@@ -120,5 +144,3 @@ def _check_parts(model: Any) -> None:
             raise Unsupported(
                 f"the model holds {name} of {other.name}; this release registers scikit-learn models and .onnx files"
             )
-    if isinstance(model, type):
-        raise InvalidInput(f"{model.__name__} is a class; register a fitted instance of it")

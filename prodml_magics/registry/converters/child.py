@@ -28,7 +28,10 @@ def main() -> None:
 
     # libraries warn of their deprecations on stderr, which is read only when this process fails
     warnings.simplefilter("ignore")
-    verb, arguments = pickle.loads(sys.stdin.buffer.read())
+    message = sys.stdin.buffer.read()
+    if not message:  # whoever started this process is gone, or had no use for it
+        return
+    verb, arguments = pickle.loads(message)
     converted = Converted(faults=faults_of(*arguments)) if verb == "blame" else _convert(*arguments)
     with os.fdopen(answers, "wb") as stream:
         stream.write(msgspec.msgpack.encode(converted))

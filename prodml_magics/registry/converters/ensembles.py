@@ -62,13 +62,8 @@ def _boosting(model: Any) -> Ensemble | None:
     return _staged(stages, start, link, float_input=True, at_zero=True)
 
 
-def _histogram(model: Any) -> Ensemble | None:
-    try:
-        stages = [[of_histogram(predictor) for predictor in stage] for stage in model._predictors]
-    except ValueError:
-        return None
-    if model.is_categorical_ is not None and np.any(model.is_categorical_):
-        return None  # the model reorders its columns before the trees see them
+def _histogram(model: Any) -> Ensemble:
+    stages = [[of_histogram(predictor) for predictor in stage] for stage in model._predictors]
     start = np.ravel(model._baseline_prediction)
     link: Link = "exp" if model.loss in ("poisson", "gamma") else "identity"
     if hasattr(model, "classes_"):

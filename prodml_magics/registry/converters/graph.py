@@ -26,26 +26,29 @@ def join_columns(model: Any, columns: Sequence[Column], precision: Precision) ->
         return
     if len(columns) == 1 and graph.input[0].name == "input":
         return
-    used = {name for node in graph.node for name in node.input}
     del graph.input[:]
     for tensor in wire_inputs(columns, precision):
         kind = "categorical" if tensor.datatype == "BYTES" else "numeric"
         names = [column.name for column in columns if column.kind == kind]
         graph.input.append(helper.make_tensor_value_info(tensor.name, _ELEMENT[tensor.datatype], [None, len(names)]))
-        _add_split(graph, tensor.name, names, used)
+        _add_split(model, tensor.name, names)
 
 
-def _add_split(graph: Any, source: str, names: Sequence[str], used: set[str]) -> None:
+def _add_split(model: Any, source: str, names: Sequence[str]) -> None:
     """Put the node first. Columns that the model never looks at become outputs that nothing reads."""
     from onnx import helper, numpy_helper
 
+    graph = model.graph
     clash = any(name == source for name in names)
     outputs = [f"column:{name}" if clash else name for name in names]
     if clash:
         _rename_inputs(graph, dict(zip(names, outputs, strict=True)))
-    sizes = f"{source}:sizes"
-    graph.initializer.append(numpy_helper.from_array(np.ones(len(names), np.int64), sizes))
-    graph.node.insert(0, helper.make_node("Split", [source, sizes], outputs, name=f"{source}:split", axis=1))
+    sizes = np.ones(len(names), np.int64)
+    if next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")) < 13:
+        graph.node.insert(0, helper.make_node("Split", [source], outputs, name=f"{source}:split", axis=1, split=sizes.tolist()))
+        return
+    graph.initializer.append(numpy_helper.from_array(sizes, f"{source}:sizes"))
+    graph.node.insert(0, helper.make_node("Split", [source, f"{source}:sizes"], outputs, name=f"{source}:split", axis=1))
 
 
 def _rename_inputs(graph: Any, names: dict[str, str]) -> None:

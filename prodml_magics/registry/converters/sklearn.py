@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from prodml_magics.contract.cells import NULL_CATEGORY
 from prodml_magics.contract.schema import Column
 from prodml_magics.errors import Unsupported
@@ -17,14 +19,17 @@ from prodml_magics.registry.roles import Role, nested, role_of, unwrap
 
 __all__ = ["convert_sklearn_model", "to_graph"]
 
-_OPSETS = {"": 18, "ai.onnx.ml": 3}
-"""Version 3 because skl2onnx's IsolationForest needs it; `emit.finish` raises it for our trees."""
+_OPSET = 18
 
 _INEXACT = {
-    "CountVectorizer": "ONNX splits text into words by other rules",
-    "TfidfVectorizer": "ONNX splits text into words by other rules",
-    "HashingVectorizer": "ONNX has no such hash",
+    "CountVectorizer": "ONNX splits text into words by other rules; turn the text into columns beforehand",
+    "TfidfVectorizer": "ONNX splits text into words by other rules; turn the text into columns beforehand",
+    "HashingVectorizer": "ONNX has no such hash; turn the text into columns beforehand",
+    "TunedThresholdClassifierCV": "skl2onnx leaves its threshold out; register the model inside it",
+    "FixedThresholdClassifier": "skl2onnx leaves its threshold out; register the model inside it",
 }
+"""Models that skl2onnx converts into something else, in ways that a few thousand rows may not show."""
+
 _SCORES_ONLY = ("LinearSVC",)
 
 
@@ -35,6 +40,7 @@ def convert_sklearn_model(model: Any, columns: Sequence[Column], precision: Prec
     """
     model = unwrap(model)
     graph = to_graph(model, columns, precision)
+    graph.graph.name = type(model).__name__  # skl2onnx draws a random one, and equal models shall have equal bytes
     join_columns(graph, columns, precision)
     if any(column.kind == "categorical" and column.nullable for column in columns):
         name_null(graph)
@@ -60,26 +66,47 @@ def _finished(model: Any, columns: Sequence[Column], precision: Precision) -> An
     from skl2onnx import convert_sklearn
 
     types = _initial_types(model, columns, precision)
-    graph = convert_sklearn(model, initial_types=types, options=_options(model), target_opset=dict(_OPSETS))
+    # IsolationForest wants both versions spelled out, GaussianMixture breaks on more than a number
+    forest = any(type(part).__name__ == "IsolationForest" for part in nested(model))
+    opsets = {"": _OPSET, "ai.onnx.ml": 3} if forest else _OPSET
+    graph = convert_sklearn(model, initial_types=types, options=_options(model), target_opset=opsets)
     finish(graph)
     return graph
 
 
 def _prepare(model: Any, columns: Sequence[Column]) -> Any:
-    """A copy with the settings that skl2onnx wants, none of which changes a prediction."""
+    """The model, or a copy with the settings that skl2onnx wants, none of which changes a prediction."""
     for part in nested(model):
         name = type(part).__name__
+        if np.any(getattr(part, "is_categorical_", False)):
+            raise Unsupported(f"splits of {name} on categories are not converted; put OneHotEncoder or OrdinalEncoder in front")
         if name in _INEXACT:
-            raise Unsupported(f"{name} cannot be converted exactly: {_INEXACT[name]}; turn the text into columns beforehand")
-    model = copy.deepcopy(model)
+            raise Unsupported(f"{name} cannot be converted exactly: {_INEXACT[name]}")
     null = any(column.kind == "categorical" and column.nullable for column in columns)
-    for part in nested(model):
-        name = type(part).__name__
-        if name == "VotingClassifier":
-            part.flatten_transform = False
-        if name == "SimpleImputer" and null and getattr(getattr(part, "_fit_dtype", None), "kind", "") == "O":
-            part.missing_values = NULL_CATEGORY
-    return model
+    if not any(_setting(part, null) for part in nested(model)):
+        return model
+    copied = _copy(model)
+    for part in nested(copied):
+        for name, value in _setting(part, null).items():
+            setattr(part, name, value)
+    return copied
+
+
+def _setting(part: Any, null: bool) -> dict[str, Any]:
+    """Attributes of one estimator to set in a copy; `null` says that some text is missing."""
+    name = type(part).__name__
+    if name == "VotingClassifier":
+        return {"flatten_transform": False}
+    if name == "SimpleImputer" and null and getattr(getattr(part, "_fit_dtype", None), "kind", "") == "O":
+        return {"missing_values": NULL_CATEGORY}
+    return {}
+
+
+def _copy(model: Any) -> Any:
+    try:
+        return copy.deepcopy(model)
+    except TypeError as error:
+        raise Unsupported(f"{type(model).__name__} cannot be copied: {error}; take such attributes off the model") from error
 
 
 def _initial_types(model: Any, columns: Sequence[Column], precision: Precision) -> list[tuple[str, Any]]:
@@ -98,13 +125,14 @@ def needs_columns(model: Any, columns: Sequence[Column]) -> bool:
 
 
 def _options(model: Any) -> dict[Any, Any] | None:
-    """No ZipMap (a list of dicts in place of a tensor) where the last step has one."""
+    """No ZipMap (a list of dicts in place of a tensor) where the last step has one; LinearSVC wherever it is has none."""
     last = model
     while hasattr(last, "steps"):
         last = last.steps[-1][1]
-    if not hasattr(last, "classes_"):
-        return None
-    return {type(last): {}} if type(last).__name__ in _SCORES_ONLY else {"zipmap": False}
+    options: dict[Any, Any] = {type(part): {} for part in nested(model) if type(part).__name__ in _SCORES_ONLY}
+    if hasattr(last, "classes_") and type(last) not in options:
+        options[id(last)] = {"zipmap": False}
+    return options or None
 
 
 def _output_names(model: Any, role: Role) -> tuple[str, ...]:

@@ -43,10 +43,8 @@ def of_tree(tree: Any, output: int = 0) -> Tree:
 
 
 def of_histogram(predictor: Any) -> Tree:
-    """A tree of a histogram gradient boosting model; raises `ValueError` for a split on categories."""
+    """A tree of a histogram gradient boosting model without splits on categories."""
     nodes = predictor.nodes
-    if nodes["is_categorical"].any():
-        raise ValueError("a split on categories is not converted")
     return Tree(
         leaf=nodes["is_leaf"].astype(bool),
         feature=nodes["feature_idx"],

@@ -1,0 +1,46 @@
+"""In which precision a conversion is tried, and in which next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prodml_magics.registry.layout import Precision
+from prodml_magics.registry.roles import nested
+
+__all__ = ["precisions"]
+
+_DOUBLE_ONLY = frozenset({"GaussianMixture", "BayesianGaussianMixture", "GaussianProcessRegressor"})
+"""They invert matrices: float32 is off by 1e-3 on rows that no gate may happen to hold."""
+
+_TREES = ("DecisionTree", "ExtraTree", "RandomForest", "GradientBoosting", "HistGradientBoosting")
+_NO_ARITHMETIC = frozenset(
+    {
+        "ColumnTransformer",
+        "FunctionTransformer",
+        "OneHotEncoder",
+        "OrdinalEncoder",
+        "Pipeline",
+        "SelectFromModel",
+        "SelectKBest",
+        "SimpleImputer",
+        "VarianceThreshold",
+    }
+)
+
+
+def precisions(model: Any) -> tuple[Precision, ...]:
+    """The precisions to try, in order: float32 first, except where it is known to answer otherwise than scikit-learn.
+
+    Arithmetic in front of a tree (a scaler, say) in float32 moves rows across thresholds: there double comes first.
+    """
+    parts = list(nested(model))
+    if any(type(part).__name__ in _DOUBLE_ONLY for part in parts):
+        return ("FP64",)
+    return ("FP64", "FP32") if any(_computes_before_trees(part) for part in parts) else ("FP32", "FP64")
+
+
+def _computes_before_trees(part: Any) -> bool:
+    steps = [step for _, step in getattr(part, "steps", ())]
+    if not steps or not any(type(inner).__name__.startswith(_TREES) for inner in nested(steps[-1])):
+        return False
+    return any(type(inner).__name__ not in _NO_ARITHMETIC for step in steps[:-1] for inner in nested(step))

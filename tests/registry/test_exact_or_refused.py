@@ -1,0 +1,83 @@
+"""The law of conversion: whatever the model, the ONNX file answers as scikit-learn does, or there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+from registry.cases import CASES, VECTORISERS, Case, fitted, load
+
+from prodml_magics.contract.encode import encode_columns
+from prodml_magics.contract.infer import infer_columns
+from prodml_magics.contract.schema import Contract
+from prodml_magics.errors import GateRefused, Unsupported
+from prodml_magics.inference.session import open_session
+from prodml_magics.registry.converters.blame import faults_of
+from prodml_magics.registry.converters.sklearn import convert_sklearn_model
+from prodml_magics.registry.frames import columns_of
+from prodml_magics.registry.prove import Proved, convert_exactly
+from prodml_magics.registry.reference import Reference
+from prodml_magics.registry.roles import class_labels, role_of, unwrap
+
+
+class Here:
+    """Converts in this process: a child for each of 90 models would take minutes."""
+
+    convert = staticmethod(convert_sklearn_model)
+    blame = staticmethod(faults_of)
+
+
+def run_here(model: bytes, batches: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+    session = open_session(model, device="cpu")
+    try:
+        return [session.run(batch) for batch in batches]
+    except Exception as error:
+        raise GateRefused(str(error)) from error
+
+
+def proved(case: Case) -> tuple[Proved, Reference]:
+    model, data = fitted(case), load(case.data)
+    columns = columns_of(data.train)
+    role = role_of(model)
+    classes = class_labels(unwrap(model)) if role == "classifier" else ()
+    draft = Contract(task="other", columns=infer_columns(columns), inputs=(), outputs=(), classes=classes)
+    reference = Reference(model, role, draft.columns, data.train)
+    return convert_exactly(Here(), draft, reference, columns, None, run_here), reference
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_a_conversion_is_exact_or_refused(case):
+    if case.outcome in ("refused", "unsupported"):
+        with pytest.raises(GateRefused if case.outcome == "refused" else Unsupported, match=r"\A[^\n]{20,900}\Z"):
+            proved(case)
+        return
+    result, reference = proved(case)
+    assert result.parity.precision == case.outcome
+    tensors = encode_columns(result.contract, columns_of(load(case.data).fresh))
+    expected = reference.answer(result.contract, tensors)
+    given = open_session(result.model, device="cpu").run(tensors)
+    assert given.keys() == expected.keys()
+    for name, values in expected.items():
+        if name == "label":
+            assert given[name].tolist() == values.tolist()
+        else:
+            scale = 1 if name == "probabilities" else np.abs(values).max() or 1
+            np.testing.assert_allclose(given[name] / scale, values / scale, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("vectoriser", VECTORISERS)
+def test_text_vectorisers_are_refused(vectoriser):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    texts = ["it's a dog", "a cat", "isn't it"]
+    model = make_pipeline(vectoriser(), LogisticRegression()).fit(texts, [0, 1, 0])
+    columns = infer_columns({"text": np.array(texts, object)})
+    with pytest.raises(Unsupported, match=f"{vectoriser.__name__} cannot be converted exactly"):
+        convert_sklearn_model(model, columns, "FP32")
+
+
+def test_every_known_silent_case_is_in_the_table():
+    assert sum(case.silent for case in CASES) == 17
+    assert len({case.name for case in CASES}) == len(CASES)
