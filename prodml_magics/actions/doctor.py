@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import sys
@@ -74,13 +75,21 @@ def _gpu(_workspace: Workspace) -> Check:
     return Check(name="gpu", state="ok", found="an NVIDIA GPU, with JAX's CUDA plugin")
 
 
+def _nearest(home: Path) -> Path:
+    """The home, or the folder that it would be made in: looking makes nothing."""
+    return next(folder for folder in (home, *home.parents) if folder.exists())
+
+
 def _home(workspace: Workspace) -> Check:
-    workspace.make_home()
+    nearest = _nearest(workspace.home)
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        found = f"{workspace.home} cannot be written"
+        return Check(name="home", state="problem", found=found, remedy="set PRODML_HOME to a folder that can")
     return Check(name="home", state="ok", found=f"{workspace.home} can be written")
 
 
 def _disk(workspace: Workspace) -> Check:
-    free = shutil.disk_usage(workspace.home).free
+    free = shutil.disk_usage(_nearest(workspace.home)).free
     found = f"{free / 1e9:.1f} GB free"
     if free < _LOW_BYTES:
         return Check(name="disk", state="warning", found=found, remedy=f"free space on the disk of {workspace.home}")
@@ -88,17 +97,21 @@ def _disk(workspace: Workspace) -> Check:
 
 
 def _ledger(workspace: Workspace) -> Check:
+    if not workspace.has_ledger():
+        return Check(name="ledger", state="ok", found="none yet")
     entries = len(workspace.ledger.events())
     return Check(name="ledger", state="ok", found=f"{entries} entries")
 
 
 def _lake(workspace: Workspace) -> Check:
-    names = sorted(workspace.ledger.routes())
+    names = sorted(workspace.ledger.routes()) if workspace.has_ledger() else []
     rows = sum(workspace.lake.count(name) for name in names)
     return Check(name="lake", state="ok", found=f"{rows} rows of {len(names)} models")
 
 
 def _registry(workspace: Workspace) -> Check:
+    if not workspace.has_registry():
+        return Check(name="mlflow", state="ok", found="no registered models yet")
     names = workspace.registry.names()
     return Check(name="mlflow", state="ok", found=f"{len(names)} registered models")
 

@@ -65,8 +65,8 @@ class Result(Generic[R]):
         return [*super().__dir__(), *self.record.__struct_fields__]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain values, ready for JSON."""
-        value: dict[str, Any] = msgspec.to_builtins(self.record)
+        """The record as ``--json`` prints it: text, numbers, lists and mappings."""
+        value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self.record))
         return value
 
     @property

@@ -1,0 +1,28 @@
+"""A home with versions of ``cancer``, made once and copied for each test; nothing runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from homes import add_version, workspace_at
+
+from prodml_magics.actions.workspace import Workspace
+
+
+@pytest.fixture(scope="session")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """cancer@1, cancer@2 and cancer@3, none of them deployed."""
+    with workspace_at(tmp_path_factory.mktemp("actions") / ".prodml") as workspace:
+        for version, c in ((1, 1.0), (2, 0.01), (3, 1e-4)):
+            add_version(workspace, version, c=c)
+    return workspace.home
+
+
+@pytest.fixture
+def workspace(registered: Path, tmp_path: Path) -> Iterator[Workspace]:
+    shutil.copytree(registered, tmp_path / ".prodml")
+    with workspace_at(tmp_path / ".prodml") as found:
+        yield found
