@@ -32,7 +32,7 @@ def register(workspace: Workspace, request: Register, *, cells: Sequence[str] = 
 
     started = workspace.clock.monotonic()
     check_name(request.name)
-    workspace.make_home()
+    workspace.check_home()
     candidate = build(
         request.model,
         train=_pair(request.train),
