@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import sys
@@ -75,21 +74,13 @@ def _gpu(_workspace: Workspace) -> Check:
     return Check(name="gpu", state="ok", found="an NVIDIA GPU, with JAX's CUDA plugin")
 
 
-def _nearest(home: Path) -> Path:
-    """The home, or the folder that it would be made in: looking makes nothing."""
-    return next(folder for folder in (home, *home.parents) if folder.exists())
-
-
 def _home(workspace: Workspace) -> Check:
-    nearest = _nearest(workspace.home)
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
-        found = f"{workspace.home} cannot be written"
-        return Check(name="home", state="problem", found=found, remedy="set PRODML_HOME to a folder that can")
+    workspace.check_home()
     return Check(name="home", state="ok", found=f"{workspace.home} can be written")
 
 
 def _disk(workspace: Workspace) -> Check:
-    free = shutil.disk_usage(_nearest(workspace.home)).free
+    free = shutil.disk_usage(workspace.check_home()).free
     found = f"{free / 1e9:.1f} GB free"
     if free < _LOW_BYTES:
         return Check(name="disk", state="warning", found=found, remedy=f"free space on the disk of {workspace.home}")

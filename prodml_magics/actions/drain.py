@@ -11,7 +11,7 @@ from prodml_magics.actions.workspace import Workspace
 from prodml_magics.storage.drain import Drainer
 from prodml_magics.wire.admin import Drained
 
-__all__ = ["Draining", "Mirroring"]
+__all__ = ["REPAIR_SECONDS", "Draining", "Mirroring"]
 
 
 class Draining:
@@ -37,19 +37,26 @@ class Draining:
         return Drained(until=self._until, rows=self._rows, problems=dict(self._drainer.problems), pid=os.getpid())
 
 
+REPAIR_SECONDS = 60.0
+"""How long aliases that somebody moved behind the ledger's back may stay so."""
+
+
 class Mirroring:
     """Writes MLflow's aliases after changes whose caller has not, and repairs them when somebody else moved them."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._seen = 0
+        self._looked = workspace.clock.monotonic()
         self.problems: dict[str, str] = {}
 
     def mirror(self) -> bool:
-        """Mirror every model when the ledger has changed since the last time; returns whether it had."""
+        """Mirror every model when the ledger has changed, and every `REPAIR_SECONDS`; returns whether it looked."""
         last_id = self._workspace.ledger_revision()
-        if last_id == self._seen and not self.problems:
+        now = self._workspace.clock.monotonic()
+        if last_id == self._seen and not self.problems and now - self._looked < REPAIR_SECONDS:
             return False
+        self._looked = now
         names = self._workspace.ledger.routes()
         self.problems = {name: problem for name in names if (problem := mirror_aliases(self._workspace, name))}
         self._seen = last_id

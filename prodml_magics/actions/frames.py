@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,21 @@ def as_columns(frame: Any, what: str) -> dict[str, np.ndarray]:
         frame = read_frame(Path(frame))
     if isinstance(frame, Mapping):
         return {str(name): np.asarray(values) for name, values in frame.items()}
+    if hasattr(frame, "collect"):  # a lazy frame
+        frame = frame.collect()
     if hasattr(frame, "columns") and hasattr(frame, "__getitem__"):
+        _refuse_repeated([str(name) for name in frame.columns], what)
         return {str(name): frame[name].to_numpy() for name in frame.columns}
     values = np.asarray(frame)
     if values.ndim != 2:
         raise InvalidInput(f"the {what} is {type(frame).__name__}; give a polars or pandas frame, a 2-D array or a file")
     return {f"x{index}": values[:, index] for index in range(values.shape[1])}
+
+
+def _refuse_repeated(names: list[str], what: str) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise InvalidInput(f"the {what} has {count} columns {name!r}; rename all but one")
 
 
 def read_frame(path: Path) -> Any:
@@ -35,9 +45,10 @@ def read_frame(path: Path) -> Any:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise InvalidInput(f"{path} is not a frame that can be read; give one of {', '.join(readers)}")
-    if not path.exists():
-        raise NotFound(f"there is no file {path}")
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}; check the path")
     try:
         return reader(path)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise InvalidInput(f"{path} cannot be read ({str(error).splitlines()[0]})") from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)[:120]
+        raise InvalidInput(f"{path} cannot be read ({reason}); write it again as {path.suffix}") from error

@@ -11,6 +11,7 @@ import msgspec
 from prodml_magics.actions.frames import read_frame
 from prodml_magics.actions.results import RegisterResult
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.contract.nearest import did_you_mean
 from prodml_magics.contract.schema import write_contract
 from prodml_magics.errors import Conflict, InvalidInput
 from prodml_magics.wire.names import check_name
@@ -31,7 +32,7 @@ def register(workspace: Workspace, request: Register, *, cells: Sequence[str] = 
 
     started = workspace.clock.monotonic()
     check_name(request.name)
-    workspace.make_home()
+    workspace.check_home()
     candidate = build(
         request.model,
         train=_pair(request.train),
@@ -56,19 +57,25 @@ def register(workspace: Workspace, request: Register, *, cells: Sequence[str] = 
     return RegisterResult(_record(request, version, candidate, workspace.clock.monotonic() - started))
 
 
-def _pair(values: tuple[Any, ...]) -> tuple[Any, Any] | None:
-    """Features and target; either may be a file, and the target may be the name of a column of the features."""
+def _pair(values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Features, and the target where one is given; either may be a file, and the target a column of the features by name."""
     if not values:
         return None
-    features, target = values[0], values[1] if len(values) > 1 else None
+    features, *targets = values
     if isinstance(features, str | Path):
         features = read_frame(Path(features))
-    if not isinstance(target, str | Path):
-        return features, target
-    if str(target) in getattr(features, "columns", ()):
-        name = str(target)
-        rest = features.drop(columns=name) if hasattr(features, "iloc") else features.drop(name)
-        return rest, features[name].to_numpy()
+    if not targets or not isinstance(targets[0], str | Path):
+        return (features, *targets)
+    return _with_target(features, str(targets[0]))
+
+
+def _with_target(features: Any, target: str) -> tuple[Any, Any]:
+    columns = [str(column) for column in getattr(features, "columns", ())]
+    if target in columns:
+        rest = features.drop(columns=target) if hasattr(features, "iloc") else features.drop(target)
+        return rest, features[target].to_numpy()
+    if not Path(target).suffix:
+        raise InvalidInput(f"there is no column {target!r} for the target; {did_you_mean(target, columns)}")
     frame = read_frame(Path(target))
     if len(frame.columns) != 1:
         raise InvalidInput(f"{target} has {len(frame.columns)} columns; give a file with the target alone, or name its column")

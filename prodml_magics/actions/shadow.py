@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from prodml_magics.actions.deploy import resolve
 from prodml_magics.actions.drift import last_seen
@@ -15,6 +18,7 @@ from prodml_magics.errors import NotFound
 from prodml_magics.monitoring.shadow import compare_shadow, shadow_drawing
 from prodml_magics.rollouts.shadow import shadowed, unshadowed
 from prodml_magics.wire.admin import GatewayReport
+from prodml_magics.wire.events import ROUTE_KINDS
 from prodml_magics.wire.names import ModelReference, parse_reference
 from prodml_magics.wire.requests import Shadow
 from prodml_magics.wire.results import ShadowComparison, ShadowRecord
@@ -69,12 +73,15 @@ def _compare(
     )
 
 
-def _latest(workspace: Workspace, route: Route) -> tuple[datetime | None, tuple[ShadowRoute, ...], int]:
-    """When the latest shadow began, which it is, and who was live then; the shadow may have ended since."""
+def _latest(workspace: Workspace, route: Route) -> tuple[datetime, tuple[ShadowRoute, ...], int]:
+    """When the latest shadow began, which it is, and who is live beside it, or was when it ended."""
     events = workspace.ledger.events(route.model) if workspace.has_ledger() else []
-    for event in reversed(events):
-        shadows = (event.payload.get("route") or {}).get("shadows")
-        if event.kind == "shadow" and shadows:
-            live = event.payload["route"]["live"]
-            return event.at, tuple(ShadowRoute(each["version"], each["sample"]) for each in shadows), live
-    raise NotFound(f"{route.model} never had a shadow; start one with %shadow {route.model}@VERSION")
+    taken = [(event.at, msgspec.convert(event.payload["route"], type=Route)) for event in events if event.kind in ROUTE_KINDS]
+    while taken and not taken[-1][1].shadows:
+        taken.pop()
+    if not taken:
+        raise NotFound(f"{route.model} never had a shadow; start one with %shadow {route.model}@VERSION")
+    last = taken[-1][1]
+    since = [at for at, _ in takewhile(lambda each: each[1].shadows == last.shadows, reversed(taken))][-1]
+    assert last.live is not None
+    return since, last.shadows, last.live

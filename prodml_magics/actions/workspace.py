@@ -109,6 +109,13 @@ class Workspace:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def check_home(self) -> Path:
+        """The home, or the nearest folder that is there to make it in; `Unavailable` when it cannot be written. Makes nothing."""
+        nearest = next(folder for folder in (self.home, *self.home.parents) if folder.exists())
+        if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+            raise Unavailable(f"{self.home} cannot be written; set PRODML_HOME to a folder that can")
+        return nearest
+
     def make_home(self) -> None:
         """Create the home; `Unavailable` when it cannot be written."""
         try:

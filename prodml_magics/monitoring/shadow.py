@@ -61,14 +61,16 @@ def shadow_drawing(
 
     None when there is nothing to draw: no pairs, or outputs without a score.
     """
+    import polars as pl
+
     if not comparison.pairs:
         return None
-    pairs = paired(frame, shadow=comparison.shadow)
+    pairs = paired(frame, shadow=comparison.shadow).filter(pl.col("version") == comparison.live)
     fields = [field.name for field in pairs.schema["live"].fields]  # type: ignore[attr-defined]
     name = score_column(contract, fields)
     if name is None:
         return None
-    taken = pairs.gather_every(max(1, pairs.height // most))
+    taken = pairs.gather_every(max(1, -(-pairs.height // most)))
     sides = [taken[side].struct.field(name).to_list() for side in ("live", "shadow")]
     return {
         "model": comparison.model,

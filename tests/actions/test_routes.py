@@ -192,3 +192,18 @@ def test_a_result_is_plain_values_for_json(workspace: Workspace) -> None:
     assert msgspec.json.decode(msgspec.json.encode(result.to_dict())) == result.to_dict()
     assert {"model", "version", "previous", "url", "event"} <= result.to_dict().keys()
     assert {"version", "previous", "url", "frame", "to_dict"} <= set(dir(result))
+
+
+def test_a_shadow_is_compared_with_who_is_live_beside_it(workspace: Workspace) -> None:
+    from prodml_magics.actions.shadow import _latest
+
+    go_live(workspace, 1)
+    begin_shadow(workspace, 3)
+    began = workspace.ledger.events("cancer")[-1].at
+    go_live(workspace, 2)
+    since, (mirrored,), live = _latest(workspace, workspace.route("cancer"))
+    assert (since, mirrored.version, live) == (began, 3, 2)
+    shadow(workspace, Shadow(model="cancer", stop=True))
+    go_live(workspace, 1)
+    since, (mirrored,), live = _latest(workspace, workspace.route("cancer"))
+    assert (since, mirrored.version, live) == (began, 3, 2)

@@ -122,7 +122,16 @@ def test_debug_adds_the_traceback_and_keeps_the_line(here: Workspace, capsys: Ca
 
 
 @pytest.mark.parametrize(
-    "words", [["status"], ["timeline"], ["timeline", "cancer"], ["doctor"], ["down"], ["drift", "a.csv", "b.parquet"]]
+    "words",
+    [
+        ["status"],
+        ["timeline"],
+        ["timeline", "cancer"],
+        ["doctor"],
+        ["register", "a.onnx", "--name", "a"],
+        ["down"],
+        ["drift", "a.csv", "b.parquet"],
+    ],
 )
 def test_json_is_the_record_and_text_is_for_people(
     here: Workspace, capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]

@@ -1,0 +1,126 @@
+"""Frames of any kind, and files, as named columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from prodml_magics.actions.drift import drift
+from prodml_magics.actions.frames import as_columns, read_frame
+from prodml_magics.actions.register import _pair
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.clock import SystemClock
+from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, UsageError
+from prodml_magics.wire.requests import Drift
+
+TABLE = np.arange(6.0).reshape(3, 2)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pl.DataFrame(TABLE, schema=["x0", "x1"]),
+        pl.LazyFrame(TABLE, schema=["x0", "x1"]),
+        pd.DataFrame(TABLE, columns=["x0", "x1"]),
+        {"x0": TABLE[:, 0], "x1": TABLE[:, 1].tolist()},
+        TABLE,
+    ],
+    ids=lambda frame: type(frame).__module__ + "." + type(frame).__name__,
+)
+def test_every_kind_of_frame_has_the_same_columns(frame: Any) -> None:
+    columns = as_columns(frame, "frame")
+    assert list(columns) == ["x0", "x1"]
+    np.testing.assert_array_equal(np.column_stack(list(columns.values())), TABLE)
+
+
+def test_files_are_read_by_their_ending(tmp_path: Path) -> None:
+    frame = pl.DataFrame(TABLE, schema=["x0", "x1"])
+    frame.write_csv(tmp_path / "a.csv")
+    frame.write_parquet(tmp_path / "a.PARQUET")
+    frame.write_ipc(tmp_path / "a.arrow")
+    for path in tmp_path.iterdir():
+        assert read_frame(path).equals(frame), path
+        assert list(as_columns(str(path), "frame")) == ["x0", "x1"]
+
+
+def test_what_cannot_be_read_is_one_line_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "bad.parquet").write_bytes(b"no parquet\nat all")
+    (tmp_path / "bad.csv").write_text('a,b\n1,2\n"x')
+    (tmp_path / "folder.parquet").mkdir()
+    for name, kind in (
+        ("bad.parquet", InvalidInput),
+        ("bad.csv", InvalidInput),
+        ("folder.parquet", NotFound),
+        ("no.csv", NotFound),
+        ("a.txt", InvalidInput),
+    ):
+        with pytest.raises(kind) as caught:
+            read_frame(tmp_path / name)
+        assert "; " in str(caught.value) and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [3, [1, 2], TABLE[:, 0], pl.Series([1]), pd.DataFrame(TABLE, columns=["a", "a"])],
+    ids=lambda each: type(each).__name__,
+)
+def test_what_is_no_frame_of_named_columns_is_refused(frame: Any) -> None:
+    with pytest.raises(InvalidInput, match="the reference frame "):
+        as_columns(frame, "reference frame")
+
+
+def test_a_target_is_an_array_a_column_or_a_file(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [1, 2], "y": ["p", "q"]})
+    frame.write_csv(tmp_path / "all.csv")
+    frame.select("y").write_csv(tmp_path / "y.csv")
+    for values in (
+        (frame, "y"),
+        (str(tmp_path / "all.csv"), "y"),
+        (frame.select("a"), tmp_path / "y.csv"),
+        (frame.to_pandas(), "y"),
+    ):
+        features, target = _pair(values) or ()
+        assert (list(features.columns), list(target)) == (["a"], ["p", "q"])
+    assert _pair(()) is None
+    assert len(_pair((frame,)) or ()) == 1
+    with pytest.raises(InvalidInput, match="there is no column 'z' for the target; known are 'a', 'y'"):
+        _pair((frame, "z"))
+    with pytest.raises(InvalidInput, match=r"all.csv has 2 columns; give a file with the target alone, or name its column"):
+        _pair((frame, str(tmp_path / "all.csv")))
+
+
+def nowhere(folder: Path) -> Workspace:
+    return Workspace(folder / ".prodml", actor="ann", clock=SystemClock(), environment={})
+
+
+def test_two_frames_are_compared_without_a_home(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    before = pl.DataFrame({"steady": rng.normal(size=3000), "moved": rng.normal(size=3000), "word": ["a", "b", "c"] * 1000})
+    after = before.with_columns(moved=pl.col("moved") * 3, word=pl.lit("a")).to_pandas()
+    result = drift(nowhere(tmp_path), Drift(model=before, current=after, device="cpu"))
+    assert (set(result.drifted), result.verdict, result.model, result.window.rows) == ({"moved", "word"}, "drift", None, 3000)
+    assert result.frame["column"].to_list() == before.columns
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind", "said"),
+    [
+        (Drift(model=TABLE), UsageError, "give the frame to compare with as well"),
+        (Drift(model=TABLE, current=TABLE, last=3), UsageError, "two frames are compared whole"),
+        (Drift(model=TABLE, current=TABLE[:, :1]), InvalidInput, "column 'x1' of the reference is absent"),
+        (Drift(model=TABLE, current=TABLE, columns=("zz",)), InvalidInput, "no column 'zz'"),
+        (Drift(model={"a": [1.0]}, current={"a": ["x"]}), InvalidInput, "column 'a' was numeric in the reference"),
+        (Drift(model={"a": [1.0], "b": [1.0, 2.0]}, current={"a": [1.0]}), InvalidInput, "give columns of one length"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_frames_that_cannot_be_compared_are_one_line(tmp_path: Path, request_: Drift, kind: type[ProdmlError], said: str) -> None:
+    with pytest.raises(kind) as caught:
+        drift(nowhere(tmp_path), request_)
+    assert said in str(caught.value) and str(caught.value).isprintable()
