@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import numpy as np
 
+from prodml_magics.contract.schema import Contract, Tensor
 from prodml_magics.errors import ProdmlError, Unavailable
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
@@ -67,6 +68,8 @@ class Lane:
         self.traffic = traffic
         self.outputs = tuple(tensor.name for tensor in contract.outputs)
         self.wide = any(tensor.datatype == "FP64" for tensor in contract.inputs)
+        self.plain = _plain_input(contract)
+        """Name and width of the only input where that is FP32 [-1, width]: such requests have a shorter way in."""
         names = msgspec.json.encode(version.model), str(version.version).encode()
         self.head = b'"model_name":%b,"model_version":"%b"' % names
         """The beginning of every JSON answer."""
@@ -164,6 +167,13 @@ class Lane:
         except ProdmlError as refused:
             failure = refused
         _refuse(batch, failure)
+
+
+def _plain_input(contract: Contract) -> tuple[str, int] | None:
+    match contract.inputs:
+        case (Tensor(name=name, datatype="FP32", shape=(-1, width)),) if width > 0:
+            return name, width
+    return None
 
 
 def run_timed(version: LoadedVersion, inputs: Tensors, rows: int) -> tuple[Tensors | Exception, float]:

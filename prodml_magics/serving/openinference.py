@@ -86,22 +86,29 @@ _decoder = msgspec.json.Decoder(_JsonRequest)
 _plain_decoder = msgspec.json.Decoder(_PlainRequest)
 
 
-def decode_plain(body: bytes) -> InferRequest | None:
-    """`decode_request` for the most common form, several times as fast; none when the body is anything else, or wrong."""
+def decode_plain(body: bytes, name: str, width: int) -> tuple[str, np.ndarray] | None:
+    """Id and tensor of the most common form, several times as fast as `decode_request` and a check by the contract.
+
+    That form is one flat FP32 tensor `name` of shape [rows, `width`], every value finite in float32. None when the body is anything
+    else, or wrong: the long way then says what.
+    """
     try:
         request = _plain_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     (tensor,) = request.inputs
-    count = len(tensor.data)
-    if tensor.datatype != "FP32" or len(tensor.shape) != 2 or min(tensor.shape) < 1 or math.prod(tensor.shape) != count:
+    data, shape = tensor.data, tensor.shape
+    count = len(data)
+    if not count or tensor.name != name or tensor.datatype != "FP32" or shape != [count // width, width]:
+        return None
+    if not math.isfinite(sum(data)):
         return None
     try:
         # The format with a byte order refuses what float32 cannot hold; the native one would make it infinite.
-        values = np.frombuffer(struct.pack(f"<{count}f", *tensor.data), np.float32)
+        values = np.frombuffer(struct.pack(f"<{count}f", *data), np.float32)
     except (OverflowError, struct.error):
         return None
-    return InferRequest(request.id, {tensor.name: values.reshape(tensor.shape)}, {}, False)
+    return (request.id, values.reshape(shape)) if values.size == shape[0] * width else None
 
 
 def decode_request(body: bytes, header_length: int | None = None) -> InferRequest:

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any
 from urllib.parse import unquote
 
@@ -57,6 +58,8 @@ class Predictor:
         self._limits = limits
         self._waiting: deque[tuple[Pending, Lane]] = deque()
         self._sweeping = False
+        self._origin = secrets.token_hex(6)
+        self._made = count(1)
 
     def infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
         """An inference request of the Open Inference Protocol."""
@@ -83,12 +86,8 @@ class Predictor:
     def _infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
         lane = self._router.lane(_unquoted(model), _version(version))
         length = _header_length(headers)
-        request = (decode_plain(body) if length is None else None) or decode_request(body, length)
-        contract = lane.version.contract
-        if request.outputs:
-            _check_outputs(request, contract)
-        tensors = widen(contract, request.tensors) if lane.wide else request.tensors
-        rows = check_tensors(contract, tensors)
+        request, rows = (_plain(lane, body) if length is None else None) or _checked(decode_request(body, length), lane)
+        tensors = request.tensors
         request_id = self._identity(headers, request.id)
 
         def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -182,7 +181,7 @@ class Predictor:
         self._text(headers.get(b"x-prodml-key", b""), "x-prodml-key")
         text = given or self._text(headers.get(b"x-request-id", b""), "x-request-id")
         if not text:
-            return secrets.token_hex(8)
+            return f"{self._origin}-{next(self._made):x}"
         if len(text) > self._limits.id_length or not text.isprintable():
             raise InvalidInput(f"a request id is at most {self._limits.id_length} printable characters")
         return text
@@ -217,6 +216,25 @@ def _header_length(headers: Headers) -> int | None:
     if not value.isdigit() or len(value) > 12:
         raise InvalidInput("Inference-Header-Content-Length is not a length in bytes")
     return int(value)
+
+
+def _plain(lane: Lane, body: bytes) -> tuple[InferRequest, int] | None:
+    """The short way in, where the model and the body allow it."""
+    if lane.plain is None:
+        return None
+    name, width = lane.plain
+    found = decode_plain(body, name, width)
+    return None if found is None else (InferRequest(found[0], {name: found[1]}, {}, False), len(found[1]))
+
+
+def _checked(request: InferRequest, lane: Lane) -> tuple[InferRequest, int]:
+    """`request` with its tensors as the model takes them, and its rows."""
+    contract = lane.version.contract
+    if request.outputs:
+        _check_outputs(request, contract)
+    if lane.wide:
+        request = msgspec.structs.replace(request, tensors=widen(contract, request.tensors))
+    return request, check_tensors(contract, request.tensors)
 
 
 def _check_outputs(request: InferRequest, contract: Contract) -> None:
