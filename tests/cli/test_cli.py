@@ -128,7 +128,6 @@ def test_debug_adds_the_traceback_and_keeps_the_line(here: Workspace, capsys: Ca
         ["timeline"],
         ["timeline", "cancer"],
         ["doctor"],
-        ["register", "a.onnx", "--name", "a"],
         ["down"],
         ["drift", "a.csv", "b.parquet"],
     ],
