@@ -91,7 +91,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     following.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await following
-    await router.drained()
+    await router.close()
     log.close()
 
 

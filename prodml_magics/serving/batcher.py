@@ -137,12 +137,12 @@ class Lane:
         return batch
 
     def _finish(self, batch: list[Pending], inputs: Tensors, outputs: Tensors | Exception, seconds: float) -> None:
+        if all(pending.abandoned for pending in batch):
+            return
         if isinstance(outputs, Exception):
             self._fail(batch, inputs, outputs, seconds)
             return
         batch, inputs, outputs = _without_abandoned(batch, inputs, outputs)
-        if not batch:
-            return
         try:
             first = self._log.write(self.version, self.arm, batch, inputs, outputs, now=time.monotonic(), run_seconds=seconds)
         except ProdmlError as error:

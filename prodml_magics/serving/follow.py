@@ -51,3 +51,5 @@ class Follower:
                 await self.follow()
             except ProdmlError as error:
                 _log.warning("%s", error)
+            except Exception:  # whatever went wrong this time, the ledger is looked at again
+                _log.exception("the ledger could not be followed")

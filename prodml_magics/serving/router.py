@@ -227,10 +227,13 @@ class Router:
             problem=active.problem,
         )
 
-    async def drained(self) -> None:
-        """Return when every submitted request is answered."""
-        for active in list(self._models.values()):
-            for lane in list(active.lanes.values()):
+    async def close(self) -> None:
+        """End the shadows, and return when every submitted request is answered."""
+        for active in self._models.values():
+            for shadow in active.shadows:
+                shadow.close()
+        for active in self._models.values():
+            for lane in active.lanes.values():
                 await lane.drained()
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from prodml_magics.contract.samples import read_samples
@@ -55,7 +56,10 @@ def load_version(model: str, files: VersionFiles, home: Path, *, device: str = "
     folder = home / files.folder
     where = f"{model}@{files.version}"
     data = _verified(folder / "model.onnx", files.model_sha256, where)
-    contract = read_contract(_verified(folder / "contract.json", files.contract_sha256, where))
+    try:
+        contract = read_contract(_verified(folder / "contract.json", files.contract_sha256, where))
+    except msgspec.DecodeError as error:
+        raise GateRefused(f"{where} has a contract that this release cannot read ({error}); register it again") from error
     loaded = LoadedVersion(model, files.version, open_session(data, device=device), contract)  # type: ignore[arg-type]
     if files.samples_sha256:
         _check_samples(loaded, _verified(folder / "samples.json", files.samples_sha256, where), where)
@@ -82,8 +86,12 @@ def _verified(path: Path, expected: str, where: str) -> bytes:
 
 def _check_samples(loaded: LoadedVersion, data: bytes, where: str) -> None:
     samples = read_samples(data)
-    for _ in range(_WARM_RUNS):
-        answered = loaded.run(samples.inputs)
+    try:
+        for _ in range(_WARM_RUNS):
+            answered = loaded.run(samples.inputs)
+    except Exception as error:  # whatever the runtime throws on rows that it has answered before
+        reason = str(error).splitlines()[0][:200]
+        raise GateRefused(f"{where} fails on its registered samples ({reason}); register it again on this machine") from error
     for name, values in samples.outputs.items():
         if not _same(answered[name], values):
             raise GateRefused(f"{where} answers its registered samples differently ({name}); register it again on this machine")

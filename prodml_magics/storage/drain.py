@@ -28,6 +28,7 @@ class Drainer:
         self._lake = lake
         self._contract_of = contract_of
         self._offsets: dict[Path, int] = {}
+        self._waiting: set[tuple[str, str]] = set()
         self.problems: dict[str, str] = {}
         """Per model, why its rows wait in the spool; empty when all is well."""
 
@@ -39,38 +40,43 @@ class Drainer:
         """
         found = segments(self._spool)
         self._offsets = {segment.path: self._offsets.get(segment.path, 0) for segment in found}
+        self.problems = {}
+        self._waiting = set()
+        # Segment by segment, so that a backlog of days needs no more memory than one of them.
+        return sum(self._drain(segment) for segment in found)
+
+    def _drain(self, segment: Segment) -> int:
         # Asked before reading: what is finished now can hold nothing that the reading misses.
-        finished = [segment for segment in found if segment.finished()]
-        batches, offsets, stuck = self._collect(found)
-        moved = sum(self._lake.append(model, rows) for model, rows in batches.items())
-        self._offsets |= {path: offset for path, offset in offsets.items() if path not in stuck}
-        for segment in finished:
-            if segment.path not in stuck:
-                segment.remove(self._offsets.pop(segment.path))
+        finished = segment.finished()
+        batches, offset, stuck = self._collect(segment)
+        moved = sum(self._lake.append(model, [rows]) for model, rows in batches.items())
+        if stuck:
+            return moved
+        self._offsets[segment.path] = offset
+        if finished:
+            segment.remove(self._offsets.pop(segment.path))
         return moved
 
-    def _collect(self, found: list[Segment]) -> tuple[dict[str, list[LakeRows]], dict[Path, int], set[Path]]:
-        tables: dict[tuple[str, str], list[pa.Table]] = {}
-        until: dict[tuple[str, str], int] = {}
-        offsets: dict[Path, int] = {}
-        stuck: set[Path] = set()
-        self.problems = {}
-        for segment in found:
-            for offset, block in segment.blocks(self._offsets[segment.path]):
-                contract = self._contract(block)
-                offsets[segment.path] = offset
-                if contract is None:
-                    stuck.add(segment.path)
-                    continue
-                key = (block.model, segment.writer)
-                tables.setdefault(key, []).append(block_table(block, segment.writer, contract))
-                until[key] = block.sequence + block.rows
-        batches: dict[str, list[LakeRows]] = {}
-        for (model, writer), parts in tables.items():
-            if model not in self.problems:
-                merged = pa.concat_tables(parts, promote_options="permissive")
-                batches.setdefault(model, []).append(LakeRows(writer, merged, until[model, writer]))
-        return batches, offsets, stuck
+    def _collect(self, segment: Segment) -> tuple[dict[str, LakeRows], int, bool]:
+        """Rows by model that lie behind the known offset, the offset behind them, and whether some have to wait."""
+        tables: dict[str, list[pa.Table]] = {}
+        until: dict[str, int] = {}
+        offset = self._offsets[segment.path]
+        stuck = False
+        for end, block in segment.blocks(offset):
+            offset = end
+            contract = self._contract(block)
+            if contract is None:
+                self._waiting.add((block.model, segment.writer))
+            # Behind a row that waits, all later ones of its model and writer wait too: they arrive in order or not at all.
+            if (block.model, segment.writer) in self._waiting:
+                stuck = True
+                continue
+            assert contract is not None
+            tables.setdefault(block.model, []).append(block_table(block, segment.writer, contract))
+            until[block.model] = block.sequence + block.rows
+        merged = {model: pa.concat_tables(parts, promote_options="permissive") for model, parts in tables.items()}
+        return {model: LakeRows(segment.writer, table, until[model]) for model, table in merged.items()}, offset, stuck
 
     def _contract(self, block: Block) -> Contract | None:
         try:

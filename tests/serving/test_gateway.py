@@ -214,7 +214,7 @@ def test_a_slow_model_is_504_and_logged_once(placed: Placed) -> None:
             answer = await client.post(URL, json=infer_body(placed.rows[:1]))
             assert answer.status_code == 504
             release.set()
-            await gateway.router.drained()
+            await gateway.router.close()
             (block,) = gateway.blocks()
             assert (block.status, block.outputs) == ([504], None)
 

@@ -124,6 +124,28 @@ def test_a_model_without_contract_waits_and_holds_nobody_up(spool: Path, lake: L
     assert len(identities(lake)) == 3
 
 
+def test_behind_a_row_that_waits_later_ones_of_its_model_and_writer_wait_too(spool: Path, lake: Lake) -> None:
+    def second_only(_model: str, version: int) -> Contract:
+        if version == 1:
+            raise NotFound("cancer@1 is not in MLflow; register it again")
+        return CONTRACT
+
+    first, second = SpoolWriter(spool, segment_bytes=1), SpoolWriter(spool)
+    for index, version in enumerate((2, 1, 2)):
+        first.append(block(3 * index, version=version))
+    second.append(block(0, version=2))
+    for writer in (first, second):
+        writer.close()
+    drainer = Drainer(spool, lake, second_only)
+    assert drainer.drain() == 6
+    assert identities(lake) == sorted([(writer.writer, index) for writer in (first, second) for index in range(3)])
+    assert Drainer(spool, lake, contract_of).drain() == 6
+    assert identities(lake) == sorted(
+        [*((first.writer, index) for index in range(9)), *((second.writer, index) for index in range(3))]
+    )
+    assert segments(spool) == []
+
+
 def test_failed_rows_have_no_outputs_and_later_versions_may_add_columns(spool: Path, lake: Lake) -> None:
     writer = SpoolWriter(spool)
     writer.append(block(0, status=[500], outputs=None))
