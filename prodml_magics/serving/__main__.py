@@ -15,12 +15,14 @@ from pathlib import Path
 import uvicorn
 
 from prodml_magics.serving.app import Control
+from prodml_magics.serving.fast import fast_protocol
 from prodml_magics.serving.follow import Follower
 from prodml_magics.serving.front import Front
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.serving.metrics import Metrics
+from prodml_magics.serving.predict import Predictor
 from prodml_magics.serving.router import Router
 from prodml_magics.storage.ledger import Ledger
 from prodml_magics.storage.runtime import Lock
@@ -64,10 +66,12 @@ async def _serve(arguments: argparse.Namespace) -> None:
         arguments.home, log, metrics, limits, device=arguments.device, quarantined=marker.quarantined(), marker=marker
     )
     follower = Follower(Ledger(arguments.ledger), router)
+    predictor = Predictor(router, metrics, log, limits)
     control = Control(router, follower, metrics, os.environ["PRODML_TOKEN"], arguments.device)
     server = uvicorn.Server(
         uvicorn.Config(
-            Front(router, metrics, log, limits, control.app()),
+            Front(predictor, limits, control.app()),
+            http=fast_protocol(predictor),
             log_level="warning",
             access_log=False,
             lifespan="off",

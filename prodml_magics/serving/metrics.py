@@ -1,20 +1,43 @@
-"""What a worker counts: for Prometheus on ``/metrics``, and per model for status and panel."""
+"""What a worker counts: plain numbers per model, version and arm, read by ``/metrics`` and by status."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from prodml_magics.wire.status import Traffic
 
-__all__ = ["Metrics", "ModelTraffic"]
+__all__ = ["LaneCounts", "Metrics", "ModelTraffic"]
 
 _RECENT = 2048
 _WINDOW_SECONDS = 60
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class LaneCounts:
+    """Counts of one model, version and arm since the worker started."""
+
+    __slots__ = ("buckets", "requests", "rows", "seconds")
+
+    def __init__(self) -> None:
+        self.requests: Counter[int] = Counter()
+        """Requests by HTTP status."""
+        self.rows = 0
+        self.seconds = 0.0
+        self.buckets = [0] * (len(_BUCKETS) + 1)
+
+    def count(self, rows: int, seconds: float, status: int) -> None:
+        """Take one answered request."""
+        self.requests[status] += 1
+        self.rows += rows
+        self.seconds += seconds
+        self.buckets[bisect_left(_BUCKETS, seconds)] += 1
 
 
 class ModelTraffic:
@@ -25,16 +48,16 @@ class ModelTraffic:
         self.rows = 0
         self.errors = 0
         self._latencies: deque[float] = deque(maxlen=_RECENT)
-        self._seconds: deque[list[float]] = deque()
+        self._seconds: deque[list[int]] = deque()
         self._started = time.monotonic()
 
-    def count(self, rows: int, seconds: float, *, failed: bool) -> None:
-        """Take one answered request of `rows` rows that took `seconds`."""
+    def count(self, rows: int, seconds: float, now: float, *, failed: bool) -> None:
+        """Take one answered request of `rows` rows that took `seconds` and ended at `now` (monotonic)."""
         self.requests += 1
         self.rows += rows
         self.errors += failed
         self._latencies.append(seconds)
-        second = int(time.monotonic())
+        second = int(now)
         if self._seconds and self._seconds[-1][0] == second:
             self._seconds[-1][1] += 1
         else:
@@ -65,30 +88,63 @@ class ModelTraffic:
 
 
 class Metrics:
-    """The Prometheus side; label values come from the ledger and from fixed words, never from clients."""
+    """The Prometheus page. Label values come from the ledger and from fixed words, never from clients.
+
+    Numbers are kept plain and turned into metrics when they are scraped: a scrape every few seconds is rare, a request is not.
+    """
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        labels = ["model", "version", "arm"]
-        self.requests = Counter("prodml_requests", "Requests answered", [*labels, "status"], registry=self.registry)
-        self.rows = Counter("prodml_rows", "Rows answered", labels, registry=self.registry)
-        self.latency = Histogram(
-            "prodml_latency_seconds", "Seconds per request", labels, buckets=_BUCKETS, registry=self.registry
-        )
-        self.refused = Counter("prodml_refused", "Requests refused before routing", ["status"], registry=self.registry)
-        self.shadow_rows = Counter("prodml_shadow_rows", "Rows run by a shadow", ["model", "version"], registry=self.registry)
-        self.shadow_dropped = Gauge(
-            "prodml_shadow_dropped_rows", "Rows that a shadow could not take", ["model", "version"], registry=self.registry
-        )
-        self.live = Gauge("prodml_live_version", "Version that is live; 0 when none", ["model"], registry=self.registry)
+        self._lanes: dict[tuple[str, str, str], LaneCounts] = {}
+        self.refused: Counter[int] = Counter()
+        """Requests refused before routing, by HTTP status."""
+        self.shadow_rows: Counter[tuple[str, str]] = Counter()
+        self.shadow_dropped: Counter[tuple[str, str]] = Counter()
+        self.live: dict[str, int] = {}
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
 
-    def answered(self, model: str, version: int, arm: str, rows: int, seconds: float, status: int) -> None:
-        """Count one answered request."""
-        which = (model, str(version), arm)
-        self.requests.labels(*which, str(status)).inc()
-        self.rows.labels(*which).inc(rows)
-        self.latency.labels(*which).observe(seconds)
+    def lane(self, model: str, version: int, arm: str) -> LaneCounts:
+        """Where requests of this model, version and arm are counted."""
+        return self._lanes.setdefault((model, str(version), arm), LaneCounts())
 
     def page(self) -> bytes:
         """The text that Prometheus scrapes."""
-        return generate_latest(self.registry)
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """What prometheus-client asks of a collector."""
+        labels = ["model", "version", "arm"]
+        requests = CounterMetricFamily("prodml_requests", "Requests answered", labels=[*labels, "status"])
+        rows = CounterMetricFamily("prodml_rows", "Rows answered", labels=labels)
+        latency = HistogramMetricFamily("prodml_latency_seconds", "Seconds per request", labels=labels)
+        for which, counts in list(self._lanes.items()):
+            for status, count in list(counts.requests.items()):
+                requests.add_metric([*which, str(status)], count)
+            rows.add_metric(which, counts.rows)
+            latency.add_metric(which, _cumulative(counts.buckets), counts.seconds)
+        yield from (requests, rows, latency)
+        refused = CounterMetricFamily("prodml_refused", "Requests refused before routing", labels=["status"])
+        _fill(refused, (((str(status),), count) for status, count in list(self.refused.items())))
+        mirrored = CounterMetricFamily("prodml_shadow_rows", "Rows run by a shadow", labels=["model", "version"])
+        _fill(mirrored, list(self.shadow_rows.items()))
+        dropped = CounterMetricFamily(
+            "prodml_shadow_dropped_rows", "Rows that a shadow could not take", labels=["model", "version"]
+        )
+        _fill(dropped, list(self.shadow_dropped.items()))
+        live = GaugeMetricFamily("prodml_live_version", "Version that is live; 0 when none", labels=["model"])
+        _fill(live, (((model,), version) for model, version in list(self.live.items())))
+        yield from (refused, mirrored, dropped, live)
+
+
+def _fill(family: CounterMetricFamily | GaugeMetricFamily, values: Iterable[tuple[tuple[str, ...], int]]) -> None:
+    for labels, value in values:
+        family.add_metric(labels, value)
+
+
+def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
+    total = 0
+    found = []
+    for bound, count in zip([*(str(bound) for bound in _BUCKETS), "+Inf"], buckets, strict=True):
+        total += count
+        found.append((bound, float(total)))
+    return found

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from prodml_magics.errors import InvalidInput
+from prodml_magics.serving.requests import Answer
 
-__all__ = ["DATATYPES", "InferRequest", "datatype_of", "decode_request", "encode_response"]
+__all__ = ["DATATYPES", "InferRequest", "datatype_of", "decode_plain", "decode_request", "encode_response"]
 
 DATATYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
@@ -67,7 +68,47 @@ class InferRequest(msgspec.Struct, frozen=True):
     """Whether outputs that are not named go out as binary."""
 
 
+class _PlainTensor(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[float]
+
+
+class _PlainRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What most clients send: one flat tensor of floats and nothing beside it."""
+
+    inputs: tuple[_PlainTensor]
+    id: str = ""
+
+
 _decoder = msgspec.json.Decoder(_JsonRequest)
+_plain_decoder = msgspec.json.Decoder(_PlainRequest)
+
+
+def decode_plain(body: bytes, name: str, width: int) -> tuple[str, np.ndarray] | None:
+    """Id and tensor of the most common form, several times as fast as `decode_request` and a check by the contract.
+
+    That form is one flat FP32 tensor `name` of shape [rows, `width`], every value finite in float32. None when the body is anything
+    else, or wrong: the long way then says what.
+    """
+    try:
+        request = _plain_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    (tensor,) = request.inputs
+    data, shape = tensor.data, tensor.shape
+    count = len(data)
+    if not count or tensor.name != name or tensor.datatype != "FP32" or shape != [count // width, width]:
+        return None
+    if not math.isfinite(sum(data)):
+        return None
+    try:
+        # The format with a byte order refuses what float32 cannot hold; the native one would make it infinite.
+        values = np.frombuffer(struct.pack(f"<{count}f", *data), np.float32)
+    except (OverflowError, struct.error):
+        return None
+    return (request.id, values.reshape(shape)) if values.size == shape[0] * width else None
 
 
 def decode_request(body: bytes, header_length: int | None = None) -> InferRequest:
@@ -200,32 +241,39 @@ def datatype_of(values: np.ndarray) -> str:
     return "BYTES" if values.dtype.kind in "OUS" else _NAMES[values.dtype.newbyteorder("<")]
 
 
-def encode_response(
-    head: Mapping[str, Any], outputs: Mapping[str, np.ndarray], request: InferRequest
-) -> tuple[bytes, int | None]:
-    """The body of an answer, and the length of its JSON part where binary tensors follow it."""
-    wanted: Sequence[str] = list(request.outputs) or list(outputs)
-    tensors: list[dict[str, Any]] = []
+def encode_response(head: bytes, answer: Answer, names: Sequence[str], request: InferRequest) -> tuple[bytes, int | None]:
+    """The body of an answer, and the length of its JSON part where binary tensors follow it.
+
+    `head` is the JSON object before its outputs, without the closing brace; `names` are all outputs in their order.
+    """
+    parts: list[bytes] = []
     chunks: list[bytes] = []
-    for name in wanted:
-        values = outputs[name]
-        tensor: dict[str, Any] = {"name": name, "datatype": datatype_of(values), "shape": list(values.shape)}
+    for name in request.outputs or names:
+        values = answer.array(name)
+        form = b'{"name":%b,"datatype":"%b","shape":%b,' % (_quoted(name), datatype_of(values).encode(), _shape(values))
         if request.outputs.get(name, request.binary):
             chunks.append(_to_binary(values))
-            tensor["parameters"] = {"binary_data_size": len(chunks[-1])}
+            parts.append(b'%b"parameters":{"binary_data_size":%d}}' % (form, len(chunks[-1])))
         else:
-            tensor["data"] = _to_json(values)
-        tensors.append(tensor)
-    body = msgspec.json.encode({**head, "outputs": tensors})
+            parts.append(b'%b"data":%b}' % (form, _data(answer, name)))
+    body = b'%b,"outputs":[%b]}' % (head, b",".join(parts))
     return (body + b"".join(chunks), len(body)) if chunks else (body, None)
 
 
-def _to_json(values: np.ndarray) -> list[Any]:
-    # JSON has no NaN: a missing number is null.
-    flat: list[Any] = values.ravel().tolist()
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        return [value if math.isfinite(value) else None for value in flat]
-    return flat
+def _quoted(text: str) -> bytes:
+    return msgspec.json.encode(text)
+
+
+def _shape(values: np.ndarray) -> bytes:
+    return msgspec.json.encode(values.shape)
+
+
+def _data(answer: Answer, name: str) -> bytes:
+    """Row-major JSON; JSON has no NaN, so a missing number is null."""
+    rows = answer.outputs.rows(name)
+    if answer.stop - answer.start == 1:
+        return msgspec.json.encode(rows[answer.start])
+    return msgspec.json.encode([value for row in rows[answer.start : answer.stop] for value in row])
 
 
 def _to_binary(values: np.ndarray) -> bytes:

@@ -1,13 +1,46 @@
-"""What the front hands to the core, and what the core hands back: plain values, no HTTP."""
+"""What a front hands to the core, and what the core hands back: plain values, no HTTP."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Answer", "Pending"]
+from prodml_magics.errors import ProdmlError
+
+__all__ = ["Answer", "Outputs", "Pending"]
+
+
+class Outputs:
+    """The outputs of one run of a model, for all the requests that ran together; as lists once for all of them."""
+
+    __slots__ = ("_rows", "arrays")
+
+    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
+        self.arrays = arrays
+        self._rows: dict[str, list[list[object]]] = {}
+
+    def rows(self, name: str) -> list[list[object]]:
+        """The values of an output, one flat list per row."""
+        found = self._rows.get(name)
+        if found is None:
+            values = self.arrays[name]
+            found = self._rows[name] = values.reshape(len(values), -1).tolist()
+        return found
+
+
+@dataclass(slots=True)
+class Answer:
+    """The rows ``[start, stop)`` of a run."""
+
+    outputs: Outputs
+    start: int
+    stop: int
+
+    def array(self, name: str) -> np.ndarray:
+        """The values of an output for this request, batch axis first."""
+        return self.outputs.arrays[name][self.start : self.stop]
 
 
 @dataclass(slots=True)
@@ -22,15 +55,15 @@ class Pending:
     """Seconds since 1970, UTC."""
     started: float
     """Monotonic seconds, when the last byte was read."""
-    future: asyncio.Future[Answer]
+    deliver: Callable[[Answer | ProdmlError], None]
+    """Takes what became of the request, on the event loop; called once unless `abandoned`."""
+    settled: bool = field(default=False)
+    """True once `deliver` was called."""
     abandoned: bool = field(default=False)
-    """True once it was answered otherwise (deadline, closed connection); its rows are then not logged again."""
+    """True once it was answered otherwise (its deadline passed); its rows are then not logged again."""
 
-
-@dataclass(slots=True)
-class Answer:
-    """Outputs by name, batch axis first, of one request."""
-
-    version: int
-    arm: str
-    outputs: dict[str, np.ndarray]
+    def settle(self, outcome: Answer | ProdmlError) -> None:
+        """Deliver `outcome`, once."""
+        if not self.settled:
+            self.settled = True
+            self.deliver(outcome)

@@ -102,7 +102,7 @@ class Router:
         active.lanes = {number: self._lane(active, route, versions[number]) for number in versions}
         self._change_shadows(active, route, versions)
         active.route, active.problem = route, self._quarantine(route)
-        self._metrics.live.labels(route.model).set(route.live or 0)
+        self._metrics.live[route.model] = route.live or 0
         for lane in leaving:
             await lane.drained()
 
@@ -117,8 +117,10 @@ class Router:
 
     def _lane(self, active: _Active, route: Route, version: LoadedVersion) -> Lane:
         live = version.version == route.live
+        arm = "live" if live else "direct"
         answered = (lambda batch: self._mirror(active, batch)) if live else _ignore
-        return Lane(version, "live" if live else "direct", self._log, self._limits, self._executor, answered)
+        counts = self._metrics.lane(route.model, version.version, arm)
+        return Lane(version, arm, self._log, self._limits, self._executor, answered, counts, active.traffic)
 
     def _change_shadows(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> None:
         wanted = {shadow.version: shadow for shadow in route.shadows if shadow.version in versions}
@@ -143,8 +145,10 @@ class Router:
 
     def _mirror(self, active: _Active, batch: Batch) -> None:
         for lane in active.shadows:
+            dropped = lane.dropped
             lane.mirror(batch)
-            self._metrics.shadow_dropped.labels(lane.version.model, str(lane.version.version)).set(lane.dropped)
+            if lane.dropped != dropped:
+                self._metrics.shadow_dropped[lane.version.model, str(lane.version.version)] += lane.dropped - dropped
 
     def _log_shadow(self, lane: ShadowLane, mirrored: Mirrored) -> None:
         rows = len(mirrored.mirrors)
@@ -163,7 +167,7 @@ class Router:
         except Unavailable:
             lane.dropped += rows
             return
-        self._metrics.shadow_rows.labels(lane.version.model, str(lane.version.version)).inc(rows)
+        self._metrics.shadow_rows[lane.version.model, str(lane.version.version)] += rows
 
     async def _loaded(self, model: str, files: VersionFiles) -> LoadedVersion:
         key = _key(model, files)
@@ -199,10 +203,6 @@ class Router:
         """The route in force for `model`."""
         active = self._models.get(model)
         return None if active is None else active.route
-
-    def traffic(self, model: str) -> ModelTraffic:
-        """Where requests of `model` are counted."""
-        return self._models[model].traffic
 
     def names(self) -> list[str]:
         """Models that have a live version."""

@@ -20,6 +20,7 @@ from prodml_magics.serving.front import Front
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import Metrics
+from prodml_magics.serving.predict import Predictor
 from prodml_magics.serving.router import Router
 from prodml_magics.storage.ledger import Ledger, sqlite_url
 from prodml_magics.storage.spool import SpoolWriter, segments
@@ -39,7 +40,8 @@ class Gateway:
         ledger = Ledger(sqlite_url(home / "ledger.db"))
         control = Control(self.router, Follower(ledger, self.router), self.metrics, TOKEN, "cpu")
         control.ready = True
-        self.app = Front(self.router, self.metrics, self.log, limits, control.app())
+        self.predictor = Predictor(self.router, self.metrics, self.log, limits)
+        self.app = Front(self.predictor, limits, control.app())
         self.home = home
 
     def blocks(self) -> list[Any]:

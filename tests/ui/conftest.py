@@ -14,30 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from lab.fake_backend import FakeBackend
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from ui.lab_server import PANEL, Lab, running_lab
-
-_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=_chromium(), args=_ARGUMENTS)
-        except Error as error:
-            _missing(f"no Chromium: {str(error).splitlines()[0]}; install chromium, or set PRODML_CHROMIUM to its path")
-        yield browser
-        browser.close()
-
-
-def _chromium() -> Path | None:
-    """The browser to use; none means playwright's own download."""
-    named = os.environ.get("PRODML_CHROMIUM")
-    if named:
-        return Path(named)
-    system = Path("/usr/bin/chromium")
-    return system if system.exists() else None
 
 
 def _missing(what: str) -> None:

@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from prodml_magics.views import drift_widget as module
 from prodml_magics.views.drift_widget import drift_widget
@@ -18,7 +16,6 @@ Details = dict[str, dict[str, Any]]
 
 _STATIC = module._STATIC
 _SUMMARY = {"title": "Drift of cancer", "facts": [["rows", "400"]]}
-_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 _PAGE = """<!doctype html><meta charset="utf-8"><style>%(css)s</style><body>
 <div class="prodml-picture-p1" id="picture">the static picture</div><div id="cell"></div>
@@ -39,12 +36,8 @@ window.ready = true;
 
 
 @pytest.fixture(scope="module")
-def page(rows: Rows, details: Details) -> Iterator[Any]:
+def page(browser: Browser, rows: Rows, details: Details) -> Any:
     """The widget in a page of its own, with a model that stands in for the kernel's."""
-    if _CHROMIUM is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no Chromium here; apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
     state = {"rows": rows, "details": details, "summary": _SUMMARY, "picture_id": "p1", "selected": None}
     source = base64.b64encode((_STATIC / "drift.js").read_bytes()).decode()
     css = (_STATIC / "drift.css").read_text()
@@ -53,14 +46,10 @@ def page(rows: Rows, details: Details) -> Iterator[Any]:
         "module": f"data:text/javascript;base64,{source}",
         "state": json.dumps(state).replace("<", "\\u003c"),
     }
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=arguments)
-        opened = browser.new_page()
-        opened.set_content(html)
-        opened.wait_for_function("window.ready")
-        yield opened
-        browser.close()
+    opened = browser.new_page()
+    opened.set_content(html)
+    opened.wait_for_function("window.ready")
+    return opened
 
 
 def _names(page: Any) -> list[str]:

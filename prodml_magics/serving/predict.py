@@ -1,0 +1,267 @@
+"""The core of prediction: bytes in, one reply out. No HTTP library, no futures: a front hands in a function that takes the reply.
+
+Both fronts, ASGI and the short way past it, call these functions, so that the same bytes get the same answer on either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+import numpy as np
+
+from prodml_magics.contract.check import check_tensors
+from prodml_magics.contract.encode import encode_rows, widen
+from prodml_magics.contract.schema import Contract
+from prodml_magics.errors import InvalidInput, ProdmlError
+from prodml_magics.serving.batcher import Lane
+from prodml_magics.serving.limits import Limits
+from prodml_magics.serving.log import RequestLog
+from prodml_magics.serving.metrics import Metrics
+from prodml_magics.serving.openinference import InferRequest, decode_plain, decode_request, encode_response
+from prodml_magics.serving.requests import Answer, Pending
+from prodml_magics.serving.router import Router
+
+__all__ = ["DeadlineExceeded", "Predictor", "Reply"]
+
+_log = logging.getLogger(__name__)
+Headers = Mapping[bytes, bytes]
+Reply = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
+"""Takes status, headers beside content type and length, and the body; called once, on the event loop."""
+Encode = Callable[[Answer], tuple[list[tuple[bytes, bytes]], bytes]]
+
+_SWEEP_SECONDS = 0.1
+_BROKEN = b'{"error":"the gateway failed on this request; see gateway.log"}'
+
+
+class DeadlineExceeded(ProdmlError):
+    """No answer within the deadline."""
+
+    http_status = 504
+
+
+class Predictor:
+    """Answers ``infer`` (tensors) and ``predict`` (named rows)."""
+
+    def __init__(self, router: Router, metrics: Metrics, log: RequestLog, limits: Limits) -> None:
+        self._router = router
+        self._metrics = metrics
+        self._log = log
+        self._limits = limits
+        self._waiting: deque[tuple[Pending, Lane]] = deque()
+        self._sweeping = False
+        self._origin = secrets.token_hex(6)
+        self._made = count(1)
+
+    def infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
+        """An inference request of the Open Inference Protocol."""
+        self._guarded(reply, lambda: self._infer(model, version, headers, body, reply))
+
+    def predict(self, model: str, headers: Headers, body: bytes, reply: Reply) -> None:
+        """One named row, or a list of them."""
+        self._guarded(reply, lambda: self._predict(model, headers, body, reply))
+
+    def refuse(self, error: ProdmlError, reply: Reply) -> None:
+        """Answer with `error`, counted as refused before routing."""
+        self._metrics.refused[error.http_status] += 1
+        _refuse(error, reply)
+
+    def _guarded(self, reply: Reply, handle: Callable[[], None]) -> None:
+        try:
+            handle()
+        except ProdmlError as error:
+            self.refuse(error, reply)
+        except Exception:  # the last net: a fault of ours is a 500 with no inner detail, and the traceback goes to the log
+            _log.exception("a request failed")
+            reply(500, [], _BROKEN)
+
+    def _infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
+        lane = self._router.lane(_unquoted(model), _version(version))
+        length = _header_length(headers)
+        request, rows = (_plain(lane, body) if length is None else None) or _checked(decode_request(body, length), lane)
+        tensors = request.tensors
+        request_id = self._identity(headers, request.id)
+
+        def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
+            payload, json_length = encode_response(_head(lane, request_id), answer, lane.outputs, request)
+            extra = [(b"x-request-id", request_id.encode())]
+            if json_length is not None:
+                extra.append((b"inference-header-content-length", str(json_length).encode()))
+            return extra, payload
+
+        self._submit(lane, request_id, headers, tensors, rows, encode, reply)
+
+    def _predict(self, model: str, headers: Headers, body: bytes, reply: Reply) -> None:
+        lane = self._router.lane(_unquoted(model))
+        contract = lane.version.contract
+        rows = _rows(body)
+        if not contract.columns:
+            raise InvalidInput(
+                f"{lane.version.model} has no named columns; POST tensors to /v2/models/{lane.version.model}/infer"
+            )
+        tensors = encode_rows(contract, rows)
+        request_id = self._identity(headers, "")
+
+        def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
+            predictions = msgspec.json.encode(_predictions(contract, lane.outputs, answer))
+            payload = b'%b,"predictions":%b}' % (_head(lane, request_id), predictions)
+            return [(b"x-request-id", request_id.encode())], payload
+
+        self._submit(lane, request_id, headers, tensors, len(rows), encode, reply)
+
+    def _submit(
+        self,
+        lane: Lane,
+        request_id: str,
+        headers: Headers,
+        tensors: dict[str, np.ndarray],
+        rows: int,
+        encode: Encode,
+        reply: Reply,
+    ) -> None:
+        started = time.monotonic()
+
+        def deliver(outcome: Answer | ProdmlError) -> None:
+            if isinstance(outcome, ProdmlError):
+                status = outcome.http_status
+                _refuse(outcome, reply)
+            else:
+                status = 200
+                reply(status, *encode(outcome))
+            now = time.monotonic()
+            lane.counts.count(rows, now - started, status)
+            lane.traffic.count(rows, now - started, now, failed=status >= 500)
+
+        key = headers.get(b"x-prodml-key", b"").decode("latin-1")
+        pending = Pending(request_id, key, tensors, rows, time.time(), started, deliver)
+        try:
+            lane.submit(pending)
+        except ProdmlError as error:  # the queue is full: routed, so it counts as the model's
+            pending.settle(error)
+            return
+        self._waiting.append((pending, lane))
+        if not self._sweeping:
+            self._sweeping = True
+            asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        """Answer 504 what has waited too long; requests stand in the order in which their deadlines pass."""
+        overdue = time.monotonic() - self._limits.deadline
+        while self._waiting and (self._waiting[0][0].settled or self._waiting[0][0].started <= overdue):
+            pending, lane = self._waiting.popleft()
+            if not pending.settled:
+                self._give_up(pending, lane)
+        self._sweeping = bool(self._waiting)
+        if self._sweeping:
+            asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _give_up(self, pending: Pending, lane: Lane) -> None:
+        pending.abandoned = True
+        failure: ProdmlError = DeadlineExceeded(
+            f"{lane.version.model} did not answer within {self._limits.deadline:g} s; send fewer rows, or deploy a faster version"
+        )
+        try:
+            self._log.write(
+                lane.version, lane.arm, [pending], pending.tensors, None, now=time.monotonic(), status=failure.http_status
+            )
+        except ProdmlError as error:
+            failure = error
+        pending.settle(failure)
+
+    def _identity(self, headers: Headers, given: str) -> str:
+        """The request's id, made here where the client gave none; refuses ids and routing keys that are unusable."""
+        self._text(headers.get(b"x-prodml-key", b""), "x-prodml-key")
+        text = given or self._text(headers.get(b"x-request-id", b""), "x-request-id")
+        if not text:
+            return f"{self._origin}-{next(self._made):x}"
+        if len(text) > self._limits.id_length or not text.isprintable():
+            raise InvalidInput(f"a request id is at most {self._limits.id_length} printable characters")
+        return text
+
+    def _text(self, value: bytes, name: str) -> str:
+        if len(value) > self._limits.id_length or not value.isascii():
+            raise InvalidInput(f"{name} is at most {self._limits.id_length} ASCII characters")
+        return value.decode()
+
+
+def _refuse(error: ProdmlError, reply: Reply) -> None:
+    extra = [(b"retry-after", b"1")] if error.http_status == 503 else []
+    reply(error.http_status, extra, msgspec.json.encode({"error": str(error)}))
+
+
+def _unquoted(name: str) -> str:
+    return unquote(name) if "%" in name else name
+
+
+def _version(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidInput(f"{ascii(text)[:30]} is not a version number")
+    return int(text)
+
+
+def _header_length(headers: Headers) -> int | None:
+    value = headers.get(b"inference-header-content-length")
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 12:
+        raise InvalidInput("Inference-Header-Content-Length is not a length in bytes")
+    return int(value)
+
+
+def _plain(lane: Lane, body: bytes) -> tuple[InferRequest, int] | None:
+    """The short way in, where the model and the body allow it."""
+    if lane.plain is None:
+        return None
+    name, width = lane.plain
+    found = decode_plain(body, name, width)
+    return None if found is None else (InferRequest(found[0], {name: found[1]}, {}, False), len(found[1]))
+
+
+def _checked(request: InferRequest, lane: Lane) -> tuple[InferRequest, int]:
+    """`request` with its tensors as the model takes them, and its rows."""
+    contract = lane.version.contract
+    if request.outputs:
+        _check_outputs(request, contract)
+    if lane.wide:
+        request = msgspec.structs.replace(request, tensors=widen(contract, request.tensors))
+    return request, check_tensors(contract, request.tensors)
+
+
+def _check_outputs(request: InferRequest, contract: Contract) -> None:
+    known = [tensor.name for tensor in contract.outputs]
+    for name in request.outputs:
+        if name not in known:
+            raise InvalidInput(f"there is no output {ascii(name)[:60]}; outputs are {', '.join(known)}")
+
+
+def _rows(body: bytes) -> list[dict[str, Any]]:
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f'the body is not JSON ({error}); send {{"column": value, …}} or a list of such rows') from error
+    rows = [value] if isinstance(value, dict) else value
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise InvalidInput('send one row as {"column": value, …} or a list of at least one such row')
+    return rows
+
+
+def _predictions(contract: Contract, names: tuple[str, ...], answer: Answer) -> list[dict[str, Any]]:
+    lists: dict[str, list[Any]] = {name: answer.array(name).tolist() for name in names}
+    if contract.task == "classification" and contract.classes and "probabilities" in lists:
+        classes = [str(each) for each in contract.classes]
+        lists["probabilities"] = [dict(zip(classes, row, strict=True)) for row in lists["probabilities"]]
+    return [{name: values[row] for name, values in lists.items()} for row in range(answer.stop - answer.start)]
+
+
+def _head(lane: Lane, request_id: str) -> bytes:
+    return b'{%b,"id":%b,"parameters":{"arm":"%b"}' % (lane.head, msgspec.json.encode(request_id), lane.arm.encode())

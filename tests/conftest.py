@@ -1,0 +1,33 @@
+"""What several rooms' tests need: a real Chromium."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Error, sync_playwright
+from ui.install_browser import present
+
+_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+# Closed after each module: playwright's loop would stand in the way of tests that run a loop of their own.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; a test is skipped where there is none, and fails where that is CI."""
+    found = present()
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=Path(found) if found else None, args=_ARGUMENTS)
+        except Error as error:
+            _missing(f"no Chromium: {str(error).splitlines()[0]}; install chromium, or set PRODML_CHROMIUM to its path")
+        yield browser
+        browser.close()
+
+
+def _missing(what: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)

@@ -1,0 +1,211 @@
+"""Past ASGI and through it: the same bytes in, the same bytes out, and answers go to the requests that they belong to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import uvicorn
+from homes import infer_body
+from serving.test_gateway import Gateway
+from versions import Placed, place
+
+from prodml_magics.serving.fast import fast_protocol
+from prodml_magics.serving.limits import Limits
+from prodml_magics.wire.routes import Route
+
+Ports = tuple[int, int]
+
+
+@asynccontextmanager
+async def both(placed: Placed, **route: Any) -> AsyncIterator[tuple[Gateway, Ports]]:
+    """One gateway behind two servers: the short way, and ASGI alone."""
+    gateway = Gateway(placed.home, Limits(body_bytes=1 << 21))
+    routes = {"cancer": Route(model="cancer", revision=1, live=1, **({"files": (placed.files,)} | route))}
+    assert await gateway.router.apply(routes, 1) == {}
+    servers = [await _serve(gateway, http) for http in (fast_protocol(gateway.predictor), "httptools")]
+    try:
+        yield gateway, (servers[0][1], servers[1][1])
+    finally:
+        for server, _, task in servers:
+            server.should_exit = True
+            await task
+
+
+async def _serve(gateway: Gateway, http: Any) -> tuple[uvicorn.Server, int, asyncio.Task[None]]:
+    config = uvicorn.Config(
+        gateway.app, port=0, http=http, lifespan="off", log_level="error", server_header=False, date_header=False
+    )
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.005)
+    return server, server.servers[0].sockets[0].getsockname()[1], task
+
+
+def request(body: Any, path: str = "/v2/models/cancer/infer", headers: str = "", method: str = "POST") -> bytes:
+    """The bytes of one request."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n{headers}\r\n".encode() + content
+
+
+async def answers(reader: asyncio.StreamReader, count: int) -> list[bytes]:
+    """`count` whole responses."""
+    found = []
+    for _ in range(count):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(re.search(rb"content-length: (\d+)", head)[1])  # type: ignore[index]
+        found.append(head + await reader.readexactly(length))
+    return found
+
+
+async def talk(port: int, data: bytes, count: int = 1) -> list[bytes]:
+    """Send `data` at once on one connection and read `count` responses."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    found = await asyncio.wait_for(answers(reader, count), 20)
+    writer.close()
+    await writer.wait_closed()
+    return found
+
+
+def run(placed: Placed, scenario: Callable[[Gateway, Ports], Awaitable[None]], **route: Any) -> None:
+    async def whole() -> None:
+        async with both(placed, **route) as (gateway, ports):
+            await scenario(gateway, ports)
+
+    asyncio.run(whole())
+
+
+ROW = np.full((1, 30), 0.5, np.float32)
+NAMED = {"id": "me"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        request(infer_body(ROW, "me")),
+        request(infer_body(np.repeat(ROW, 5, axis=0), "me")),
+        request(infer_body(ROW, "me") | {"outputs": [{"name": "label"}]}),
+        request(infer_body(ROW, "me") | {"parameters": {"binary_data_output": True}}),
+        request(infer_body(ROW, "me"), "/v2/models/cancer/versions/1/infer"),
+        request(infer_body(ROW, 'quote " and é')),
+        request(infer_body(ROW), headers="X-Request-Id: mine\r\n"),
+        request(infer_body(ROW, "me"), "/v2/models/nobody/infer"),
+        request(infer_body(ROW, "me"), "/v2/models/cancer/versions/7/infer"),
+        request(infer_body(ROW, "me"), "/v2/models/cancer/versions/x/infer"),
+        request(infer_body(ROW, "me"), "/v2/models/c%61ncer/infer"),
+        request(infer_body(ROW, "me"), "/v2/models/cancer/infer?a=1"),
+        request(b"{"),
+        request(b""),
+        request({"inputs": [{"name": "input", "shape": [1, 30], "datatype": "FP32", "data": [1e39] * 30}]}),
+        request({"inputs": [{"name": "input", "shape": [1, 30], "datatype": "FP32", "data": [None] * 30}]}),
+        request({"id": "me", "inputs": [{"name": "input", "shape": [1, 30], "datatype": "FP32", "data": [[0.5] * 30]}]}),
+        request({"a": 1}, "/predict/cancer", headers="X-Request-Id: mine\r\n"),
+        request({}, "/predict/nobody"),
+        request(infer_body(ROW, "me"), headers="Connection: close\r\n"),
+        request(infer_body(np.repeat(ROW, 6000, axis=0), "me")),
+        request(b" " * (1 << 20)),
+        request(infer_body(ROW), "/v2/models/cancer/infer", method="PUT"),
+        request(b"", "/v2/health/live", method="GET"),
+    ],
+)
+def test_both_ways_answer_with_the_same_bytes(placed: Placed, data: bytes) -> None:
+    async def scenario(_gateway: Gateway, ports: Ports) -> None:
+        (fast,), (asgi,) = await talk(ports[0], data), await talk(ports[1], data)
+        assert fast == asgi
+
+    run(placed, scenario)
+
+
+def test_pipelined_requests_to_two_versions_are_answered_in_order_and_never_crossed(placed: Placed) -> None:
+    other = place(placed.home, "cancer", 2, c=0.001)
+    expected = [each.model.predict_proba(placed.rows)[:, 1] for each in (placed, other)]
+
+    async def scenario(_gateway: Gateway, ports: Ports) -> None:
+        async def connection(start: int) -> None:
+            picks = [(start * 16 + index) % 500 for index in range(64)]
+            parts = []
+            for index in picks:
+                path = "/v2/models/cancer/infer" if index % 3 else "/v2/models/cancer/versions/2/infer"
+                parts.append(request(infer_body(placed.rows[index : index + 1], str(index)), path))
+                if index % 7 == 0:
+                    parts.append(request(b"", "/v2/health/live", method="GET"))
+            responses = await talk(ports[0], b"".join(parts), len(parts))
+            predictions = [json.loads(each.split(b"\r\n\r\n", 1)[1]) for each in responses if b"model_name" in each]
+            assert [int(each["id"]) for each in predictions] == picks
+            for each, index in zip(predictions, picks, strict=True):
+                given = each["outputs"][1]["data"][1]
+                assert given == pytest.approx(expected[0 if index % 3 else 1][index], abs=1e-5)
+
+        await asyncio.gather(*(connection(start) for start in range(20)))
+
+    run(placed, scenario, previous=2, files=(placed.files, other.files))
+
+
+def test_a_request_in_pieces_and_one_that_is_never_finished(placed: Placed) -> None:
+    async def scenario(gateway: Gateway, ports: Ports) -> None:
+        data = request(infer_body(ROW, "slow"))
+        _, unfinished = await asyncio.open_connection("127.0.0.1", ports[0])
+        unfinished.write(data[:-5])
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports[0])
+        for position in range(0, len(data), 50):
+            writer.write(data[position : position + 50])
+            await writer.drain()
+            await asyncio.sleep(0)
+        (response,) = await answers(reader, 1)
+        assert response.startswith(b"HTTP/1.1 200")
+        unfinished.close()
+        writer.close()
+        assert [block.request_ids for block in gateway.blocks()] == [["slow"]]
+
+    run(placed, scenario)
+
+
+def test_a_client_that_reads_nothing_stops_being_served_and_nothing_grows(placed: Placed) -> None:
+    async def scenario(gateway: Gateway, ports: Ports) -> None:
+        many = request(infer_body(np.repeat(ROW, 2000, axis=0)))
+        _reader, deaf = await asyncio.open_connection("127.0.0.1", ports[0], limit=1024)
+        deaf.transport.pause_reading()  # type: ignore[attr-defined]
+        sent = 0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3):
+                while True:
+                    deaf.write(many)
+                    await deaf.drain()
+                    sent += 1
+        answered = sum(block.rows for block in gateway.blocks()) // 2000
+        (response,) = await talk(ports[0], request(infer_body(ROW, "me")))
+        assert response.startswith(b"HTTP/1.1 200")
+        assert answered < 200
+        deaf.transport.abort()  # type: ignore[attr-defined]
+
+    run(placed, scenario)
+
+
+def test_the_response_is_valid_json_whatever_the_outputs_hold(placed: Placed) -> None:
+    async def scenario(gateway: Gateway, ports: Ports) -> None:
+        version = gateway.router.lane("cancer").version
+        honest = version.session
+
+        class Holes:
+            device = "cpu"
+
+            def run(self, tensors: Any) -> Any:
+                outputs = honest.run(tensors)
+                return outputs | {"probabilities": np.array([[np.nan, np.inf]], np.float32)}
+
+        version.session = Holes()  # type: ignore[assignment]
+        (response,) = await talk(ports[0], request(infer_body(ROW, "me")))
+        body = msgspec.json.decode(response.split(b"\r\n\r\n", 1)[1])
+        assert body["outputs"][1]["data"] == [None, None]
+
+    run(placed, scenario)
