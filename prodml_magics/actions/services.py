@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -49,7 +49,7 @@ class Services:
 
     def hold(self, model: str, files: VersionFiles) -> None:
         """Have the gateway load, warm and check a version; its refusal is raised here."""
-        self._call("gateway", "POST", "/admin/load", dict[str, Any], LoadVersion(model, files), timeout=_LOAD)
+        self._call("gateway", "POST", "/admin/load", _Loaded, LoadVersion(model, files), timeout=_LOAD)
 
     def sync(self) -> Synced | None:
         """Have the gateway follow the ledger now; none when it is down."""
@@ -86,11 +86,25 @@ class Services:
             raise _Unreachable(f"the {role} is not running; start it with `prodml up`")
         service = runtime.gateway if role == "gateway" else runtime.controller
         status, answer = _exchange(service.url, method, path, runtime.token, body, timeout)
+        stranger = f"something else answers on {service.url}; stop it or run `prodml down` and `prodml up`"
         if status == 401:
-            raise _Unreachable(f"something else answers on {service.url}; stop it or run `prodml down` and `prodml up`")
+            raise _Unreachable(stranger)
         if status != 200:
-            raise _ERRORS.get(status, Conflict)(_message(answer, status))
-        return msgspec.json.decode(answer, type=kind)
+            said = _message(answer)
+            if said is None:
+                raise _Unreachable(stranger)
+            raise _ERRORS.get(status, Conflict)(said)
+        try:
+            return msgspec.json.decode(answer, type=kind)
+        except msgspec.DecodeError as error:
+            raise _Unreachable(stranger) from error
+
+
+class _Loaded(msgspec.Struct, frozen=True):
+    """Answer of POST /admin/load."""
+
+    model: str
+    version: int
 
 
 class _Unreachable(Unavailable):
@@ -105,14 +119,16 @@ def _exchange(url: str, method: str, path: str, token: str, body: msgspec.Struct
         connection.request(method, path, payload, {"Authorization": f"Bearer {token}"})
         response = connection.getresponse()
         return response.status, response.read()
-    except OSError as error:
-        raise _Unreachable(f"{url} does not answer ({error}); start the services with `prodml up`") from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise _Unreachable(f"{url} does not answer ({reason}); start the services with `prodml up`") from error
     finally:
         connection.close()
 
 
-def _message(answer: bytes, status: int) -> str:
+def _message(answer: bytes) -> str | None:
+    """The error that one of our services gives; none when it was somebody else who answered."""
     try:
         return str(msgspec.json.decode(answer)["error"])
     except (msgspec.DecodeError, KeyError, TypeError):
-        return f"the service answered {status}"
+        return None

@@ -60,7 +60,12 @@ class Workspace:
     @property
     def tracking_uri(self) -> str:
         """``MLFLOW_TRACKING_URI``, else SQLite in the home."""
-        return self._environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.home / 'mlflow.db'}"
+        from prodml_magics.storage.ledger import sqlite_url
+
+        path = self.home / "mlflow.db"
+        # MLflow makes the folder that the address spells, so that nothing is escaped that need not be.
+        own = sqlite_url(path) if set("%?") & set(str(path)) else f"sqlite:///{path}"
+        return self._environment.get("MLFLOW_TRACKING_URI") or own
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -72,7 +77,7 @@ class Workspace:
 
     def has_ledger(self) -> bool:
         """Whether anything was ever written, so that reading need not create a home."""
-        return "PRODML_DATABASE_URL" in self._environment or (self.home / "ledger.db").exists()
+        return bool(self._environment.get("PRODML_DATABASE_URL")) or (self.home / "ledger.db").exists()
 
     def ledger_revision(self) -> int:
         """A number that grows with every entry of the ledger; 0 without one."""
@@ -91,12 +96,12 @@ class Workspace:
         from prodml_magics.registry.store import Registry
 
         self.make_home()
-        own = "MLFLOW_TRACKING_URI" not in self._environment
+        own = not self._environment.get("MLFLOW_TRACKING_URI")
         return Registry(self.tracking_uri, str(self.home / "mlartifacts") if own else None)
 
     def has_registry(self) -> bool:
         """Whether models were ever registered, so that looking need not create a store."""
-        return "MLFLOW_TRACKING_URI" in self._environment or (self.home / "mlflow.db").exists()
+        return bool(self._environment.get("MLFLOW_TRACKING_URI")) or (self.home / "mlflow.db").exists()
 
     def close(self) -> None:
         """Close the connections to the ledger; the workspace may be used again."""
