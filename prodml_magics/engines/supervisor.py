@@ -124,7 +124,15 @@ class Supervisor:
 
     def _keep(self, child: Child) -> None:
         while not self._stopping.is_set():
-            child.begin()
+            try:
+                child.begin()
+            except OSError as error:
+                if not self._home.is_dir():  # somebody removed the whole home: there is nothing left to serve
+                    self.stop()
+                    return
+                _log.error("%s cannot be started: %s", child.role, error)
+                self._stopping.wait(_LONGEST_PAUSE)
+                continue
             self._write(os.getpid())
             child.wait()
             if not self._stopping.is_set():

@@ -12,7 +12,7 @@ from prodml_magics.contract.encode import decode_columns
 from prodml_magics.contract.schema import Column, Contract
 from prodml_magics.errors import InvalidInput
 from prodml_magics.registry.frames import frame_kind, rebuild
-from prodml_magics.registry.roles import Role, reference_answers, unwrap
+from prodml_magics.registry.roles import Role, nested, reference_answers, unwrap
 
 __all__ = ["Reference", "check_columns"]
 
@@ -50,13 +50,22 @@ def check_columns(model: Any, names: Sequence[str], where: str) -> None:
                 f"the {where} rows {what}, the model was fitted on {', '.join(fitted[:5])}…; give the same columns"
             )
         if fitted != list(names):
-            raise InvalidInput(f"the {where} columns are in another order than at fit, where they began {', '.join(fitted[:5])}")
+            order = ", ".join(fitted[:5])
+            raise InvalidInput(f"the {where} columns are in another order than at fit, where they began {order}; reorder them")
     elif count != len(names):
         raise InvalidInput(f"the {where} rows have {len(names)} columns, the model was fitted on {count}; give the same columns")
 
 
+def _knows_nan(model: Any) -> bool:
+    """Whether missing text was NaN when `model` was fitted, as in pandas; polars has null there, another category."""
+    levels = [level for part in nested(model) for level in getattr(part, "categories_", ())]
+    return any(isinstance(value, float) and value != value for values in levels for value in values.tolist())
+
+
 def _table_like(model: Any, rows: Any, names: list[str]) -> Any:
     """What to imitate: `rows`, except that a model fitted on names gets names and one fitted without gets none."""
+    if frame_kind(rows) == "polars" and _knows_nan(model):
+        rows = rows.to_pandas()
     named = hasattr(model, "feature_names_in_")
     kind = frame_kind(rows)
     if kind == "numpy" and named:

@@ -219,3 +219,15 @@ def test_several_targets_of_a_regressor_are_columns():
     assert candidate.contract.outputs == (Tensor(name="prediction", datatype="FP32", shape=(-1, 2)),)
     assert list(candidate.train_outputs) == ["prediction_0", "prediction_1"]
     assert candidate.metrics["r2"] == pytest.approx(1)
+
+
+def test_a_model_fitted_on_pandas_text_with_nan_is_registered_from_a_polars_frame():
+    rng = np.random.default_rng(0)
+    cities = rng.choice(np.array(["Bern", "Oslo", None], dtype=object), 400)
+    frame = pd.DataFrame({"age": rng.normal(40, 9, 400), "city": pd.Series(cities, dtype="str")})
+    target = (frame["age"] > 40) ^ frame["city"].isna()
+    encoder = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["city"]), remainder="passthrough")
+    model = make_pipeline(encoder, LogisticRegression(max_iter=2000)).fit(frame, target)
+    rows = pl.DataFrame({"age": frame["age"].to_numpy(), "city": cities.tolist()})
+    built = build(model, train=(rows, target), test=(rows, target))
+    assert built.parity.label_agreement == 1.0

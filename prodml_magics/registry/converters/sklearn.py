@@ -59,7 +59,9 @@ def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any
             return _finished(model, columns, precision)
     except Exception as error:  # skl2onnx raises NotImplementedError, RuntimeError, NameError, KeyError … for a gap
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
-        raise Unsupported(f"ONNX cannot express {_suspect(model, error)}: {line}") from error
+        line = line.split(" You may raise an issue")[0].rstrip(".")
+        advice = "put its work into the data, or take a step that ONNX knows"
+        raise Unsupported(f"ONNX cannot express {_suspect(model, error)} ({line}); {advice}") from error
 
 
 def _finished(model: Any, columns: Sequence[Column], precision: Precision) -> Any:
