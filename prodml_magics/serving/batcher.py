@@ -78,6 +78,8 @@ class Lane:
         self._executor = executor
         self._answered = answered
         self._queue: deque[Pending] = deque()
+        self._running: list[Pending] = []
+        """What a thread works on."""
         self._queued_rows = 0
         self._scheduled = False
         self._idle = asyncio.Event()
@@ -91,6 +93,15 @@ class Lane:
         self._queued_rows += pending.rows
         self._idle.clear()
         self._schedule()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return self._idle.is_set()
+
+    def overdue(self, before: float) -> list[Pending]:
+        """Requests that came before `before` (monotonic seconds) and are still without an answer."""
+        return [each for each in (*self._running, *self._queue) if each.started <= before and not each.settled]
 
     async def drained(self) -> None:
         """Return when everything that was submitted is answered."""
@@ -112,10 +123,12 @@ class Lane:
             self._finish(batch, inputs, *run_timed(self.version, inputs, rows))
             self._done()
             return
+        self._running = batch
         future = asyncio.get_running_loop().run_in_executor(self._executor, run_timed, self.version, inputs, rows)
         future.add_done_callback(lambda run: self._back(batch, inputs, run))
 
     def _back(self, batch: list[Pending], inputs: Tensors, run: asyncio.Future[tuple[Tensors | Exception, float]]) -> None:
+        self._running = []
         self._finish(batch, inputs, *run.result())
         self._done()
 

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
@@ -56,7 +55,7 @@ class Predictor:
         self._metrics = metrics
         self._log = log
         self._limits = limits
-        self._waiting: deque[tuple[Pending, Lane]] = deque()
+        self._busy: set[Lane] = set()
         self._sweeping = False
         self._origin = secrets.token_hex(6)
         self._made = count(1)
@@ -147,19 +146,20 @@ class Predictor:
         except ProdmlError as error:  # the queue is full: routed, so it counts as the model's
             pending.settle(error)
             return
-        self._waiting.append((pending, lane))
+        self._busy.add(lane)
         if not self._sweeping:
             self._sweeping = True
             asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
-        """Answer 504 what has waited too long; requests stand in the order in which their deadlines pass."""
+        """Answer 504 what has waited too long in a lane or in a run; what was answered in its own turn is never looked at."""
         overdue = time.monotonic() - self._limits.deadline
-        while self._waiting and (self._waiting[0][0].settled or self._waiting[0][0].started <= overdue):
-            pending, lane = self._waiting.popleft()
-            if not pending.settled:
+        for lane in list(self._busy):
+            for pending in lane.overdue(overdue):
                 self._give_up(pending, lane)
-        self._sweeping = bool(self._waiting)
+            if lane.idle:
+                self._busy.discard(lane)
+        self._sweeping = bool(self._busy)
         if self._sweeping:
             asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 

@@ -12,7 +12,7 @@ from prodml_magics.errors import ProdmlError
 from prodml_magics.storage.blocks import Block
 from prodml_magics.storage.lake import Lake, LakeRows
 from prodml_magics.storage.spool import Segment, segments
-from prodml_magics.storage.tables import block_table
+from prodml_magics.storage.tables import blocks_table
 
 __all__ = ["Drainer"]
 
@@ -28,6 +28,8 @@ class Drainer:
         self._lake = lake
         self._contract_of = contract_of
         self._offsets: dict[Path, int] = {}
+        self._contracts: dict[tuple[str, int], Contract] = {}
+        """A version's contract never changes."""
         self._waiting: set[tuple[str, str]] = set()
         self.problems: dict[str, str] = {}
         """Per model, why its rows wait in the spool; empty when all is well."""
@@ -59,28 +61,32 @@ class Drainer:
 
     def _collect(self, segment: Segment) -> tuple[dict[str, LakeRows], int, bool]:
         """Rows by model that lie behind the known offset, the offset behind them, and whether some have to wait."""
-        tables: dict[str, list[pa.Table]] = {}
+        groups: dict[tuple[str, int, bool], list[Block]] = {}
         until: dict[str, int] = {}
         offset = self._offsets[segment.path]
         stuck = False
         for end, block in segment.blocks(offset):
             offset = end
-            contract = self._contract(block)
-            if contract is None:
+            if self._contract(block) is None:
                 self._waiting.add((block.model, segment.writer))
             # Behind a row that waits, all later ones of its model and writer wait too: they arrive in order or not at all.
             if (block.model, segment.writer) in self._waiting:
                 stuck = True
                 continue
-            assert contract is not None
-            tables.setdefault(block.model, []).append(block_table(block, segment.writer, contract))
+            groups.setdefault((block.model, block.version, block.outputs is None), []).append(block)
             until[block.model] = block.sequence + block.rows
+        tables: dict[str, list[pa.Table]] = {}
+        for (model, version, _), blocks in groups.items():
+            tables.setdefault(model, []).append(blocks_table(blocks, segment.writer, self._contracts[model, version]))
         merged = {model: pa.concat_tables(parts, promote_options="permissive") for model, parts in tables.items()}
         return {model: LakeRows(segment.writer, table, until[model]) for model, table in merged.items()}, offset, stuck
 
     def _contract(self, block: Block) -> Contract | None:
+        key = (block.model, block.version)
         try:
-            return self._contract_of(block.model, block.version)
+            if key not in self._contracts:
+                self._contracts[key] = self._contract_of(*key)
         except ProdmlError as error:
             self.problems[block.model] = str(error)
             return None
+        return self._contracts[key]

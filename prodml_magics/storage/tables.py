@@ -1,9 +1,10 @@
-"""A block of the request log as a table of the lake."""
+"""Blocks of the request log as a table of the lake."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,38 +12,54 @@ import pyarrow as pa
 from prodml_magics.contract.encode import decode_columns, output_columns
 from prodml_magics.contract.schema import Contract
 from prodml_magics.storage.arrays import from_array
-from prodml_magics.storage.blocks import Block
+from prodml_magics.storage.blocks import Array, Block
 
-__all__ = ["block_table"]
+__all__ = ["blocks_table"]
 
 
-def block_table(block: Block, writer: str, contract: Contract) -> pa.Table:
-    """The rows of `block`, one per answered row, in the columns of `prodml_magics.storage.lake`."""
-    rows = np.asarray(block.request_rows)
-    count = int(rows.sum())
-    received = np.repeat(np.asarray(block.received_at) * 1e6, rows).astype(np.int64)
-    starts = np.repeat(np.cumsum(rows) - rows, rows)
+def blocks_table(blocks: Sequence[Block], writer: str, contract: Contract) -> pa.Table:
+    """The rows of `blocks`, one per answered row, in the columns of `prodml_magics.storage.lake`.
+
+    The blocks are of one model and version, and all of them have outputs or none has: a block is often a single row, so they are
+    put together before anything is made of them.
+    """
+    requests = np.concatenate([np.asarray(block.request_rows) for block in blocks])
+    sizes = np.array([block.rows for block in blocks])
+    count = int(sizes.sum())
+    received = np.repeat(np.array(_chained(blocks, "received_at")) * 1e6, requests).astype(np.int64)
     fields: dict[str, pa.Array] = {
         "date": _days(received),
         "writer": pa.repeat(pa.scalar(writer), count),
-        "sequence": pa.array(np.arange(block.sequence, block.sequence + count)),
-        "request_id": _repeat(block.request_ids, rows),
-        "row": pa.array((np.arange(count) - starts).astype(np.int32)),
+        "sequence": pa.array(np.repeat([block.sequence for block in blocks], sizes) + _numbered(sizes)),
+        "request_id": _repeat(_chained(blocks, "request_ids"), requests),
+        "row": pa.array(_numbered(requests).astype(np.int32)),
         "received_at": pa.array(received, pa.timestamp("us", tz="UTC")),
-        "key": _repeat(block.keys, rows),
-        "arm": pa.repeat(pa.scalar(block.arm), count),
-        "version": pa.array(np.full(count, block.version, np.int32)),
-        "latency_ms": pa.array(np.repeat(np.asarray(block.latency_ms, np.float64), rows)),
-        "run_ms": pa.array(np.full(count, block.run_ms)),
-        "status": pa.array(np.repeat(np.asarray(block.status, np.int32), rows)),
-        "mirrors": pa.array(block.mirrors if block.mirrors is not None else [None] * count, pa.int64()),
+        "key": _repeat(_chained(blocks, "keys"), requests),
+        "arm": _repeat([block.arm for block in blocks], sizes),
+        "version": pa.array(np.full(count, blocks[0].version, np.int32)),
+        "latency_ms": pa.array(np.repeat(np.array(_chained(blocks, "latency_ms"), np.float64), requests)),
+        "run_ms": pa.array(np.repeat([block.run_ms for block in blocks], sizes)),
+        "status": pa.array(np.repeat(np.array(_chained(blocks, "status"), np.int32), requests)),
+        "mirrors": pa.array([each for block in blocks for each in block.mirrors or (None,) * block.rows], pa.int64()),
     }
-    inputs = {name: from_array(array) for name, array in block.inputs.items()}
-    fields["inputs"] = _struct(decode_columns(contract, inputs))
-    if block.outputs is not None:
-        outputs = {name: from_array(array) for name, array in block.outputs.items()}
+    fields["inputs"] = _struct(decode_columns(contract, _tensors([block.inputs for block in blocks])))
+    if blocks[0].outputs is not None:
+        outputs = _tensors([block.outputs for block in blocks if block.outputs is not None])
         fields["outputs"] = _struct(output_columns(contract, outputs))
     return pa.table(fields)
+
+
+def _chained(blocks: Sequence[Block], field: str) -> list[Any]:
+    return [value for block in blocks for value in getattr(block, field)]
+
+
+def _numbered(sizes: np.ndarray) -> np.ndarray:
+    """0, 1, … within each group of the given sizes."""
+    return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+
+
+def _tensors(parts: Sequence[Mapping[str, Array]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([from_array(part[name]) for part in parts]) for name in parts[0]}
 
 
 def _repeat(values: list[str], rows: np.ndarray) -> pa.Array:
