@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_OK := $(shell node -e 'process.exit(+process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null && echo yes)
+AS_ROOT := $(shell test "$$(id -u)" = 0 && echo --allow-root)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help: ## list the targets
@@ -58,7 +59,7 @@ demo: setup ## run the tour headless into build/, and say what happened
 	@$(BIN)/python notebooks/demo.py
 
 lab: setup ## open JupyterLab on the tour, services up
-	@$(BIN)/prodml up && cd notebooks && ../$(BIN)/jupyter lab tour.ipynb
+	@$(BIN)/prodml up && cd notebooks && ../$(BIN)/jupyter lab $(AS_ROOT) tour.ipynb
 
 docs: demo ## run the tour and write it into docs/
 	@$(BIN)/python notebooks/document.py build/tour.ipynb docs

@@ -51,8 +51,9 @@ def register(workspace: Workspace, request: Register, *, cells: Sequence[str] = 
         tags={"prodml.task": candidate.contract.task},
         description=request.description,
     )
-    workspace.registry.set_alias(request.name, "candidate", version)
+    # The alias moves only once the files are at hand: a full disk must not leave a candidate that cannot be deployed.
     digests = workspace.fetch(request.name, version)
+    workspace.registry.set_alias(request.name, "candidate", version)
     _enter(workspace, request.name, version, digests, candidate)
     return RegisterResult(_record(request, version, candidate, workspace.clock.monotonic() - started))
 
