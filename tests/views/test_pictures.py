@@ -117,4 +117,4 @@ def test_a_shadow_without_rows_latency_or_classes_is_drawn() -> None:
 
 
 def test_rows_and_details_are_plain_json(rows: Rows, details: Details) -> None:
-    json.dumps([rows, details], allow_nan=False)
+    assert json.loads(json.dumps([rows, details], allow_nan=False)) == [rows, details]
