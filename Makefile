@@ -46,7 +46,7 @@ node_modules/.made: package.json package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-build/panel.built: $(VENV)/.locked node_modules/.made package.json $(shell find extension -type f -not -path 'extension/lib/*')
+build/panel.built: $(VENV)/.locked node_modules/.made package.json $(shell find extension -type f -not -path 'extension/lib/*' -not -path '*/node_modules/*')
 	@echo "building the JupyterLab panel"
 	@mkdir -p build
 	@npm run --silent build > build/panel.log 2>&1 || { cat build/panel.log; exit 1; }
