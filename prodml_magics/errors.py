@@ -9,7 +9,9 @@
     ├── Unsupported           ONNX or this release cannot express it         exit 1, HTTP 400
     ├── GateRefused           a check said no: parity, safety, samples       exit 3, HTTP 409
     ├── Conflict              someone else wrote first                       exit 1, HTTP 409
-    └── Unavailable           a service, port, store or disk is not usable   exit 1, HTTP 503
+    ├── Unavailable           a service, port, store or disk is not usable   exit 1, HTTP 503
+    ├── ModelFailure          the model itself failed on rows it was given           HTTP 500
+    └── DeadlineExceeded      no answer within the deadline                          HTTP 504
 
 A message is one line: what happened, the value at fault, and after a semicolon what to do next.
 Doors turn these into an exit code, an HTTP status or a message without a traceback, each in one place.
@@ -20,8 +22,10 @@ from __future__ import annotations
 __all__ = [
     "Conflict",
     "ContractError",
+    "DeadlineExceeded",
     "GateRefused",
     "InvalidInput",
+    "ModelFailure",
     "NotFound",
     "ProdmlError",
     "TooLarge",
@@ -92,3 +96,15 @@ class Unavailable(ProdmlError):
     """A service, port, store or disk cannot be used at the moment."""
 
     http_status = 503
+
+
+class ModelFailure(ProdmlError):
+    """The model itself failed on the rows of a request."""
+
+    http_status = 500
+
+
+class DeadlineExceeded(ProdmlError):
+    """No answer within the deadline."""
+
+    http_status = 504

@@ -60,7 +60,7 @@ class Services:
         workspace = self._workspace
         workspace.make_home()
         _ = workspace.ledger  # its tables must be there before two processes look for them
-        started = local.start(workspace.home, port, workspace.ledger_url, {"PRODML_HOME": str(workspace.home)})
+        started = local.start(workspace.home, port, workspace.service_environment)
         local.wait_until_ready(workspace.home, self._ready, timeout=_START)
         return started
 

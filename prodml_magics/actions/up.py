@@ -34,8 +34,8 @@ def foreground(workspace: Workspace, request: Up) -> None:
         raise Conflict("the services already run in the background; run `prodml down` first")
     workspace.make_home()
     _ = workspace.ledger
-    line = local.command(workspace.home, request.port, workspace.ledger_url)
-    os.execve(line[0], line, os.environ | {"PRODML_HOME": str(workspace.home)})
+    line = local.command(workspace.home, request.port)
+    os.execve(line[0], line, os.environ | workspace.service_environment)
 
 
 def down(workspace: Workspace, _request: Down) -> ServicesResult:

@@ -58,6 +58,11 @@ class Workspace:
         return self._environment.get("PRODML_DATABASE_URL") or sqlite_url(self.home / "ledger.db")
 
     @property
+    def service_environment(self) -> dict[str, str]:
+        """What the services of this home are told by their environment; a database URL may hold a password."""
+        return {"PRODML_HOME": str(self.home), "PRODML_DATABASE_URL": self.ledger_url}
+
+    @property
     def tracking_uri(self) -> str:
         """``MLFLOW_TRACKING_URI``, else SQLite in the home."""
         from prodml_magics.storage.ledger import sqlite_url

@@ -24,12 +24,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m prodml_magics.controller")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--descriptor", type=int, required=True, help="bound socket, inherited from the supervisor")
-    parser.add_argument("--ledger", required=True, help="database URL")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     lock = Lock(arguments.home / "run" / "controller.lock")
-    environment = os.environ | {"PRODML_HOME": str(arguments.home), "PRODML_DATABASE_URL": arguments.ledger}
-    workspace = Workspace(arguments.home, actor="controller", clock=SystemClock(), environment=environment)
+    workspace = Workspace(arguments.home, actor="controller", clock=SystemClock())
     draining = Draining(workspace)
     loop = Loop(draining, Mirroring(workspace))
     loop.start()

@@ -21,13 +21,13 @@ _STOP_SECONDS = 20.0
 _ROLES = ("gateway", "controller")
 
 
-def command(home: Path, port: int | None, ledger: str) -> list[str]:
-    """The command line of the supervisor."""
-    line = [sys.executable, "-m", "prodml_magics.engines.supervisor", "--home", str(home), "--ledger", ledger]
+def command(home: Path, port: int | None) -> list[str]:
+    """The command line of the supervisor; what may be secret goes by its environment, since everybody can list processes."""
+    line = [sys.executable, "-m", "prodml_magics.engines.supervisor", "--home", str(home)]
     return line if port is None else [*line, "--port", str(port)]
 
 
-def start(home: Path, port: int | None, ledger: str, environment: dict[str, str]) -> bool:
+def start(home: Path, port: int | None, environment: dict[str, str]) -> bool:
     """Start the supervisor unless one runs; returns whether it was started. It outlives this process and its terminal."""
     if lock_holder(home / "run" / "supervisor.lock") is not None:
         return False
@@ -36,7 +36,7 @@ def start(home: Path, port: int | None, ledger: str, environment: dict[str, str]
     with (logs / "supervisor.log").open("ab") as log:
         # The shell ends at once and leaves the supervisor to init: no zombie stays with a notebook that lives for days.
         subprocess.run(
-            ["/bin/sh", "-c", '"$@" &', "prodml", *command(home, port, ledger)],
+            ["/bin/sh", "-c", '"$@" &', "prodml", *command(home, port)],
             check=True,
             stdin=subprocess.DEVNULL,
             stdout=log,

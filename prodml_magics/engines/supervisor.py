@@ -225,7 +225,6 @@ def main() -> None:
     """Supervise until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m prodml_magics.engines.supervisor")
     parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--ledger", required=True)
     parser.add_argument("--port", type=int)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -243,7 +242,7 @@ def main() -> None:
         sys.exit(f"the gateway cannot listen: {error.strerror or error}; choose another with `prodml up --port PORT`")
     # Children of an earlier supervisor know the token of the file.
     token = old.token if old else secrets.token_urlsafe(32)
-    common = ["--home", str(home), "--ledger", arguments.ledger]
+    common = ["--home", str(home)]
     children = [
         Child("gateway", [sys.executable, "-m", "prodml_magics.serving", *common], gateway, home, token),
         # Niced from its first instruction, so that not even its imports delay a gateway that starts beside it.

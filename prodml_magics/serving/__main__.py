@@ -45,7 +45,6 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m prodml_magics.serving")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--descriptor", type=int, required=True, help="bound socket, inherited from the supervisor")
-    parser.add_argument("--ledger", required=True, help="database URL")
     parser.add_argument("--device", default="auto")
     return parser.parse_args()
 
@@ -66,7 +65,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     router = Router(
         arguments.home, log, metrics, limits, device=arguments.device, quarantined=marker.quarantined(), marker=marker
     )
-    follower = Follower(Ledger(arguments.ledger), router)
+    follower = Follower(Ledger(os.environ["PRODML_DATABASE_URL"]), router)
     predictor = Predictor(router, metrics, log, limits)
     control = Control(router, follower, metrics, os.environ["PRODML_TOKEN"], arguments.device)
     server = uvicorn.Server(

@@ -12,22 +12,16 @@ import msgspec
 import numpy as np
 
 from prodml_magics.contract.schema import Contract, Tensor
-from prodml_magics.errors import ProdmlError, Unavailable
+from prodml_magics.errors import ModelFailure, ProdmlError, Unavailable
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import LaneCounts, ModelTraffic
 from prodml_magics.serving.requests import Answer, Outputs, Pending
 from prodml_magics.serving.version import LoadedVersion
 
-__all__ = ["Batch", "Lane", "ModelFailure", "run_timed"]
+__all__ = ["Batch", "Lane", "run_timed"]
 
 Tensors = dict[str, np.ndarray]
-
-
-class ModelFailure(ProdmlError):
-    """The model itself failed on the rows of a request."""
-
-    http_status = 500
 
 
 class Batch:

@@ -20,7 +20,7 @@ import numpy as np
 from prodml_magics.contract.check import check_tensors
 from prodml_magics.contract.encode import encode_rows, widen
 from prodml_magics.contract.schema import Contract
-from prodml_magics.errors import InvalidInput, ProdmlError
+from prodml_magics.errors import DeadlineExceeded, InvalidInput, ProdmlError
 from prodml_magics.serving.batcher import Lane
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
@@ -29,7 +29,7 @@ from prodml_magics.serving.openinference import InferRequest, decode_plain, deco
 from prodml_magics.serving.requests import Answer, Pending
 from prodml_magics.serving.router import Router
 
-__all__ = ["DeadlineExceeded", "Predictor", "Reply"]
+__all__ = ["Predictor", "Reply"]
 
 _log = logging.getLogger(__name__)
 Headers = Mapping[bytes, bytes]
@@ -39,12 +39,6 @@ Encode = Callable[[Answer], tuple[list[tuple[bytes, bytes]], bytes]]
 
 _SWEEP_SECONDS = 0.1
 _BROKEN = b'{"error":"the gateway failed on this request; see gateway.log"}'
-
-
-class DeadlineExceeded(ProdmlError):
-    """No answer within the deadline."""
-
-    http_status = 504
 
 
 class Predictor:
