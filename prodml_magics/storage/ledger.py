@@ -7,6 +7,8 @@ who appends states the revision that it read, and is refused when somebody else 
 from __future__ import annotations
 
 import contextlib
+import sqlite3
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,6 +210,20 @@ def _connect_args(url: URL) -> dict[str, Any]:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # An acknowledged decision must survive a power cut: FULL costs 0.5 ms an event and events are rare.
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _switch_to_wal(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    # The switch of a new file ignores the busy timeout, so processes that open it at once have to try again themselves.
+    for _ in range(_BUSY_SECONDS * 100):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            time.sleep(0.01)
+        else:
+            return
+    raise sqlite3.OperationalError("database is locked")
