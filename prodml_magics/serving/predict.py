@@ -24,6 +24,7 @@ from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import DeadlineExceeded, InvalidInput, ProdmlError
 from prodml_magics.serving.batcher import Lane
 from prodml_magics.serving.classification import check_classes
+from prodml_magics.serving.compression import unpacked
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import Metrics
@@ -103,6 +104,7 @@ class Predictor:
 
     def _infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
         lane = self._router.lane(_unquoted(model), version_number(version))
+        body = self._plain_body(headers, body)
         length = _header_length(headers)
         request, rows = (_plain(lane, body) if length is None else None) or _checked(decode_request(body, length), lane)
         tensors = request.tensors
@@ -120,7 +122,7 @@ class Predictor:
     def _predict(self, model: str, headers: Headers, body: bytes, reply: Reply) -> None:
         lane = self._router.lane(_unquoted(model))
         contract = lane.version.contract
-        rows = _rows(body)
+        rows = _rows(self._plain_body(headers, body))
         if not contract.columns:
             raise InvalidInput(
                 f"{lane.version.model} has no named columns; POST tensors to /v2/models/{lane.version.model}/infer"
@@ -195,6 +197,10 @@ class Predictor:
         except ProdmlError as error:
             failure = error
         pending.settle(failure)
+
+    def _plain_body(self, headers: Headers, body: bytes) -> bytes:
+        encoding = headers.get(b"content-encoding")
+        return body if encoding is None else unpacked(body, encoding, self._limits.body_bytes)
 
     def _patience(self, headers: Headers) -> float:
         """Seconds in which an answer is wanted: what the client says, at most the gateway's own bound."""

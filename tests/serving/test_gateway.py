@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -189,6 +191,42 @@ def test_a_body_over_the_limit_is_413(placed: Placed) -> None:
             assert answer.status_code == 413
             assert "1 MiB" in answer.json()["error"]
             assert gateway.blocks() == []
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status"),
+    [
+        ("gzip", gzip.compress(bytes(64 << 20)), 413),
+        ("deflate", zlib.compress(bytes(64 << 20)), 413),
+        ("gzip", b"no gzip", 400),
+        ("gzip", gzip.compress(b"{}")[:-9], 400),
+        ("gzip", gzip.compress(b"{}") + b"more", 400),
+        ("br", b"{}", 400),
+        ("gzip", gzip.compress(b"{"), 400),
+    ],
+)
+def test_a_packed_body_is_held_to_the_same_limits(placed: Placed, encoding: str, body: bytes, status: int) -> None:
+    async def scenario() -> None:
+        async with serving(placed, limits=Limits(body_bytes=1 << 20)) as (_, client):
+            headers = {"content-encoding": encoding}
+            for path in (URL, "/predict/cancer"):
+                assert (await client.post(path, content=body, headers=headers)).status_code == status
+            packed = gzip.compress(msgspec.json.encode(infer_body(placed.rows[:1])))
+            assert (await client.post(URL, content=packed, headers={"content-encoding": "gzip"})).status_code == 200
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("given", ["x", "-1", "1.5", "", "1" * 13])
+def test_a_deadline_of_the_client_is_whole_milliseconds(placed: Placed, given: str) -> None:
+    async def scenario() -> None:
+        async with serving(placed) as (_, client):
+            headers = {"x-prodml-deadline-ms": given}
+            assert (await client.post(URL, json=infer_body(placed.rows[:1]), headers=headers)).status_code == 400
+            headers = {"x-prodml-deadline-ms": "500"}
+            assert (await client.post(URL, json=infer_body(placed.rows[:1]), headers=headers)).status_code == 200
 
     asyncio.run(scenario())
 
