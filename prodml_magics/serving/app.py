@@ -51,6 +51,8 @@ class Control:
             HttpRoute("/v2/health/live", self.live),
             HttpRoute("/v2/health/ready", self.health_ready),
             HttpRoute("/v2/models/stats", self.statistics),
+            HttpRoute("/ping", self.health_ready),
+            HttpRoute("/health", self.health_ready),
             HttpRoute(model, self.metadata),
             HttpRoute(pinned, self.metadata),
             HttpRoute(model + "/config", self.config),

@@ -19,7 +19,11 @@ from prodml_magics.serving.classification import classified
 from prodml_magics.serving.requests import Answer
 from prodml_magics.serving.tensors import check_shape, datatype_of, dtype_for, from_raw, shaped, to_bfloat, to_raw
 
-__all__ = ["InferRequest", "Wanted", "decode_plain", "decode_request", "encode_response"]
+__all__ = ["InferRequest", "Wanted", "decode_plain", "decode_request", "encode_response", "nested_tensor"]
+
+
+_DEEPEST = 16
+"""Lists in lists that are looked into; a tensor has fewer dimensions."""
 
 
 class _JsonTensor(msgspec.Struct):
@@ -165,6 +169,20 @@ def _tensor(tensor: _JsonTensor, rest: memoryview) -> tuple[np.ndarray, memoryvi
             f"input {_name(tensor)}: binary_data_size {_shown(size)} does not fit the {len(rest)} bytes that follow the JSON part"
         )
     return shaped(tensor.name, from_raw(tensor.name, tensor.datatype, rest[:size]), tensor.shape), rest[size:]
+
+
+def nested_tensor(name: str, datatype: str, data: Any) -> np.ndarray:
+    """The tensor of nested JSON lists, in the shape that they have; `InvalidInput` where they are ragged or of another kind."""
+    shape: list[int] = []
+    inner = data
+    while isinstance(inner, list) and len(shape) < _DEEPEST:
+        shape.append(len(inner))
+        inner = inner[0] if inner else None
+    if not shape:
+        raise InvalidInput(f"input {name[:100]!a} is {_shown(data)}; send a list of rows")
+    tensor = _JsonTensor(name, shape, datatype, data)
+    check_shape(name, shape)
+    return shaped(name, _from_json(tensor, dtype_for(name, datatype)), shape)
 
 
 def _name(tensor: _JsonTensor) -> str:

@@ -21,10 +21,11 @@ import numpy as np
 from prodml_magics.contract.check import check_tensors
 from prodml_magics.contract.encode import encode_rows, widen
 from prodml_magics.contract.schema import Contract
-from prodml_magics.errors import DeadlineExceeded, InvalidInput, ProdmlError
+from prodml_magics.errors import DeadlineExceeded, InvalidInput, NotFound, ProdmlError
 from prodml_magics.serving.batcher import Lane
 from prodml_magics.serving.classification import check_classes
 from prodml_magics.serving.compression import unpacked
+from prodml_magics.serving.invocations import decode_invocation, encode_predictions
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import Metrics
@@ -88,6 +89,10 @@ class Predictor:
         """One named row, or a list of them."""
         self._guarded(reply, lambda: self._predict(model, headers, body, reply))
 
+    def invoke(self, model: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
+        """An invocation as MLflow's scoring server takes it, of `model` or of the only one that is live."""
+        self._guarded(reply, lambda: self._invoke(model, headers, body, reply))
+
     def refuse(self, error: ProdmlError, reply: Reply) -> None:
         """Answer with `error`, counted as refused before routing."""
         self._metrics.refused[error.http_status] += 1
@@ -136,6 +141,25 @@ class Predictor:
             return [(b"x-request-id", request_id.encode())], payload
 
         self._submit(lane, request_id, headers, tensors, len(rows), encode, reply)
+
+    def _invoke(self, model: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
+        lane = self._router.lane(self._only() if model is None else _unquoted(model))
+        contract = lane.version.contract
+        tensors, rows = decode_invocation(contract, self._plain_body(headers, body))
+        request_id = self._identity(headers, "")
+        extra = [(b"x-request-id", request_id.encode())]
+
+        def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
+            return extra, encode_predictions(contract, lane.outputs, answer)
+
+        self._submit(lane, request_id, headers, tensors, rows, encode, reply)
+
+    def _only(self) -> str:
+        names = self._router.names()
+        if len(names) != 1:
+            live = ", ".join(names) or "none"
+            raise NotFound(f"/invocations is for the one model that is live; live are {live}: POST to /models/NAME/invocations")
+        return names[0]
 
     def _submit(
         self,
