@@ -6,6 +6,7 @@ import hmac
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from importlib.resources import files
 from typing import Any, TypeVar
 
 import msgspec
@@ -48,6 +49,7 @@ class Control:
         pinned = model + "/versions/{version}"
         routes = [
             HttpRoute("/v2", self.server),
+            HttpRoute("/v2/openapi.json", self.openapi),
             HttpRoute("/v2/health/live", self.live),
             HttpRoute("/v2/health/ready", self.health_ready),
             HttpRoute("/v2/models/stats", self.statistics),
@@ -83,6 +85,10 @@ class Control:
 
     async def server(self, _request: Request) -> Response:
         return _json(server_metadata())
+
+    async def openapi(self, _request: Request) -> Response:
+        """Every route of this class and of the front, but ``/admin`` and ``/metrics``; kept beside this file."""
+        return Response(files(__package__).joinpath("openapi.json").read_bytes(), media_type="application/json")
 
     async def live(self, _request: Request) -> Response:
         return _json({"live": True})
