@@ -49,6 +49,7 @@ class Control:
         pinned = model + "/versions/{version}"
         routes = [
             HttpRoute("/v2", self.server),
+            HttpRoute("/v2/", self.server),
             HttpRoute("/v2/openapi.json", self.openapi),
             HttpRoute("/v2/health/live", self.live),
             HttpRoute("/v2/health/ready", self.health_ready),
@@ -72,7 +73,9 @@ class Control:
             HttpRoute("/admin/load", self._guarded(self.load), methods=["POST"]),
         ]
         handlers: Any = {ProdmlError: _known, HTTPException: _http}
-        return Starlette(routes=routes, exception_handlers=handlers)
+        app = Starlette(routes=routes, exception_handlers=handlers)
+        app.router.redirect_slashes = False  # a redirect would go wherever the client's Host header says
+        return app
 
     def _guarded(self, handler: Handler) -> Handler:
         async def check(request: Request) -> Response:

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from prodml_magics.serving.app import Control
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-NOT_OF_THE_PROTOCOL = {"/metrics", "/ping", "/health"}
+NOT_OF_THE_PROTOCOL = {"/metrics", "/ping", "/health", "/v2/"}
 
 
 def described(served: Served) -> dict[str, Any]:

@@ -159,7 +159,7 @@ async def statuses(port: int, data: bytes) -> list[int]:
         await writer.drain()
         writer.write_eof()
         answer = await asyncio.wait_for(reader.read(), 20)
-    except (ConnectionError, BrokenPipeError):
+    except OSError:
         return []
     finally:
         writer.close()
