@@ -24,7 +24,7 @@ HARM: tuple[float, ...] = (1.2, 1.5, 2.0, 3.0, 4.0)
 """Differences that are bet on against "higher by δ or less", in units of δ."""
 
 _LEAST = 1e-9
-_HALVINGS = 60
+_HALVINGS = 45
 
 
 def guesses(control: ArrayLike, margin: float, units: Sequence[float]) -> Floats:
