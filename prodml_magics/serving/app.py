@@ -25,6 +25,8 @@ from prodml_magics.wire.admin import GatewayReport, LoadVersion, Synced
 __all__ = ["Control"]
 
 _MAX_ADMIN_BODY = 1 << 20
+_PLATFORMS = {False: "onnx_onnxv1", True: "python"}
+"""The protocol's name for what runs a model, by whether it runs in a process of its own."""
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -90,7 +92,11 @@ class Control:
             "classes": list(contract.classes),
             "task": contract.task,
         }
-        head = {"name": lane.version.model, "versions": [str(lane.version.version)], "platform": "onnx_onnxv1"}
+        head = {
+            "name": lane.version.model,
+            "versions": [str(lane.version.version)],
+            "platform": _PLATFORMS[lane.version.session.isolated],
+        }
         return _json({**head, **tensors, "parameters": parameters})
 
     async def model_ready(self, request: Request) -> Response:

@@ -69,7 +69,7 @@ class Lane:
         """The beginning of every JSON answer."""
         self._log = log
         self._limits = limits
-        self._executor = executor
+        self._executor = version.executor or executor
         self._answered = answered
         self._queue: deque[Pending] = deque()
         self._running: list[Pending] = []
@@ -113,7 +113,7 @@ class Lane:
             return
         rows = sum(pending.rows for pending in batch)
         inputs = _concatenate(batch)
-        if self.version.expected_seconds(rows) < self._limits.inline_seconds:
+        if self.version.executor is None and self.version.expected_seconds(rows) < self._limits.inline_seconds:
             self._finish(batch, inputs, *run_timed(self.version, inputs, rows))
             self._done()
             return
@@ -135,13 +135,19 @@ class Lane:
     def _take(self) -> list[Pending]:
         batch: list[Pending] = []
         rows = 0
-        while self._queue and (not batch or rows + self._queue[0].rows <= self._limits.batch_rows):
+        while self._queue and (not batch or self._fits(rows)):
             pending = self._queue.popleft()
             self._queued_rows -= pending.rows
             if not pending.abandoned:
                 batch.append(pending)
                 rows += pending.rows
+                if pending.alone:
+                    break
         return batch
+
+    def _fits(self, rows: int) -> bool:
+        following = self._queue[0]
+        return not following.alone and rows + following.rows <= self._limits.batch_rows
 
     def _finish(self, batch: list[Pending], inputs: Tensors, outputs: Tensors | Exception, seconds: float) -> None:
         if all(pending.abandoned for pending in batch):
@@ -162,18 +168,31 @@ class Lane:
         self._answered(Batch(batch, inputs, outputs, first))
 
     def _fail(self, batch: list[Pending], inputs: Tensors, error: Exception, seconds: float) -> None:
-        if len(batch) > 1:
-            for pending in batch:
-                self._finish([pending], pending.tensors, *run_timed(self.version, pending.tensors, pending.rows))
+        # What the session itself reports (its process hung or died) is nobody's rows: it would only happen again.
+        if len(batch) > 1 and not isinstance(error, ProdmlError):
+            self._one_by_one(batch)
             return
-        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-        failure: ProdmlError = ModelFailure(f"{self.version.model}@{self.version.version} failed on these rows ({reason})")
+        failure = self._failure(error)
         try:
-            now = time.monotonic()
-            self._log.write(self.version, self.arm, batch, inputs, None, now=now, run_seconds=seconds, status=500)
+            now, status = time.monotonic(), failure.http_status
+            self._log.write(self.version, self.arm, batch, inputs, None, now=now, run_seconds=seconds, status=status)
         except ProdmlError as refused:
             failure = refused
         _refuse(batch, failure)
+
+    def _one_by_one(self, batch: list[Pending]) -> None:
+        """Queue the requests of a failed run again, in front, each to run by itself: one bad request fails alone."""
+        for pending in reversed(batch):
+            pending.alone = True
+            self._queue.appendleft(pending)
+            self._queued_rows += pending.rows
+
+    def _failure(self, error: Exception) -> ProdmlError:
+        name = f"{self.version.model}@{self.version.version}"
+        if isinstance(error, ProdmlError):
+            return type(error)(f"{name} did not answer: {error}")
+        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        return ModelFailure(f"{name} failed on these rows ({reason})")
 
 
 def _plain_input(contract: Contract) -> tuple[str, int] | None:

@@ -183,7 +183,7 @@ class Router:
         self._held = {key: until for key, until in self._held.items() if until > now}
         named = {_key(route.model, route.file(number)) for route in routes.values() for number in route.loaded()}
         for key in self._versions.keys() - named - self._held.keys():
-            del self._versions[key]
+            self._versions.pop(key).close()
 
     def lane(self, model: str, version: int | None = None) -> Lane:
         """The lane that answers for `model`, or for one of its loaded versions; `NotFound` or `Unavailable` else."""
@@ -235,6 +235,8 @@ class Router:
         for active in self._models.values():
             for lane in active.lanes.values():
                 await lane.drained()
+        for version in self._versions.values():
+            version.close()
 
 
 def _key(model: str, files: VersionFiles) -> Key:

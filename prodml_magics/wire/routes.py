@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Literal
+
 import msgspec
 
-__all__ = ["ROUTE_FORMAT", "CanaryRoute", "Route", "ShadowRoute", "VersionFiles"]
+__all__ = ["MODEL_FILES", "ROUTE_FORMAT", "CanaryRoute", "Flavor", "Route", "ShadowRoute", "VersionFiles", "flavor_of"]
 
 ROUTE_FORMAT = 1
+
+Flavor = Literal["onnx", "python"]
+"""How a version is kept: as an ONNX file, or as trusted Python that a process of its own answers for."""
+
+MODEL_FILES: dict[Flavor, str] = {"onnx": "model.onnx", "python": "model.pkl"}
+"""The file of a version that holds the model."""
+
+
+def flavor_of(files: Iterable[str]) -> Flavor | None:
+    """Which flavor a version with these `files` has; None for a version of somebody else's."""
+    known = set(files)
+    return next((flavor for flavor, name in MODEL_FILES.items() if name in known), None)
 
 
 class VersionFiles(msgspec.Struct, frozen=True):
@@ -18,6 +33,7 @@ class VersionFiles(msgspec.Struct, frozen=True):
     contract_sha256: str
     samples_sha256: str = ""
     """Empty for a version that was registered without rows: it then has no samples to be held to."""
+    flavor: Flavor = "onnx"
 
 
 class ShadowRoute(msgspec.Struct, frozen=True):
