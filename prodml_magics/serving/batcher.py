@@ -17,6 +17,7 @@ from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import LaneCounts, ModelTraffic
 from prodml_magics.serving.requests import Answer, Outputs, Pending
+from prodml_magics.serving.split import Split
 from prodml_magics.serving.version import LoadedVersion
 
 __all__ = ["Batch", "Lane", "run_timed"]
@@ -54,10 +55,15 @@ class Lane:
         answered: Callable[[Batch], None],
         counts: LaneCounts,
         traffic: ModelTraffic,
+        allotted: tuple[int, float] = (0, 0.0),
     ) -> None:
         contract = version.contract
         self.version = version
         self.arm = arm
+        self.allotted = allotted
+        """The rollout in which its requests were randomised, and with which share; ``(0, 0.0)`` outside of one."""
+        self.split: Split | None = None
+        """Set on a live lane while a canary runs: who answers a request that names no version."""
         self.counts = counts
         self.traffic = traffic
         self.outputs = tuple(tensor.name for tensor in contract.outputs)
@@ -157,7 +163,10 @@ class Lane:
             return
         batch, inputs, outputs = _without_abandoned(batch, inputs, outputs)
         try:
-            first = self._log.write(self.version, self.arm, batch, inputs, outputs, now=time.monotonic(), run_seconds=seconds)
+            now = time.monotonic()
+            first = self._log.write(
+                self.version, self.arm, batch, inputs, outputs, now=now, run_seconds=seconds, allotted=self.allotted
+            )
         except ProdmlError as error:
             _refuse(batch, error)
             return
@@ -176,7 +185,9 @@ class Lane:
         failure = self._failure(error)
         try:
             now, status = time.monotonic(), failure.http_status
-            self._log.write(self.version, self.arm, batch, inputs, None, now=now, run_seconds=seconds, status=status)
+            self._log.write(
+                self.version, self.arm, batch, inputs, None, now=now, run_seconds=seconds, status=status, allotted=self.allotted
+            )
         except ProdmlError as refused:
             failure = refused
         _refuse(batch, failure)

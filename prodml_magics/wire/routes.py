@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["MODEL_FILES", "ROUTE_FORMAT", "Flavor", "Route", "ShadowRoute", "VersionFiles", "flavor_of"]
+__all__ = ["MODEL_FILES", "ROUTE_FORMAT", "CanaryRoute", "Flavor", "Route", "ShadowRoute", "VersionFiles", "flavor_of"]
 
 ROUTE_FORMAT = 1
 
@@ -44,6 +44,18 @@ class ShadowRoute(msgspec.Struct, frozen=True):
     """Share of the live rows that are mirrored, in (0, 1]."""
 
 
+class CanaryRoute(msgspec.Struct, frozen=True):
+    """A version that answers a share of the live traffic, chosen by routing key."""
+
+    version: int
+    share: float
+    """Probability with which a routing key is the canary's, in (0, 1)."""
+    salt: str
+    """Makes the choice of keys this rollout's own; the same through all its steps, so that a key never leaves the canary."""
+    rollout: int
+    """Revision of the event that began the rollout: its name in the request log."""
+
+
 class Route(msgspec.Struct, frozen=True):
     """The complete routing of one model at one revision."""
 
@@ -54,10 +66,12 @@ class Route(msgspec.Struct, frozen=True):
     shadows: tuple[ShadowRoute, ...] = ()
     files: tuple[VersionFiles, ...] = ()
     format: int = ROUTE_FORMAT
+    canary: CanaryRoute | None = None
 
     def loaded(self) -> tuple[int, ...]:
         """Versions that a gateway must hold in memory for this route, live first."""
-        wanted = [self.live, self.previous, *(shadow.version for shadow in self.shadows)]
+        canary = self.canary.version if self.canary else None
+        wanted = [self.live, canary, self.previous, *(shadow.version for shadow in self.shadows)]
         return tuple(dict.fromkeys(version for version in wanted if version is not None))
 
     def file(self, version: int) -> VersionFiles:

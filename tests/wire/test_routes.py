@@ -19,6 +19,7 @@ def test_a_stored_route_of_format_1_is_read() -> None:
     route = msgspec.json.decode(STORED, type=Route)
     assert (route.live, route.previous, route.shadows) == (2, 1, (ShadowRoute(3, 0.5),))
     assert route.format == ROUTE_FORMAT == 1
+    assert route.canary is None
     assert {entry.flavor for entry in route.files} == {"onnx"}
     assert msgspec.json.decode(msgspec.json.encode(route), type=Route) == route
 
