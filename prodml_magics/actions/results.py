@@ -138,6 +138,9 @@ class Result(Generic[R]):
             display(widget)
 
 
+_FORMS = {"onnx": "ONNX", "python": "Python"}
+
+
 class RegisterResult(Result[RegisterRecord]):
     """A new version with what was proved of it."""
 
@@ -153,7 +156,11 @@ class RegisterResult(Result[RegisterRecord]):
                 "parity",
                 f"largest difference {number(difference)} over {rows} rows, labels agree on {share(parity.get('label_agreement'))}",
             ),
-            ("model", f"{self.record.task}, {size(self.record.size_bytes)} of ONNX, registered in {span(self.record.seconds)}"),
+            (
+                "model",
+                f"{self.record.task}, {size(self.record.size_bytes)} of {_FORMS[self.record.flavor]}, "
+                f"registered in {span(self.record.seconds)}",
+            ),
         ]
 
     def table(self) -> Table:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from prodml_magics.clock import Clock, SystemClock
 from prodml_magics.contract.schema import Contract, read_contract
-from prodml_magics.errors import NotFound, Unavailable
-from prodml_magics.wire.routes import Route, VersionFiles
+from prodml_magics.errors import GateRefused, NotFound, Unavailable
+from prodml_magics.wire.routes import MODEL_FILES, Route, VersionFiles, flavor_of
 
 if TYPE_CHECKING:
     from prodml_magics.registry.store import Registry
@@ -152,18 +152,27 @@ class Workspace:
         return read_contract(path.read_bytes())
 
     def files(self, model: str, version: int) -> VersionFiles:
-        """The files of a version in the home, verified against the registry's record when they had to be fetched."""
-        known = self._registered(model, version)
+        """The files of a version in the home, verified against the registry's record when they had to be fetched.
+
+        Raises `GateRefused` for Python that was not registered from this home: MLflow's record alone does not make it trusted.
+        """
+        registered = known = self._registered(model, version)
         folder = self.folder(model, version)
         if known is None or not _intact(folder, known):
             shutil.rmtree(folder, ignore_errors=True)  # what is there was changed or never whole
             known = self.fetch(model, version)
+        flavor = flavor_of(known) or "onnx"
+        if flavor == "python" and registered is None:
+            raise GateRefused(
+                f"{model}@{version} is Python that was registered elsewhere, and can run any code; register it here with --trust"
+            )
         return VersionFiles(
             version=version,
             folder=str(folder.relative_to(self.home)),
-            model_sha256=known["model.onnx"],
+            model_sha256=known[MODEL_FILES[flavor]],
             contract_sha256=known["contract.json"],
             samples_sha256=known.get("samples.json", ""),
+            flavor=flavor,
         )
 
     def fetch(self, model: str, version: int) -> dict[str, str]:

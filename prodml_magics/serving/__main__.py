@@ -65,9 +65,17 @@ async def _serve(arguments: argparse.Namespace) -> None:
     limits = Limits()
     metrics = Metrics()
     marker = ShadowMarker(arguments.home / "run" / "shadow.running")
+    canary_marker = ShadowMarker(arguments.home / "run" / "canary.running")
     log = RequestLog(SpoolWriter(arguments.home / "spool"))
     router = Router(
-        arguments.home, log, metrics, limits, device=arguments.device, quarantined=marker.quarantined(), marker=marker
+        arguments.home,
+        log,
+        metrics,
+        limits,
+        device=arguments.device,
+        quarantined=marker.quarantined() | canary_marker.quarantined(),
+        marker=marker,
+        canary_marker=canary_marker,
     )
     follower = Follower(Ledger(os.environ["PRODML_DATABASE_URL"]), router)
     predictor = Predictor(router, metrics, log, limits)

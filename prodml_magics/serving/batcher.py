@@ -17,6 +17,7 @@ from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import LaneCounts, ModelTraffic
 from prodml_magics.serving.requests import Answer, Outputs, Pending
+from prodml_magics.serving.split import Split
 from prodml_magics.serving.version import LoadedVersion
 
 __all__ = ["Batch", "Lane", "run_timed"]
@@ -54,10 +55,15 @@ class Lane:
         answered: Callable[[Batch], None],
         counts: LaneCounts,
         traffic: ModelTraffic,
+        allotted: tuple[int, float] = (0, 0.0),
     ) -> None:
         contract = version.contract
         self.version = version
         self.arm = arm
+        self.allotted = allotted
+        """The rollout in which its requests were randomised, and with which share; ``(0, 0.0)`` outside of one."""
+        self.split: Split | None = None
+        """Set on a live lane while a canary runs: who answers a request that names no version."""
         self.counts = counts
         self.traffic = traffic
         self.outputs = tuple(tensor.name for tensor in contract.outputs)
@@ -69,7 +75,7 @@ class Lane:
         """The beginning of every JSON answer."""
         self._log = log
         self._limits = limits
-        self._executor = executor
+        self._executor = version.executor or executor
         self._answered = answered
         self._queue: deque[Pending] = deque()
         self._running: list[Pending] = []
@@ -113,7 +119,7 @@ class Lane:
             return
         rows = sum(pending.rows for pending in batch)
         inputs = _concatenate(batch)
-        if self.version.expected_seconds(rows) < self._limits.inline_seconds:
+        if self.version.executor is None and self.version.expected_seconds(rows) < self._limits.inline_seconds:
             self._finish(batch, inputs, *run_timed(self.version, inputs, rows))
             self._done()
             return
@@ -135,13 +141,19 @@ class Lane:
     def _take(self) -> list[Pending]:
         batch: list[Pending] = []
         rows = 0
-        while self._queue and (not batch or rows + self._queue[0].rows <= self._limits.batch_rows):
+        while self._queue and (not batch or self._fits(rows)):
             pending = self._queue.popleft()
             self._queued_rows -= pending.rows
             if not pending.abandoned:
                 batch.append(pending)
                 rows += pending.rows
+                if pending.alone:
+                    break
         return batch
+
+    def _fits(self, rows: int) -> bool:
+        following = self._queue[0]
+        return not following.alone and rows + following.rows <= self._limits.batch_rows
 
     def _finish(self, batch: list[Pending], inputs: Tensors, outputs: Tensors | Exception, seconds: float) -> None:
         if all(pending.abandoned for pending in batch):
@@ -151,7 +163,10 @@ class Lane:
             return
         batch, inputs, outputs = _without_abandoned(batch, inputs, outputs)
         try:
-            first = self._log.write(self.version, self.arm, batch, inputs, outputs, now=time.monotonic(), run_seconds=seconds)
+            now = time.monotonic()
+            first = self._log.write(
+                self.version, self.arm, batch, inputs, outputs, now=now, run_seconds=seconds, allotted=self.allotted
+            )
         except ProdmlError as error:
             _refuse(batch, error)
             return
@@ -163,18 +178,33 @@ class Lane:
         self._answered(Batch(batch, inputs, outputs, first))
 
     def _fail(self, batch: list[Pending], inputs: Tensors, error: Exception, seconds: float) -> None:
-        if len(batch) > 1:
-            for pending in batch:
-                self._finish([pending], pending.tensors, *run_timed(self.version, pending.tensors, pending.rows))
+        # What the session itself reports (its process hung or died) is nobody's rows: it would only happen again.
+        if len(batch) > 1 and not isinstance(error, ProdmlError):
+            self._one_by_one(batch)
             return
-        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-        failure: ProdmlError = ModelFailure(f"{self.version.model}@{self.version.version} failed on these rows ({reason})")
+        failure = self._failure(error)
         try:
-            now = time.monotonic()
-            self._log.write(self.version, self.arm, batch, inputs, None, now=now, run_seconds=seconds, status=500)
+            now, status = time.monotonic(), failure.http_status
+            self._log.write(
+                self.version, self.arm, batch, inputs, None, now=now, run_seconds=seconds, status=status, allotted=self.allotted
+            )
         except ProdmlError as refused:
             failure = refused
         _refuse(batch, failure)
+
+    def _one_by_one(self, batch: list[Pending]) -> None:
+        """Queue the requests of a failed run again, in front, each to run by itself: one bad request fails alone."""
+        for pending in reversed(batch):
+            pending.alone = True
+            self._queue.appendleft(pending)
+            self._queued_rows += pending.rows
+
+    def _failure(self, error: Exception) -> ProdmlError:
+        name = f"{self.version.model}@{self.version.version}"
+        if isinstance(error, ProdmlError):
+            return type(error)(f"{name} did not answer: {error}")
+        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        return ModelFailure(f"{name} failed on these rows ({reason})")
 
 
 def _plain_input(contract: Contract) -> tuple[str, int] | None:

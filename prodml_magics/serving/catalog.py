@@ -40,11 +40,13 @@ class Catalog:
         """Tensors and versions; of REST also columns, classes and task, under ``parameters``."""
         found = self.lane(model, version).version
         versions = [found.version] if version else self._router.loaded(model)
-        return {**model_metadata(model, versions, found.contract), "parameters": model_parameters(found.contract)}
+        head = model_metadata(model, versions, found.contract, found.platform)
+        return {**head, "parameters": model_parameters(found.contract)}
 
     def config(self, model: str, version: str | None) -> dict[str, Any]:
         """The configuration as far as clients read it."""
-        return model_config(model, self.lane(model, version).version.contract, _LARGEST)
+        found = self.lane(model, version).version
+        return model_config(model, found.contract, _LARGEST, found.platform)
 
     def statistics(self, model: str = "", version: str | None = None) -> dict[str, Any]:
         """``model_stats`` of one version, of all loaded versions of a model, or of all models."""

@@ -10,7 +10,7 @@ from prodml_magics.contract.schema import Contract, Tensor
 __all__ = ["EXTENSIONS", "model_config", "model_metadata", "model_parameters", "server_metadata"]
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics")
-_PLATFORM = "onnx_onnxv1"
+_BACKENDS = {"onnx_onnxv1": "onnxruntime", "python": "python"}
 
 
 def server_metadata() -> dict[str, Any]:
@@ -18,12 +18,12 @@ def server_metadata() -> dict[str, Any]:
     return {"name": "prodml", "version": package_version("prodml-magics"), "extensions": list(EXTENSIONS)}
 
 
-def model_metadata(model: str, versions: list[int], contract: Contract) -> dict[str, Any]:
+def model_metadata(model: str, versions: list[int], contract: Contract, platform: str) -> dict[str, Any]:
     """Tensors of a model and the versions that can be asked for."""
     return {
         "name": model,
         "versions": [str(version) for version in versions],
-        "platform": _PLATFORM,
+        "platform": platform,
         "inputs": [_tensor(tensor) for tensor in contract.inputs],
         "outputs": [_tensor(tensor) for tensor in contract.outputs],
     }
@@ -35,13 +35,13 @@ def model_parameters(contract: Contract) -> dict[str, Any]:
     return {"columns": columns, "classes": list(contract.classes), "task": contract.task}
 
 
-def model_config(model: str, contract: Contract, batch_rows: int) -> dict[str, Any]:
+def model_config(model: str, contract: Contract, batch_rows: int, platform: str) -> dict[str, Any]:
     """The configuration as far as clients read it: with a batch axis everywhere, dimensions are those of one row."""
     batched = all(tensor.shape[:1] == (-1,) for tensor in (*contract.inputs, *contract.outputs))
     return {
         "name": model,
-        "platform": _PLATFORM,
-        "backend": "onnxruntime",
+        "platform": platform,
+        "backend": _BACKENDS[platform],
         "max_batch_size": batch_rows if batched else 0,
         "input": [_configured(tensor, batched) for tensor in contract.inputs],
         "output": [_configured(tensor, batched) for tensor in contract.outputs],

@@ -77,9 +77,9 @@ class Predictor:
         """An inference request of a front with a codec of its own; `encode` gets lane, request id, request and answer."""
 
         def handle() -> None:
-            lane = self._router.lane(model, version_number(version))
+            lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers)
             request, rows = _checked(decode(), lane)
-            request_id = self._identity(headers, request.id)
+            request_id = self._identity(headers, request.id, own)
             whole = partial(encode, lane, request_id, request)
             self._submit(lane, request_id, headers, request.tensors, rows, lambda answer: ([], whole(answer)), reply)
 
@@ -108,12 +108,12 @@ class Predictor:
             reply(500, [], _BROKEN)
 
     def _infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
-        lane = self._router.lane(_unquoted(model), version_number(version))
+        lane, own = self._chosen(self._router.lane(_unquoted(model), version_number(version)), version, headers)
         body = self._plain_body(headers, body)
         length = _header_length(headers)
         request, rows = (_plain(lane, body) if length is None else None) or _checked(decode_request(body, length), lane)
         tensors = request.tensors
-        request_id = self._identity(headers, request.id)
+        request_id = self._identity(headers, request.id, own)
 
         def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
             payload, json_length = encode_response(_head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
@@ -125,7 +125,7 @@ class Predictor:
         self._submit(lane, request_id, headers, tensors, rows, encode, reply)
 
     def _predict(self, model: str, headers: Headers, body: bytes, reply: Reply) -> None:
-        lane = self._router.lane(_unquoted(model))
+        lane, own = self._chosen(self._router.lane(_unquoted(model)), None, headers)
         contract = lane.version.contract
         rows = _rows(self._plain_body(headers, body))
         if not contract.columns:
@@ -133,7 +133,7 @@ class Predictor:
                 f"{lane.version.model} has no named columns; POST tensors to /v2/models/{lane.version.model}/infer"
             )
         tensors = encode_rows(contract, rows)
-        request_id = self._identity(headers, "")
+        request_id = self._identity(headers, "", own)
 
         def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
             predictions = msgspec.json.encode(_predictions(contract, lane.outputs, answer))
@@ -143,10 +143,10 @@ class Predictor:
         self._submit(lane, request_id, headers, tensors, len(rows), encode, reply)
 
     def _invoke(self, model: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
-        lane = self._router.lane(self._only() if model is None else _unquoted(model))
+        lane, own = self._chosen(self._router.lane(self._only() if model is None else _unquoted(model)), None, headers)
         contract = lane.version.contract
         tensors, rows = decode_invocation(contract, self._plain_body(headers, body))
-        request_id = self._identity(headers, "")
+        request_id = self._identity(headers, "", own)
         extra = [(b"x-request-id", request_id.encode())]
 
         def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -216,7 +216,14 @@ class Predictor:
         )
         try:
             self._log.write(
-                lane.version, lane.arm, [pending], pending.tensors, None, now=time.monotonic(), status=failure.http_status
+                lane.version,
+                lane.arm,
+                [pending],
+                pending.tensors,
+                None,
+                now=time.monotonic(),
+                status=failure.http_status,
+                allotted=lane.allotted,
             )
         except ProdmlError as error:
             failure = error
@@ -235,12 +242,25 @@ class Predictor:
             raise InvalidInput(f"{DEADLINE.decode()} is {ascii(given)[2:-1][:30]}; send whole milliseconds")
         return min(int(given) / 1e3, self._limits.deadline)
 
-    def _identity(self, headers: Headers, given: str) -> str:
+    def _chosen(self, lane: Lane, version: str | None, headers: Headers) -> tuple[Lane, str]:
+        """The lane that answers: while a canary runs the one of the routing key, or of an identity of the request's own.
+
+        The identity is made here, since clients leave their ids empty or repeat them; it is the request's id where it has none.
+        """
+        if lane.split is None or version is not None:
+            return lane, ""
+        own = self._made_identity()
+        return lane.split.lane(headers.get(b"x-prodml-key") or own.encode()), own
+
+    def _made_identity(self) -> str:
+        return f"{self._origin}-{next(self._made):x}"
+
+    def _identity(self, headers: Headers, given: str, own: str) -> str:
         """The request's id, made here where the client gave none; refuses ids and routing keys that are unusable."""
         self._text(headers.get(b"x-prodml-key", b""), "x-prodml-key")
         text = given or self._text(headers.get(b"x-request-id", b""), "x-request-id")
         if not text:
-            return f"{self._origin}-{next(self._made):x}"
+            return own or self._made_identity()
         if len(text) > self._limits.id_length or not text.isprintable():
             raise InvalidInput(f"a request id is at most {self._limits.id_length} printable characters")
         return text

@@ -65,6 +65,9 @@ class Pending:
     abandoned: bool = field(default=False)
     """True once it was answered otherwise (its deadline passed); its rows are then not logged again."""
 
+    alone: bool = field(default=False)
+    """True once it was part of a run that failed: it is tried once more, by itself."""
+
     def settle(self, outcome: Answer | ProdmlError) -> None:
         """Deliver `outcome`, once."""
         if not self.settled:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from prodml_magics.errors import NotFound, ProdmlError, Unavailable
 from prodml_magics.serving.batcher import Batch, Lane
@@ -15,6 +16,7 @@ from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.serving.metrics import Metrics, ModelTraffic
 from prodml_magics.serving.shadow import Mirrored, ShadowLane
+from prodml_magics.serving.split import MarkedVersion, Split
 from prodml_magics.serving.version import LoadedVersion, load_version
 from prodml_magics.wire.admin import ModelReport
 from prodml_magics.wire.routes import Route, VersionFiles
@@ -34,8 +36,13 @@ class _Active:
         self.route = route
         self.lanes: dict[int, Lane] = {}
         self.shadows: list[ShadowLane] = []
+        self.split: Split | None = None
         self.traffic = ModelTraffic()
         self.problem: str | None = None
+
+    def every_lane(self) -> list[Lane]:
+        """Every lane that may hold requests."""
+        return [*self.lanes.values(), *((self.split.control, self.split.canary) if self.split else ())]
 
 
 class Router:
@@ -51,6 +58,7 @@ class Router:
         device: str = "auto",
         quarantined: frozenset[tuple[str, int]] = frozenset(),
         marker: ShadowMarker | None = None,
+        canary_marker: ShadowMarker | None = None,
         load: Callable[..., LoadedVersion] = load_version,
     ) -> None:
         self._home = home
@@ -60,6 +68,7 @@ class Router:
         self._device = device
         self._quarantined = quarantined
         self._marker = marker
+        self._canary_marker = canary_marker
         self._load = load
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="run")
         self._versions: dict[Key, LoadedVersion] = {}
@@ -98,8 +107,10 @@ class Router:
             active.problem = str(error)
             return
         # From here to the end nothing awaits: a request sees the whole old route or the whole new one.
-        leaving = [lane for number, lane in active.lanes.items() if number not in versions or number == active.route.live]
+        kept = {number for number in active.lanes if number in versions and number != active.route.live}
+        leaving = [lane for lane in active.every_lane() if lane.version.version not in kept or lane.allotted[0]]
         active.lanes = {number: self._lane(active, route, versions[number]) for number in versions}
+        active.split = self._split(active, route, versions)
         self._change_shadows(active, route, versions)
         active.route, active.problem = route, self._quarantine(route)
         self._metrics.live[route.model] = route.live or 0
@@ -110,17 +121,36 @@ class Router:
         crashed = [number for number in route.loaded() if (route.model, number) in self._quarantined and number != route.live]
         if not crashed:
             return None
+        if route.canary is not None and route.canary.version in crashed:
+            return f"version {route.canary.version} crashed the gateway as the canary and is left out; see %rollout {route.model}"
+        if route.previous in crashed:
+            return f"version {route.previous} crashed the gateway and is left out; a rollback to it is not possible"
         return f"version {crashed[0]} crashed the gateway as a shadow and is left out; end it with %shadow {route.model} --stop"
 
     def _wanted(self, route: Route) -> list[int]:
         return [number for number in route.loaded() if number == route.live or (route.model, number) not in self._quarantined]
 
     def _lane(self, active: _Active, route: Route, version: LoadedVersion) -> Lane:
-        live = version.version == route.live
-        arm = "live" if live else "direct"
-        answered = (lambda batch: self._mirror(active, batch)) if live else _ignore
-        counts = self._metrics.lane(route.model, version.version, arm)
-        return Lane(version, arm, self._log, self._limits, self._executor, answered, counts, active.traffic)
+        return self._armed(active, version, "live" if version.version == route.live else "direct")
+
+    def _armed(self, active: _Active, version: LoadedVersion, arm: str, allotted: tuple[int, float] = (0, 0.0)) -> Lane:
+        answered = (lambda batch: self._mirror(active, batch)) if arm == "live" else _ignore
+        counts = self._metrics.lane(version.model, version.version, arm)
+        return Lane(version, arm, self._log, self._limits, self._executor, answered, counts, active.traffic, allotted)
+
+    def _split(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> Split | None:
+        """Lanes of their own for what is randomised: requests that name a version never count for or against it."""
+        canary = route.canary
+        if canary is None or route.live not in versions or canary.version not in versions:
+            return None
+        candidate: Any = versions[canary.version]
+        if self._canary_marker is not None:
+            candidate = MarkedVersion(candidate, self._canary_marker)
+        allotted = (canary.rollout, canary.share)
+        control = self._armed(active, versions[route.live], "live", allotted)
+        split = Split(control, self._armed(active, candidate, "canary", allotted), canary.share, canary.salt)
+        active.lanes[route.live].split = split
+        return split
 
     def _change_shadows(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> None:
         wanted = {shadow.version: shadow for shadow in route.shadows if shadow.version in versions}
@@ -183,7 +213,7 @@ class Router:
         self._held = {key: until for key, until in self._held.items() if until > now}
         named = {_key(route.model, route.file(number)) for route in routes.values() for number in route.loaded()}
         for key in self._versions.keys() - named - self._held.keys():
-            del self._versions[key]
+            self._versions.pop(key).close()
 
     def lane(self, model: str, version: int | None = None) -> Lane:
         """The lane that answers for `model`, or for one of its loaded versions; `NotFound` or `Unavailable` else."""
@@ -239,6 +269,7 @@ class Router:
             loaded=tuple(active.lanes),
             traffic=traffic,
             problem=active.problem,
+            crashed=tuple(sorted(version for model, version in self._quarantined if model == name)),
         )
 
     async def close(self) -> None:
@@ -247,8 +278,10 @@ class Router:
             for shadow in active.shadows:
                 shadow.close()
         for active in self._models.values():
-            for lane in active.lanes.values():
+            for lane in active.every_lane():
                 await lane.drained()
+        for version in self._versions.values():
+            version.close()
 
 
 def _key(model: str, files: VersionFiles) -> Key:

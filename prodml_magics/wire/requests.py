@@ -52,13 +52,22 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Register(Request, frozen=True):
     """Convert a model to ONNX, prove that it answers the same, and record it as a new version in MLflow."""
 
-    model: Annotated[Any, _positional("fitted scikit-learn estimator or pipeline, or an .onnx file", "MODEL", reference=True)]
+    model: Annotated[
+        Any,
+        _positional("fitted scikit-learn estimator or pipeline, or an .onnx file; more with --trust", "MODEL", reference=True),
+    ]
     name: Annotated[str, _flag("name of the registered model", "NAME", completes="model")]
     train: Annotated[tuple[Any, ...], _flag("training features, and target", "X [y]", reference=True, most=2)] = ()
     test: Annotated[tuple[Any, ...], _flag("held-out features, and target", "X [y]", reference=True, most=2)] = ()
     task: Annotated[Literal["auto", "classification", "regression", "other"], _flag("what the model does")] = "auto"
     description: Annotated[str, _flag("text for the model version", "TEXT")] = ""
-    trust: Annotated[bool, _flag("load a pickled model file; run only files that you made: a pickle can run any code")] = False
+    trust: Annotated[
+        bool,
+        _flag(
+            "also take what has no exact ONNX form: other estimators, functions over frames, pickled files; they are served as "
+            "Python by a process of their own. Only for models that you made: a pickle can run any code"
+        ),
+    ] = False
 
 
 class Deploy(Request, frozen=True):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from prodml_magics.wire.routes import Flavor
 from prodml_magics.wire.status import TimelineEntry
 
 __all__ = [
@@ -32,6 +33,7 @@ class RegisterRecord(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     importance: dict[str, float]
     parity: dict[str, Any]
+    flavor: Flavor = "onnx"
     size_bytes: int
     seconds: float
     warnings: tuple[str, ...] = ()

@@ -243,10 +243,14 @@ def test_a_slow_model_is_504_and_logged_once(placed: Placed) -> None:
 
             class Slow:
                 device = "cpu"
+                isolated = False
 
                 def run(self, tensors: Any) -> Any:
                     release.wait(20)
                     return honest.run(tensors)
+
+                def close(self) -> None:
+                    honest.close()
 
             version.session = Slow()  # type: ignore[assignment]
             answer = await client.post(URL, json=infer_body(placed.rows[:1]))
