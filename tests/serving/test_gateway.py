@@ -41,7 +41,8 @@ class Gateway:
         self.router = Router(home, self.log, self.metrics, limits)
         ledger = Ledger(sqlite_url(home / "ledger.db"))
         control = Control(self.router, Follower(ledger, self.router), self.metrics, TOKEN, "cpu")
-        control.catalog.ready = True
+        self.catalog = control.catalog
+        self.catalog.ready = True
         self.predictor = Predictor(self.router, self.metrics, self.log, limits)
         self.app = Front(self.predictor, limits, control.app())
         self.home = home
