@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
@@ -61,6 +61,14 @@ class LaneCounts:
         self.seconds += seconds
         self.buckets[bisect_left(_BUCKETS, seconds)] += 1
 
+    def count_all(self, seconds: Sequence[float]) -> None:
+        """Take one-row requests that were answered 200, each after its seconds."""
+        self.requests[200] += len(seconds)
+        self.rows += len(seconds)
+        self.seconds += sum(seconds)
+        for each in seconds:
+            self.buckets[bisect_left(_BUCKETS, each)] += 1
+
 
 class ModelTraffic:
     """Counts of one model since the worker started, and the latencies of its latest requests."""
@@ -79,11 +87,20 @@ class ModelTraffic:
         self.rows += rows
         self.errors += failed
         self._latencies.append(seconds)
-        second = int(now)
+        self._at(int(now), 1)
+
+    def count_all(self, seconds: Sequence[float], now: float) -> None:
+        """Take one-row requests that were answered 200 at `now`, each after its seconds."""
+        self.requests += len(seconds)
+        self.rows += len(seconds)
+        self._latencies.extend(seconds)
+        self._at(int(now), len(seconds))
+
+    def _at(self, second: int, requests: int) -> None:
         if self._seconds and self._seconds[-1][0] == second:
-            self._seconds[-1][1] += 1
+            self._seconds[-1][1] += requests
         else:
-            self._seconds.append([second, 1])
+            self._seconds.append([second, requests])
             self._forget(second)
 
     def _forget(self, second: float) -> None:
