@@ -65,6 +65,8 @@ class Lane:
         """The rollout in which its requests were randomised, and with which share; ``(0, 0.0)`` outside of one."""
         self.split: Split | None = None
         """Set on a live lane while a canary runs: who answers a request that names no version."""
+        self.fallback: Lane | None = None
+        """Who answers in its place while the breaker of its version is open."""
         self.counts = counts
         self.traffic = traffic
         self.outputs = tuple(tensor.name for tensor in contract.outputs)
@@ -86,6 +88,19 @@ class Lane:
         self._scheduled = False
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def standing(self, *, named: bool = False) -> Lane:
+        """This lane, or the one that answers in its place while its version keeps failing; `Unavailable` when there is none.
+
+        A request that `named` the version wants that one and no other.
+        """
+        if self.version.breaker.admits():
+            return self
+        if named or self.fallback is None or not self.fallback.version.breaker.admits():
+            raise Unavailable(
+                f"{self.version.model}@{self.version.version} keeps failing and is not asked; try again in a second"
+            )
+        return self.fallback
 
     def submit(self, pending: Request) -> None:
         """Queue a request; `Unavailable` when the queue is full."""
@@ -178,6 +193,8 @@ class Lane:
         else:
             _answer(batch, outputs)
         self.counts.ran(len(batch), rows, seconds)
+        failed = 0 if self.version.holes else _with_holes(batch, outputs)
+        self.version.breaker.took(len(batch) - failed, failed)
         self._answered(Batch(batch, inputs, outputs, first))
 
     def _answer_plain(self, batch: Sequence[PlainRequest], outputs: Tensors) -> None:
@@ -207,6 +224,7 @@ class Lane:
             self._one_by_one(batch)
             return
         failure = self._failure(error)
+        self.version.breaker.took(0, len(batch))
         try:
             now, status = time.monotonic(), failure.http_status
             self._log.write(
@@ -248,6 +266,16 @@ def _check_rows(outputs: Tensors, rows: int) -> None:
     for name, values in outputs.items():
         if values.ndim == 0 or len(values) != rows:
             raise ValueError(f"output {name} has shape {list(values.shape)} for {rows} rows")
+
+
+def _with_holes(batch: Sequence[Request], outputs: Tensors) -> int:
+    """How many requests were answered with NaN or infinity."""
+    numbers = [values for values in outputs.values() if values.dtype.kind == "f"]
+    if all(np.isfinite(values).all() for values in numbers):
+        return 0
+    broken = np.any([~np.isfinite(values.reshape(len(values), -1)).all(axis=1) for values in numbers], axis=0)
+    starts = np.cumsum([0, *(pending.rows for pending in batch[:-1])])
+    return int(np.add.reduceat(broken, starts).astype(bool).sum())
 
 
 def _answer(batch: Sequence[Request], outputs: Tensors) -> None:

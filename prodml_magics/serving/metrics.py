@@ -11,6 +11,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from prodml_magics.serving.breaker import Breaker
 from prodml_magics.wire.status import Traffic
 
 __all__ = ["LaneCounts", "Metrics", "ModelTraffic"]
@@ -18,6 +19,7 @@ __all__ = ["LaneCounts", "Metrics", "ModelTraffic"]
 _RECENT = 2048
 _WINDOW_SECONDS = 60
 _SIZES = 1024
+_STATES = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -139,6 +141,8 @@ class Metrics:
         self.shadow_rows: Counter[tuple[str, str]] = Counter()
         self.shadow_dropped: Counter[tuple[str, str]] = Counter()
         self.live: dict[str, int] = {}
+        self.breakers: dict[tuple[str, str], Breaker] = {}
+        """By model and version."""
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -176,7 +180,12 @@ class Metrics:
         _fill(dropped, list(self.shadow_dropped.items()))
         live = GaugeMetricFamily("prodml_live_version", "Version that is live; 0 when none", labels=["model"])
         _fill(live, (((model,), version) for model, version in list(self.live.items())))
-        yield from (refused, mirrored, dropped, live)
+        breakers = GaugeMetricFamily(
+            "prodml_breaker_open", "1 while a version is not asked, 0.5 while tried", labels=["model", "version"]
+        )
+        for which, breaker in list(self.breakers.items()):
+            breakers.add_metric(which, _STATES[breaker.state])
+        yield from (refused, mirrored, dropped, live, breakers)
 
 
 def _fill(family: CounterMetricFamily | GaugeMetricFamily, values: Iterable[tuple[tuple[str, ...], int]]) -> None:

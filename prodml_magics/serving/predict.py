@@ -107,8 +107,8 @@ class Predictor:
 
     def _plain_request(self, known: Known, body: bytes, wire: Wire) -> PlainRequest | None:
         lane, own = self._router.lane(known.model, known.number), ""
-        if lane.split is not None and known.version is None:
-            lane, own = self._chosen(lane, None, known.headers)
+        if lane.split is not None or not lane.version.breaker.closed:
+            lane, own = self._chosen(lane, known.version, known.headers)
         found = None if lane.plain is None else lane.plain.decode(body)
         if found is None:
             return None
@@ -278,6 +278,7 @@ class Predictor:
 
     def _give_up(self, pending: Pending | PlainRequest, lane: Lane) -> None:
         pending.abandoned = True
+        lane.version.breaker.took(0, 1)
         failure: ProdmlError = DeadlineExceeded(
             f"{lane.version.model} did not answer within {pending.deadline - pending.started:g} s; "
             "send fewer rows, or deploy a faster version"
@@ -316,9 +317,10 @@ class Predictor:
         The identity is made here, since clients leave their ids empty or repeat them; it is the request's id where it has none.
         """
         if lane.split is None or version is not None:
-            return lane, ""
+            return (lane if lane.version.breaker.closed else lane.standing(named=version is not None)), ""
         own = self._made_identity()
-        return lane.split.lane(headers.get(b"x-prodml-key") or own.encode()), own
+        lane = lane.split.lane(headers.get(b"x-prodml-key") or own.encode())
+        return (lane if lane.version.breaker.closed else lane.standing()), own
 
     def _made_identity(self) -> str:
         return f"{self._origin}-{next(self._made):x}"
