@@ -56,6 +56,7 @@ def test_load_ext_takes_under_three_tenths_of_a_second_and_loads_nothing_heavy()
 def test_a_gateway_worker_loads_no_statistics_registry_lake_or_frames() -> None:
     modules = loaded("import prodml_magics.serving.__main__")
     assert modules & NOT_IN_A_WORKER == set()
+    assert modules & {"grpc", "google"} == set(), "gRPC loads when its listener starts, beside the models"
     assert "prodml_magics" in modules
 
 

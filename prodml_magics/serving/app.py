@@ -6,6 +6,7 @@ import hmac
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from importlib.resources import files
 from typing import Any, TypeVar
 
 import msgspec
@@ -48,6 +49,8 @@ class Control:
         pinned = model + "/versions/{version}"
         routes = [
             HttpRoute("/v2", self.server),
+            HttpRoute("/v2/", self.server),
+            HttpRoute("/v2/openapi.json", self.openapi),
             HttpRoute("/v2/health/live", self.live),
             HttpRoute("/v2/health/ready", self.health_ready),
             HttpRoute("/v2/models/stats", self.statistics),
@@ -70,7 +73,9 @@ class Control:
             HttpRoute("/admin/load", self._guarded(self.load), methods=["POST"]),
         ]
         handlers: Any = {ProdmlError: _known, HTTPException: _http}
-        return Starlette(routes=routes, exception_handlers=handlers)
+        app = Starlette(routes=routes, exception_handlers=handlers)
+        app.router.redirect_slashes = False  # a redirect would go wherever the client's Host header says
+        return app
 
     def _guarded(self, handler: Handler) -> Handler:
         async def check(request: Request) -> Response:
@@ -83,6 +88,10 @@ class Control:
 
     async def server(self, _request: Request) -> Response:
         return _json(server_metadata())
+
+    async def openapi(self, _request: Request) -> Response:
+        """Every route of this class and of the front, but ``/admin`` and ``/metrics``; kept beside this file."""
+        return Response(files(__package__).joinpath("openapi.json").read_bytes(), media_type="application/json")
 
     async def live(self, _request: Request) -> Response:
         return _json({"live": True})
