@@ -31,10 +31,10 @@ def status(workspace: Workspace, _request: Status) -> StatusResult:
 
 
 def _gateway(runtime: Runtime | None, report: GatewayReport | None) -> GatewayStatus:
-    url = runtime.gateway.url if runtime else None
+    url, grpc = (runtime.gateway.url, runtime.gateway.grpc) if runtime else (None, None)
     if report is None:
-        return GatewayStatus(state="down", url=url)
-    return GatewayStatus(state="up", url=url, pids=(report.pid,), started_at=report.started_at)
+        return GatewayStatus(state="down", url=url, grpc=grpc)
+    return GatewayStatus(state="up", url=url, grpc=grpc, pids=(report.pid,), started_at=report.started_at)
 
 
 def _controller(report: Drained | None) -> ControllerStatus:

@@ -99,9 +99,9 @@ class Lane:
         """Whether nothing waits and nothing runs."""
         return self._idle.is_set()
 
-    def overdue(self, before: float) -> list[Pending]:
-        """Requests that came before `before` (monotonic seconds) and are still without an answer."""
-        return [each for each in (*self._running, *self._queue) if each.started <= before and not each.settled]
+    def overdue(self, now: float) -> list[Pending]:
+        """Requests whose deadline is `now` (monotonic seconds) or earlier and that are still without an answer."""
+        return [each for each in (*self._running, *self._queue) if each.deadline <= now and not each.settled]
 
     async def drained(self) -> None:
         """Return when everything that was submitted is answered."""
@@ -174,6 +174,7 @@ class Lane:
         start = 0
         for pending in batch:
             pending.settle(Answer(shared, start, start := start + pending.rows))
+        self.counts.ran(len(batch), start, seconds)
         self._answered(Batch(batch, inputs, outputs, first))
 
     def _fail(self, batch: list[Pending], inputs: Tensors, error: Exception, seconds: float) -> None:

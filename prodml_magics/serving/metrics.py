@@ -17,13 +17,14 @@ __all__ = ["LaneCounts", "Metrics", "ModelTraffic"]
 
 _RECENT = 2048
 _WINDOW_SECONDS = 60
+_SIZES = 1024
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 class LaneCounts:
     """Counts of one model, version and arm since the worker started."""
 
-    __slots__ = ("buckets", "requests", "rows", "seconds")
+    __slots__ = ("buckets", "failed_seconds", "last", "requests", "rows", "run_rows", "seconds", "shared_seconds", "sizes")
 
     def __init__(self) -> None:
         self.requests: Counter[int] = Counter()
@@ -31,9 +32,30 @@ class LaneCounts:
         self.rows = 0
         self.seconds = 0.0
         self.buckets = [0] * (len(_BUCKETS) + 1)
+        self.failed_seconds = 0.0
+        """Of requests that were not answered 200; a part of `seconds`."""
+        self.run_rows = 0
+        """Rows that the model has answered."""
+        self.shared_seconds = 0.0
+        """Seconds of runs, each counted once for every request that was in it."""
+        self.sizes: dict[int, list[float]] = {}
+        """Runs and their seconds by number of rows; all that were larger than a batch under 0."""
+        self.last = 0.0
+        """Seconds since 1970 when the model ran last."""
+
+    def ran(self, requests: int, rows: int, seconds: float) -> None:
+        """Take one run of the model that answered `requests` requests with `rows` rows."""
+        self.run_rows += rows
+        self.shared_seconds += seconds * requests
+        self.last = time.time()
+        size = self.sizes.setdefault(rows if rows <= _SIZES else 0, [0, 0.0])
+        size[0] += 1
+        size[1] += seconds
 
     def count(self, rows: int, seconds: float, status: int) -> None:
         """Take one answered request."""
+        if status != 200:
+            self.failed_seconds += seconds
         self.requests[status] += 1
         self.rows += rows
         self.seconds += seconds
@@ -106,6 +128,10 @@ class Metrics:
     def lane(self, model: str, version: int, arm: str) -> LaneCounts:
         """Where requests of this model, version and arm are counted."""
         return self._lanes.setdefault((model, str(version), arm), LaneCounts())
+
+    def of_version(self, model: str, version: int) -> list[LaneCounts]:
+        """The counts of a version, one for each arm that it had."""
+        return [counts for key, counts in self._lanes.items() if key[:2] == (model, str(version))]
 
     def page(self) -> bytes:
         """The text that Prometheus scrapes."""

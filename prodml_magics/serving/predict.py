@@ -10,6 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count
 from typing import Any
 from urllib.parse import unquote
@@ -20,8 +21,11 @@ import numpy as np
 from prodml_magics.contract.check import check_tensors
 from prodml_magics.contract.encode import encode_rows, widen
 from prodml_magics.contract.schema import Contract
-from prodml_magics.errors import DeadlineExceeded, InvalidInput, ProdmlError
+from prodml_magics.errors import DeadlineExceeded, InvalidInput, NotFound, ProdmlError
 from prodml_magics.serving.batcher import Lane
+from prodml_magics.serving.classification import check_classes
+from prodml_magics.serving.compression import unpacked
+from prodml_magics.serving.invocations import decode_invocation, encode_predictions
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import Metrics
@@ -29,7 +33,7 @@ from prodml_magics.serving.openinference import InferRequest, decode_plain, deco
 from prodml_magics.serving.requests import Answer, Pending
 from prodml_magics.serving.router import Router
 
-__all__ = ["Predictor", "Reply"]
+__all__ = ["DEADLINE", "Headers", "Predictor", "Reply", "version_number"]
 
 _log = logging.getLogger(__name__)
 Headers = Mapping[bytes, bytes]
@@ -37,7 +41,10 @@ Reply = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
 """Takes status, headers beside content type and length, and the body; called once, on the event loop."""
 Encode = Callable[[Answer], tuple[list[tuple[bytes, bytes]], bytes]]
 
+DEADLINE = b"x-prodml-deadline-ms"
+"""Header with the milliseconds within which a client wants its answer; later it is of no use to it."""
 _SWEEP_SECONDS = 0.1
+_VERSION_DIGITS = 10
 _BROKEN = b'{"error":"the gateway failed on this request; see gateway.log"}'
 
 
@@ -58,9 +65,33 @@ class Predictor:
         """An inference request of the Open Inference Protocol."""
         self._guarded(reply, lambda: self._infer(model, version, headers, body, reply))
 
+    def infer_with(
+        self,
+        model: str,
+        version: str | None,
+        headers: Headers,
+        decode: Callable[[], InferRequest],
+        encode: Callable[[Lane, str, InferRequest, Answer], bytes],
+        reply: Reply,
+    ) -> None:
+        """An inference request of a front with a codec of its own; `encode` gets lane, request id, request and answer."""
+
+        def handle() -> None:
+            lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers)
+            request, rows = _checked(decode(), lane)
+            request_id = self._identity(headers, request.id, own)
+            whole = partial(encode, lane, request_id, request)
+            self._submit(lane, request_id, headers, request.tensors, rows, lambda answer: ([], whole(answer)), reply)
+
+        self._guarded(reply, handle)
+
     def predict(self, model: str, headers: Headers, body: bytes, reply: Reply) -> None:
         """One named row, or a list of them."""
         self._guarded(reply, lambda: self._predict(model, headers, body, reply))
+
+    def invoke(self, model: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
+        """An invocation as MLflow's scoring server takes it, of `model` or of the only one that is live."""
+        self._guarded(reply, lambda: self._invoke(model, headers, body, reply))
 
     def refuse(self, error: ProdmlError, reply: Reply) -> None:
         """Answer with `error`, counted as refused before routing."""
@@ -77,14 +108,15 @@ class Predictor:
             reply(500, [], _BROKEN)
 
     def _infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
-        lane, own = self._chosen(self._router.lane(_unquoted(model), _version(version)), version, headers)
+        lane, own = self._chosen(self._router.lane(_unquoted(model), version_number(version)), version, headers)
+        body = self._plain_body(headers, body)
         length = _header_length(headers)
         request, rows = (_plain(lane, body) if length is None else None) or _checked(decode_request(body, length), lane)
         tensors = request.tensors
         request_id = self._identity(headers, request.id, own)
 
         def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
-            payload, json_length = encode_response(_head(lane, request_id), answer, lane.outputs, request)
+            payload, json_length = encode_response(_head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
             extra = [(b"x-request-id", request_id.encode())]
             if json_length is not None:
                 extra.append((b"inference-header-content-length", str(json_length).encode()))
@@ -95,7 +127,7 @@ class Predictor:
     def _predict(self, model: str, headers: Headers, body: bytes, reply: Reply) -> None:
         lane, own = self._chosen(self._router.lane(_unquoted(model)), None, headers)
         contract = lane.version.contract
-        rows = _rows(body)
+        rows = _rows(self._plain_body(headers, body))
         if not contract.columns:
             raise InvalidInput(
                 f"{lane.version.model} has no named columns; POST tensors to /v2/models/{lane.version.model}/infer"
@@ -110,6 +142,25 @@ class Predictor:
 
         self._submit(lane, request_id, headers, tensors, len(rows), encode, reply)
 
+    def _invoke(self, model: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
+        lane, own = self._chosen(self._router.lane(self._only() if model is None else _unquoted(model)), None, headers)
+        contract = lane.version.contract
+        tensors, rows = decode_invocation(contract, self._plain_body(headers, body))
+        request_id = self._identity(headers, "", own)
+        extra = [(b"x-request-id", request_id.encode())]
+
+        def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
+            return extra, encode_predictions(contract, lane.outputs, answer)
+
+        self._submit(lane, request_id, headers, tensors, rows, encode, reply)
+
+    def _only(self) -> str:
+        names = self._router.names()
+        if len(names) != 1:
+            live = ", ".join(names) or "none"
+            raise NotFound(f"/invocations is for the one model that is live; live are {live}: POST to /models/NAME/invocations")
+        return names[0]
+
     def _submit(
         self,
         lane: Lane,
@@ -121,20 +172,20 @@ class Predictor:
         reply: Reply,
     ) -> None:
         started = time.monotonic()
+        seconds = self._patience(headers)
 
         def deliver(outcome: Answer | ProdmlError) -> None:
             if isinstance(outcome, ProdmlError):
                 status = outcome.http_status
                 _refuse(outcome, reply)
             else:
-                status = 200
-                reply(status, *encode(outcome))
+                status = _deliver(outcome, encode, reply)
             now = time.monotonic()
             lane.counts.count(rows, now - started, status)
             lane.traffic.count(rows, now - started, now, failed=status >= 500)
 
         key = headers.get(b"x-prodml-key", b"").decode("latin-1")
-        pending = Pending(request_id, key, tensors, rows, time.time(), started, deliver)
+        pending = Pending(request_id, key, tensors, rows, time.time(), started, deliver, started + seconds)
         try:
             lane.submit(pending)
         except ProdmlError as error:  # the queue is full: routed, so it counts as the model's
@@ -147,9 +198,9 @@ class Predictor:
 
     def _sweep(self) -> None:
         """Answer 504 what has waited too long in a lane or in a run; what was answered in its own turn is never looked at."""
-        overdue = time.monotonic() - self._limits.deadline
+        now = time.monotonic()
         for lane in list(self._busy):
-            for pending in lane.overdue(overdue):
+            for pending in lane.overdue(now):
                 self._give_up(pending, lane)
             if lane.idle:
                 self._busy.discard(lane)
@@ -160,7 +211,8 @@ class Predictor:
     def _give_up(self, pending: Pending, lane: Lane) -> None:
         pending.abandoned = True
         failure: ProdmlError = DeadlineExceeded(
-            f"{lane.version.model} did not answer within {self._limits.deadline:g} s; send fewer rows, or deploy a faster version"
+            f"{lane.version.model} did not answer within {pending.deadline - pending.started:g} s; "
+            "send fewer rows, or deploy a faster version"
         )
         try:
             self._log.write(
@@ -190,6 +242,19 @@ class Predictor:
     def _made_identity(self) -> str:
         return f"{self._origin}-{next(self._made):x}"
 
+    def _plain_body(self, headers: Headers, body: bytes) -> bytes:
+        encoding = headers.get(b"content-encoding")
+        return body if encoding is None else unpacked(body, encoding, self._limits.body_bytes)
+
+    def _patience(self, headers: Headers) -> float:
+        """Seconds in which an answer is wanted: what the client says, at most the gateway's own bound."""
+        given = headers.get(DEADLINE)
+        if given is None:
+            return self._limits.deadline
+        if not given.isdigit() or len(given) > 12:
+            raise InvalidInput(f"{DEADLINE.decode()} is {ascii(given)[2:-1][:30]}; send whole milliseconds")
+        return min(int(given) / 1e3, self._limits.deadline)
+
     def _identity(self, headers: Headers, given: str, own: str) -> str:
         """The request's id, made here where the client gave none; refuses ids and routing keys that are unusable."""
         self._text(headers.get(b"x-prodml-key", b""), "x-prodml-key")
@@ -206,6 +271,18 @@ class Predictor:
         return value.decode()
 
 
+def _deliver(answer: Answer, encode: Encode, reply: Reply) -> int:
+    """Reply with `answer`; a fault in writing it down fails this request alone, not those that ran with it."""
+    try:
+        extra, payload = encode(answer)
+    except Exception:
+        _log.exception("an answer could not be written")
+        reply(500, [], _BROKEN)
+        return 500
+    reply(200, extra, payload)
+    return 200
+
+
 def _refuse(error: ProdmlError, reply: Reply) -> None:
     extra = [(b"retry-after", b"1")] if error.http_status == 503 else []
     reply(error.http_status, extra, msgspec.json.encode({"error": str(error)}))
@@ -215,11 +292,12 @@ def _unquoted(name: str) -> str:
     return unquote(name) if "%" in name else name
 
 
-def _version(text: str | None) -> int | None:
+def version_number(text: str | None) -> int | None:
+    """The number of the version that a path or a message names; none for the live one."""
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()):
-        raise InvalidInput(f"{ascii(text)[:30]} is not a version number")
+    if not (text.isascii() and text.isdigit() and len(text) <= _VERSION_DIGITS):
+        raise InvalidInput(f"{text[:30]!a} is not a version number")
     return int(text)
 
 
@@ -252,10 +330,12 @@ def _checked(request: InferRequest, lane: Lane) -> tuple[InferRequest, int]:
 
 
 def _check_outputs(request: InferRequest, contract: Contract) -> None:
-    known = [tensor.name for tensor in contract.outputs]
-    for name in request.outputs:
+    known = {tensor.name: tensor for tensor in contract.outputs}
+    for name, wanted in request.outputs.items():
         if name not in known:
             raise InvalidInput(f"there is no output {ascii(name)[:60]}; outputs are {', '.join(known)}")
+        if wanted.classes:
+            check_classes(known[name], wanted.classes)
 
 
 def _rows(body: bytes) -> list[dict[str, Any]]:

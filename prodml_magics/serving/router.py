@@ -229,6 +229,20 @@ class Router:
         loaded = ", ".join(str(each) for each in active.lanes)
         raise NotFound(f"{model} has no version {version} loaded here; loaded: {loaded or 'none'}")
 
+    def loaded(self, model: str) -> list[int]:
+        """The versions of `model` that can be asked for, in order."""
+        active = self._models.get(model)
+        return [] if active is None else sorted(active.lanes)
+
+    def held(self, model: str) -> list[int]:
+        """The versions of `model` that are in memory though no route names them, in order."""
+        return sorted(version for name, version, _ in self._held if name == model and version not in self.loaded(model))
+
+    def release(self, model: str) -> None:
+        """Let go of what is only held."""
+        self._held = {key: until for key, until in self._held.items() if key[0] != model}
+        self._evict({name: active.route for name, active in self._models.items()})
+
     def route(self, model: str) -> Route | None:
         """The route in force for `model`."""
         active = self._models.get(model)

@@ -43,6 +43,11 @@ class LoadedVersion:
         """Answer `tensors` (batch axis first); every output by name."""
         return self.session.run(tensors)
 
+    @property
+    def platform(self) -> str:
+        """The protocol's word for what runs it."""
+        return "python" if self.session.isolated else "onnx_onnxv1"
+
     def close(self) -> None:
         """Give back what it holds."""
         self.session.close()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import mlflow
@@ -63,6 +65,8 @@ def test_it_serves_throws_hangs_dies_and_goes_on_beside_another_model(workspace:
         predict = f"{url.replace('/v2/models/', '/predict/')}"
         deploy(workspace, Deploy(model="cancer@1"))
         assert post(predict, {"x0": 1.5, "x1": 2})[1]["predictions"] == [{"prediction": 3.5}]
+        with urllib.request.urlopen(url) as response:
+            assert json.load(response)["platform"] == "python"
         gateway = running.gateway().pid
         (child,) = children_of(gateway)
 
