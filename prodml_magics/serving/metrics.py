@@ -183,12 +183,11 @@ class Metrics:
         breakers = GaugeMetricFamily(
             "prodml_breaker_open", "1 while a version is not asked, 0.5 while tried", labels=["model", "version"]
         )
-        for which, breaker in list(self.breakers.items()):
-            breakers.add_metric(which, _STATES[breaker.state])
+        _fill(breakers, ((which, _STATES[breaker.state]) for which, breaker in list(self.breakers.items())))
         yield from (refused, mirrored, dropped, live, breakers)
 
 
-def _fill(family: CounterMetricFamily | GaugeMetricFamily, values: Iterable[tuple[tuple[str, ...], int]]) -> None:
+def _fill(family: CounterMetricFamily | GaugeMetricFamily, values: Iterable[tuple[tuple[str, ...], float]]) -> None:
     for labels, value in values:
         family.add_metric(labels, value)
 

@@ -298,19 +298,6 @@ class Predictor:
             failure = error
         pending.settle(failure)
 
-    def _plain_body(self, headers: Headers, body: bytes) -> bytes:
-        encoding = headers.get(b"content-encoding")
-        return body if encoding is None else unpacked(body, encoding, self._limits.body_bytes)
-
-    def _patience(self, headers: Headers) -> float:
-        """Seconds in which an answer is wanted: what the client says, at most the gateway's own bound."""
-        given = headers.get(DEADLINE)
-        if given is None:
-            return self._limits.deadline
-        if not given.isdigit() or len(given) > 12:
-            raise InvalidInput(f"{DEADLINE.decode()} is {ascii(given)[2:-1][:30]}; send whole milliseconds")
-        return min(int(given) / 1e3, self._limits.deadline)
-
     def _chosen(self, lane: Lane, version: str | None, headers: Headers) -> tuple[Lane, str]:
         """The lane that answers: while a canary runs the one of the routing key, or of an identity of the request's own.
 
@@ -324,6 +311,19 @@ class Predictor:
 
     def _made_identity(self) -> str:
         return f"{self._origin}-{next(self._made):x}"
+
+    def _plain_body(self, headers: Headers, body: bytes) -> bytes:
+        encoding = headers.get(b"content-encoding")
+        return body if encoding is None else unpacked(body, encoding, self._limits.body_bytes)
+
+    def _patience(self, headers: Headers) -> float:
+        """Seconds in which an answer is wanted: what the client says, at most the gateway's own bound."""
+        given = headers.get(DEADLINE)
+        if given is None:
+            return self._limits.deadline
+        if not given.isdigit() or len(given) > 12:
+            raise InvalidInput(f"{DEADLINE.decode()} is {ascii(given)[2:-1][:30]}; send whole milliseconds")
+        return min(int(given) / 1e3, self._limits.deadline)
 
     def _identity(self, headers: Headers, given: str, own: str) -> str:
         """The request's id, made here where the client gave none; refuses ids and routing keys that are unusable."""
