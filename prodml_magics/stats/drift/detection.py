@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prodml_magics.stats.drift.dataset import DatasetVerdict
+
 if TYPE_CHECKING:
     import polars
 
@@ -21,7 +23,7 @@ class Detection(NamedTuple):
 
     names: tuple[str, ...]
     kind: tuple[str, ...]
-    """``numeric`` or ``categorical``."""
+    """``numeric``, ``categorical`` or ``text``."""
     n_reference: _Counts
     """Rows, missing ones included."""
     n_current: _Counts
@@ -42,11 +44,13 @@ class Detection(NamedTuple):
     """Total variation in [0, 1]; categorical columns."""
     p_value: _Floats
     p_adjusted: _Floats
-    """Benjamini–Hochberg over all tests of the call."""
+    """Adjusted over all tests of the call, for the false discovery rate."""
     effect: _Floats
     """What decided: KS distance, total variation, or the change of the missing share."""
     effect_low: _Floats
     """Lower confidence bound of the effect at level 1 − alpha."""
+    tolerance: _Floats
+    """Effect up to which it counts as harmless."""
     drifted: list[str]
     """Names of the columns that have drifted."""
     undecided: list[str]
@@ -56,6 +60,8 @@ class Detection(NamedTuple):
     seconds: float
     device: str
     """``cpu`` or ``gpu``; names how many columns were computed elsewhere."""
+    dataset: DatasetVerdict
+    """All columns together, weighted by the importance that the reference's extras name."""
 
     @property
     def verdict(self) -> str:
@@ -79,7 +85,14 @@ class Detection(NamedTuple):
         """The columns of `frame` as plain lists, with None for what is undefined or undecided."""
         arrays = {name: _plain(getattr(self, name)) for name in _ARRAYS}
         drifted = [None if name in self.undecided else name in self.drifted for name in self.names]
-        return {"column": list(self.names), "kind": list(self.kind), **arrays, "drifted": drifted, "reason": list(self.reason)}
+        return {
+            "column": list(self.names),
+            "kind": list(self.kind),
+            **arrays,
+            "drifted": drifted,
+            "reason": list(self.reason),
+            "tolerance": _plain(self.tolerance),
+        }
 
 
 _ARRAYS = (

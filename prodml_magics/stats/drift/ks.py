@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EXACT_UP_TO", "ks_distance", "ks_margin", "ks_p_value"]
+__all__ = ["EXACT_UP_TO", "ks_distance", "ks_margin", "ks_p_value", "ks_rows_needed"]
 
 EXACT_UP_TO = 10_000
 """The p-value is exact where the product of the two sample sizes is at most this."""
@@ -108,9 +108,18 @@ def _kolmogorov_tail(x: float) -> float:
     return 2 * sum((-1) ** (k - 1) * math.exp(-2 * k * k * x * x) for k in range(1, 8))
 
 
-def ks_margin(n: int, m: int, alpha: float) -> float:
+def ks_margin(n: float, m: float, alpha: float) -> float:
     """What to take from a distance for a lower bound that holds with probability 1 − alpha, for samples of n and m rows.
 
     ``sqrt(ln(2/alpha)/2) · (1/√n + 1/√m)``: Dvoretzky–Kiefer–Wolfowitz with Massart's constant (1990, Ann. Probab. 18).
     """
     return math.sqrt(math.log(2 / alpha) / 2) * (1 / math.sqrt(n) + 1 / math.sqrt(m))
+
+
+def ks_rows_needed(excess: float, n: float, alpha: float) -> int | None:
+    """Rows with which a distance that exceeds its tolerance by `excess` has its lower bound above it; n reference rows.
+
+    None where the reference alone leaves a wider margin than that.
+    """
+    rest = excess / math.sqrt(math.log(2 / alpha) / 2) - 1 / math.sqrt(n)
+    return math.ceil(1 / rest**2) if rest > 1e-4 else None
