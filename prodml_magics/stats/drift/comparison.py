@@ -48,6 +48,8 @@ class Comparison(NamedTuple):
     js: float = math.nan
     chi2: float = math.nan
     tv: float = math.nan
+    extra: Mapping[str, float] = {}
+    """Statistics that were asked for by name."""
 
 
 def aligned(column: NumericColumn, numbers: Numbers) -> Pair:
@@ -105,7 +107,7 @@ def _rows_needed(excess: float, n: int, limits: Limits) -> int | None:
 
 def compare_texts(parts: Mapping[str, Comparison]) -> Comparison:
     """The part of a text that has moved most stands for all; its p-value is multiplied by their number (Bonferroni)."""
-    name, worst = max(parts.items(), key=lambda part: part[1].ks)
+    name, worst = max(parts.items(), key=_moved)
     evidence = worst.evidence
     assert isinstance(evidence, Evidence)
     p_value = min(1.0, evidence.p_value * len(parts))
@@ -124,6 +126,11 @@ def paired_counts(column: LevelColumn, found: Levels) -> tuple[tuple[str, ...], 
     else:
         levels, before, extra = (*column.levels, *now), [0] * len(now), list(now.values())
     return levels, np.array([*column.counts, *before], dtype=np.int64), np.array([*known, *extra], dtype=np.int64)
+
+
+def _moved(part: tuple[str, Comparison]) -> float:
+    evidence = part[1].evidence
+    return evidence.effect if isinstance(evidence, Evidence) else 0.0
 
 
 def compare_levels(column: LevelColumn, found: Levels, limits: Limits) -> Comparison:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from prodml_magics.clock import Clock, SystemClock
 from prodml_magics.errors import InvalidInput
+from prodml_magics.stats.drift.chosen import with_count_statistics, with_numeric_statistics
 from prodml_magics.stats.drift.columns import Levels, Numbers, Texts, as_levels, as_numbers, as_texts, named_columns
 from prodml_magics.stats.drift.comparison import (
     Comparison,
@@ -21,6 +21,7 @@ from prodml_magics.stats.drift.comparison import (
     compare_numbers,
     compare_texts,
     compare_unseen,
+    paired_counts,
 )
 from prodml_magics.stats.drift.dataset import judge_dataset
 from prodml_magics.stats.drift.detection import Detection
@@ -28,9 +29,11 @@ from prodml_magics.stats.drift.device import Backend, Device, choose
 from prodml_magics.stats.drift.kernels import NumericStatistics, Pair, compute_with_numpy
 from prodml_magics.stats.drift.limits import limits_of_missing, limits_of_values
 from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, Reference, TextColumn
+from prodml_magics.stats.drift.statistics import check_methods
 from prodml_magics.stats.drift.text import text_parts
 from prodml_magics.stats.drift.verdict import Evidence, Tolerances, Verdict, judge
 from prodml_magics.stats.multiplicity import ADJUSTMENTS, Adjustment
+from prodml_magics.stats.nearest import nearest
 
 __all__ = ["detect"]
 
@@ -49,6 +52,7 @@ def detect(
     alpha: float = 0.05,
     tolerances: Tolerances | None = None,
     fdr: Adjustment = "bh",
+    methods: Sequence[str] = (),
     columns: Sequence[str] | None = None,
     device: Device = "auto",
     clock: Clock = _CLOCK,
@@ -65,6 +69,10 @@ def detect(
     `Tolerances()` for columns without. `fdr` is ``bh`` (Benjamini–Hochberg), ``by`` (Benjamini–Yekutieli: any dependence
     between columns) or ``ebh`` (e-BH, likewise).
 
+    `methods` names statistics of `prodml_magics.stats.drift.statistics`: all of them are computed where they apply, and the
+    first that applies and is defined decides a column in place of KS distance and total variation, at its own tolerance
+    (given tolerances are those of KS and total variation) and with a bootstrapped lower bound.
+
     `x` is an array [rows, columns of the reference], a mapping of name to 1-D array, or a frame; it may have other
     columns than the reference only when `columns` picks those to compare. Columns of a mapping may differ in length (a
     model's outputs are known for some of the rows only). Time: about one sort of `x`.
@@ -76,9 +84,10 @@ def detect(
         raise InvalidInput(f"alpha is {alpha}; give a share between 0 and 1, such as 0.05")
     if fdr not in ADJUSTMENTS:
         raise InvalidInput(f"unknown false discovery control '{fdr}'; choose {', '.join(ADJUSTMENTS)}")
+    check_methods(tuple(methods))
     given = _pick(reference, x, columns)
     current = {name: _read(reference, name, values) for name, values in given.items()}
-    comparisons, where = _compare(reference, current, tolerances, alpha, device)
+    comparisons, where = _compare(reference, current, tolerances, alpha, device, tuple(methods))
     others = [_shares_evidence(reference, name, current[name], tolerances, alpha) for name in current]
     verdicts = _verdicts([comparison.evidence for comparison in comparisons], others, alpha, fdr)
     return _detection(reference, current, comparisons, verdicts, clock.monotonic() - started, where)
@@ -88,24 +97,16 @@ def _pick(reference: Reference, x: Any, columns: Sequence[str] | None) -> dict[s
     wanted = list(dict.fromkeys(columns)) if columns else list(reference.names)
     for name in wanted:
         if name not in reference.columns:
-            raise InvalidInput(f"the reference has no column '{name}'; {_nearest(name, reference.names)}")
+            raise InvalidInput(f"the reference has no column '{name}'; {nearest(name, reference.names)}")
     width = np.shape(x)[1] if isinstance(x, np.ndarray) and x.ndim == 2 else 0
     given = named_columns(x, wanted if columns and width == len(wanted) else reference.names, equal=False)
     for name in wanted:
         if name not in given:
-            raise InvalidInput(f"column '{name}' of the reference is absent; {_nearest(name, given)}")
+            raise InvalidInput(f"column '{name}' of the reference is absent; {nearest(name, given)}")
     extra = [name for name in given if name not in reference.columns]
     if extra and not columns:
         raise InvalidInput(f"the reference has no column '{extra[0]}'; leave it out, or name the columns to compare")
     return {name: given[name] for name in wanted}
-
-
-def _nearest(name: str, names: Any) -> str:
-    close = get_close_matches(name, list(names), n=3, cutoff=0.5)
-    if close:
-        return "did you mean " + " or ".join(f"'{match}'" for match in close) + "?"
-    shown = ", ".join(f"'{known}'" for known in list(names)[:8])
-    return f"there are {shown or 'none'}"
 
 
 def _read(reference: Reference, name: str, values: NDArray[Any]) -> _Current:
@@ -125,14 +126,22 @@ _Key = tuple[str, str]
 
 
 def _compare(
-    reference: Reference, current: dict[str, _Current], tolerances: Tolerances | None, alpha: float, device: Device
+    reference: Reference,
+    current: dict[str, _Current],
+    tolerances: Tolerances | None,
+    alpha: float,
+    device: Device,
+    methods: tuple[str, ...],
 ) -> tuple[list[Comparison], str]:
     tasks = _tasks(reference, current)
     backend = choose(device, sum(len(pair.current) for pair, _ in tasks.values()))
     limits = {key: limits_of_values(column, tolerances, alpha) for key, (_, column) in tasks.items()}
     found, where = _run(backend, {key: pair for key, (pair, _) in tasks.items()})
     made = {key: compare_numbers(pair, found[key], limits[key], column) for key, (pair, column) in tasks.items()}
-    return [_comparison(reference, name, current[name], made, tolerances, alpha) for name in current], where
+    if methods:
+        for key, (pair, column) in tasks.items():
+            made[key] = with_numeric_statistics(made[key], pair, column, methods, limits[key])
+    return [_comparison(reference, name, current[name], made, tolerances, alpha, methods) for name in current], where
 
 
 def _tasks(reference: Reference, current: dict[str, _Current]) -> dict[_Key, tuple[Pair, NumericColumn]]:
@@ -165,6 +174,7 @@ def _comparison(
     made: dict[_Key, Comparison],
     tolerances: Tolerances | None,
     alpha: float,
+    methods: tuple[str, ...],
 ) -> Comparison:
     column, found = reference.columns[name], current.found
     if (name, "") in made:
@@ -174,7 +184,9 @@ def _comparison(
     absent = _absence("the reference", column.rows, column.missing) or _absence("the current rows", found.rows, current.missing)
     if absent or not (isinstance(column, LevelColumn) and isinstance(found, Levels)):
         return Comparison(absent)
-    return compare_levels(column, found, limits_of_values(column, tolerances, alpha))
+    limits = limits_of_values(column, tolerances, alpha)
+    compared = compare_levels(column, found, limits)
+    return with_count_statistics(compared, *paired_counts(column, found)[1:], methods, limits) if methods else compared
 
 
 def _absence(side: str, rows: int, missing: int) -> str:
@@ -235,10 +247,19 @@ def _detection(
         drifted=drifted,
         undecided=undecided,
         reason=tuple(verdict.reason for verdict in verdicts),
+        extra=_extra(comparisons),
         seconds=seconds,
         device=device,
         dataset=judge_dataset(tuple(current), drifted, undecided, reference.extras.get("importance") or {}),
     )
+
+
+def _extra(comparisons: list[Comparison]) -> dict[str, NDArray[np.float64]]:
+    """The statistics that were asked for by name, NaN where one does not apply."""
+    names = dict.fromkeys(name for comparison in comparisons for name in comparison.extra)
+    return {
+        name: np.array([comparison.extra.get(name, math.nan) for comparison in comparisons], dtype=np.float64) for name in names
+    }
 
 
 def _floats(records: Sequence[Any], name: str) -> NDArray[np.float64]:

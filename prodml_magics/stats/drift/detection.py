@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -55,6 +56,8 @@ class Detection(NamedTuple):
     """Names of the columns that have drifted."""
     undecided: list[str]
     """Names of the columns of which it cannot be told."""
+    extra: Mapping[str, _Floats]
+    """Statistics that were asked for by name; further columns of the frame where it does not have them anyway."""
     reason: tuple[str, ...]
     """Why, in a sentence."""
     seconds: float
@@ -92,6 +95,7 @@ class Detection(NamedTuple):
             "drifted": drifted,
             "reason": list(self.reason),
             "tolerance": _plain(self.tolerance),
+            **{name: _plain(values) for name, values in self.extra.items() if name not in arrays},
         }
 
 

@@ -68,8 +68,8 @@ class NumericColumn(NamedTuple):
         """Interquartile range of the sample, NaN where it is empty or not finite."""
         if not len(self.values):
             return math.nan
-        low, high = (float(self.values[len(self.values) * k // 4]) for k in (1, 3))
-        return high - low if math.isfinite(high - low) else math.nan
+        low, high = (self.values[len(self.values) * k // 4].item() for k in (1, 3))
+        return float(high - low) if math.isfinite(high - low) else math.nan
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -166,8 +166,9 @@ def moments(values: NDArray[Any]) -> tuple[float, float]:
     """Mean and standard deviation (ddof 0) in float64, NaN where undefined or too large."""
     if not len(values):
         return math.nan, math.nan
+    precision = np.longdouble if values.dtype.kind == "i" else np.float64
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, sd = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+        mean, sd = float(values.mean(dtype=precision)), float(values.std(dtype=precision))
     return (mean, sd) if math.isfinite(mean) and math.isfinite(sd) else (math.nan, math.nan)
 
 
