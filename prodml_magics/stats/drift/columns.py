@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput
 
-__all__ = ["Levels", "Numbers", "Texts", "as_levels", "as_numbers", "as_texts", "chunked_levels", "is_numeric", "named_columns"]
+__all__ = [
+    "Levels",
+    "Numbers",
+    "Texts",
+    "as_levels",
+    "as_numbers",
+    "as_rows",
+    "as_texts",
+    "chunked_levels",
+    "is_numeric",
+    "named_columns",
+]
 
 
 class Numbers(NamedTuple):
@@ -101,6 +112,15 @@ def as_numbers(name: str, values: NDArray[Any]) -> Numbers:
         raise InvalidInput(f"column '{name}' was numeric in the reference and holds {values.dtype} now; convert it to numbers")
     values = _plain(values)
     return Numbers(values[~np.isnan(values)] if values.dtype.kind == "f" else values, rows, unit)
+
+
+def as_rows(values: NDArray[Any]) -> NDArray[np.float64]:
+    """A numeric column row by row as float64, NaN where missing; dates and durations as seconds."""
+    if values.dtype.kind in "Mm":
+        return _seconds(values)
+    if values.dtype.kind != "O":
+        return values.astype(np.float64)
+    return np.array([np.nan if _is_missing(value) else float(value) for value in values.tolist()])
 
 
 def _numbers_of_objects(name: str, values: NDArray[Any]) -> NDArray[Any]:

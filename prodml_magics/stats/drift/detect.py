@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from prodml_magics.clock import Clock, SystemClock
 from prodml_magics.errors import InvalidInput
 from prodml_magics.stats.drift.chosen import with_count_statistics, with_numeric_statistics
-from prodml_magics.stats.drift.columns import Levels, Numbers, Texts, as_levels, as_numbers, as_texts, named_columns
+from prodml_magics.stats.drift.columns import Levels, Numbers, Texts, as_levels, as_numbers, as_rows, as_texts, named_columns
 from prodml_magics.stats.drift.comparison import (
     Comparison,
     aligned,
@@ -26,6 +26,8 @@ from prodml_magics.stats.drift.comparison import (
 from prodml_magics.stats.drift.dataset import judge_dataset
 from prodml_magics.stats.drift.detection import Detection
 from prodml_magics.stats.drift.device import Backend, Device, choose
+from prodml_magics.stats.drift.joint import JOINT, JointFinding, find_jointly, find_nothing
+from prodml_magics.stats.drift.joint.rows import joint_rows
 from prodml_magics.stats.drift.kernels import NumericStatistics, Pair, compute_with_numpy
 from prodml_magics.stats.drift.limits import limits_of_missing, limits_of_values
 from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, Reference, TextColumn
@@ -71,7 +73,8 @@ def detect(
 
     `methods` names statistics of `prodml_magics.stats.drift.statistics`: all of them are computed where they apply, and the
     first that applies and is defined decides a column in place of KS distance and total variation, at its own tolerance
-    (given tolerances are those of KS and total variation) and with a bootstrapped lower bound.
+    (given tolerances are those of KS and total variation) and with a bootstrapped lower bound. Those of
+    `prodml_magics.stats.drift.joint` look at all numeric columns at once; what they find is in ``.joint``.
 
     `x` is an array [rows, columns of the reference], a mapping of name to 1-D array, or a frame; it may have other
     columns than the reference only when `columns` picks those to compare. Columns of a mapping may differ in length (a
@@ -84,13 +87,32 @@ def detect(
         raise InvalidInput(f"alpha is {alpha}; give a share between 0 and 1, such as 0.05")
     if fdr not in ADJUSTMENTS:
         raise InvalidInput(f"unknown false discovery control '{fdr}'; choose {', '.join(ADJUSTMENTS)}")
-    check_methods(tuple(methods))
+    check_methods(tuple(methods), tuple(JOINT))
+    of_columns, jointly = ([name for name in methods if (name in JOINT) == joint] for joint in (False, True))
     given = _pick(reference, x, columns)
     current = {name: _read(reference, name, values) for name, values in given.items()}
-    comparisons, where = _compare(reference, current, tolerances, alpha, device, tuple(methods))
+    comparisons, where = _compare(reference, current, tolerances, alpha, device, tuple(of_columns))
     others = [_shares_evidence(reference, name, current[name], tolerances, alpha) for name in current]
     verdicts = _verdicts([comparison.evidence for comparison in comparisons], others, alpha, fdr)
-    return _detection(reference, current, comparisons, verdicts, clock.monotonic() - started, where)
+    joint = _jointly(reference, given, jointly, alpha)
+    return _detection(reference, current, comparisons, verdicts, joint, clock.monotonic() - started, where)
+
+
+def _jointly(reference: Reference, given: dict[str, NDArray[Any]], methods: list[str], alpha: float) -> tuple[JointFinding, ...]:
+    """The statistics of all numeric columns at once that were asked for; a model's outputs are not among the columns."""
+    if not methods:
+        return ()
+    kept, outputs = reference.rows, set(reference.extras.get("outputs") or ())
+    names = [name for name in given if kept is not None and name in kept.names and name not in outputs]
+    if kept is None or not names:
+        return find_nothing(methods, "the reference kept no rows of numeric columns that vary")
+    if len({len(given[name]) for name in names}) > 1:
+        return find_nothing(methods, "the columns have unequal lengths, so that they make no rows")
+    columns = {name: reference.columns[name] for name in names}
+    scales = {name: (column.mean, column.sd) for name, column in columns.items() if isinstance(column, NumericColumn)}
+    now = joint_rows({name: as_rows(given[name]) for name in names}, scales, names, seed=1)
+    before = kept.values[:, [kept.names.index(name) for name in names]]
+    return tuple(find_jointly(methods, before, now.values, alpha))
 
 
 def _pick(reference: Reference, x: Any, columns: Sequence[str] | None) -> dict[str, NDArray[Any]]:
@@ -226,6 +248,7 @@ def _detection(
     current: dict[str, _Current],
     comparisons: list[Comparison],
     verdicts: list[Verdict],
+    joint: tuple[JointFinding, ...],
     seconds: float,
     device: str,
 ) -> Detection:
@@ -248,6 +271,7 @@ def _detection(
         undecided=undecided,
         reason=tuple(verdict.reason for verdict in verdicts),
         extra=_extra(comparisons),
+        joint=joint,
         seconds=seconds,
         device=device,
         dataset=judge_dataset(tuple(current), drifted, undecided, reference.extras.get("importance") or {}),

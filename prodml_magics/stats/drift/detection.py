@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.dataset import DatasetVerdict
+from prodml_magics.stats.drift.joint.table import JointFinding
 
 if TYPE_CHECKING:
     import polars
@@ -58,6 +59,8 @@ class Detection(NamedTuple):
     """Names of the columns of which it cannot be told."""
     extra: Mapping[str, _Floats]
     """Statistics that were asked for by name; further columns of the frame where it does not have them anyway."""
+    joint: tuple[JointFinding, ...]
+    """What the statistics of all numeric columns at once say, of those that were asked for."""
     reason: tuple[str, ...]
     """Why, in a sentence."""
     seconds: float

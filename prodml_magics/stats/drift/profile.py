@@ -5,7 +5,8 @@ the sorted sample and the bin edges in the list that its dtype names, and unit; 
 of any, the calibration (five numbers). Moments are computed when it is read.
 
 Format 2 has the kinds numeric, categorical and text; a text column is followed by its parts, numeric rows whose ``part_of``
-is its name. Format 1 had neither texts nor units nor calibrations, and is still read.
+is its name; and at most one row of kind ``rows`` holds some rows of the numeric columns. Format 1 had neither texts nor units
+nor calibrations nor rows, and is still read.
 
 To change it: add fields freely, readers ignore what they do not know; when one changes its meaning raise PROFILE_FORMAT, keep
 reading every older format, and keep a file of the old one under tests.
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput, Unsupported
 from prodml_magics.stats.drift.calibration import Calibration, Variability
+from prodml_magics.stats.drift.joint.rows import JointRows
 from prodml_magics.stats.drift.reference import Column, LevelColumn, NumericColumn, Reference, TextColumn, moments
 
 __all__ = ["PROFILE_FORMAT", "from_arrow", "to_arrow"]
@@ -52,6 +54,8 @@ def to_arrow(reference: Reference) -> bytes:
     metadata = {"prodml.format": str(PROFILE_FORMAT), "prodml.extras": json.dumps(dict(reference.extras), allow_nan=False)}
     schema = pa.schema(_FIELDS, metadata=metadata)
     batches = [batch for name, column in reference.columns.items() for batch in _batches(name, column, schema)]
+    if reference.rows is not None:
+        batches.append(_batch(_rows_of(reference.rows), schema))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         for batch in batches:
@@ -73,6 +77,16 @@ def _batches(name: str, column: Column, schema: pa.Schema) -> list[pa.RecordBatc
     return [_batch(row, schema)]
 
 
+def _rows_of(rows: JointRows) -> dict[str, Any]:
+    return {
+        "name": "",
+        "kind": "rows",
+        "levels": list(rows.names),
+        "rows": len(rows.values),
+        "values_float32": rows.values.ravel(),
+    }
+
+
 def _numeric_row(name: str, column: NumericColumn) -> dict[str, Any]:
     dtype = str(column.values.dtype)
     values = {f"values_{dtype}": column.values, f"edges_{dtype}": column.edges}
@@ -92,12 +106,21 @@ def from_arrow(data: bytes) -> Reference:
         raise InvalidInput(f"not a profile: {error}; register the model again to make one") from error
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     _check_format(metadata.get("prodml.format", ""))
-    return Reference(_columns(table), json.loads(metadata.get("prodml.extras", "{}")))
+    kinds = table["kind"].to_pylist()
+    rows = _joint_rows(table, kinds.index("rows")) if "rows" in kinds else None
+    return Reference(_columns(table), json.loads(metadata.get("prodml.extras", "{}")), rows)
+
+
+def _joint_rows(table: pa.Table, i: int) -> JointRows:
+    names = tuple(_cell(table, "levels", i))
+    return JointRows(names, _array(table["values_float32"][i], "float32").reshape(-1, len(names)))
 
 
 def _columns(table: pa.Table) -> dict[str, Column]:
     columns: dict[str, Column] = {}
     for i in range(table.num_rows):
+        if _cell(table, "kind", i) == "rows":
+            continue
         name, owner = str(table["name"][i]), _cell(table, "part_of", i)
         part = _column(table, i)
         text = columns.get(owner or "")

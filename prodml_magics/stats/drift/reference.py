@@ -18,12 +18,14 @@ from prodml_magics.stats.drift.columns import (
     Numbers,
     as_levels,
     as_numbers,
+    as_rows,
     as_texts,
     chunked_levels,
     is_numeric,
     named_columns,
 )
 from prodml_magics.stats.drift.grid import grid_counts, grid_edges
+from prodml_magics.stats.drift.joint.rows import MOST_COLUMNS, JointRows, joint_rows
 from prodml_magics.stats.drift.text import is_text, text_parts
 
 __all__ = [
@@ -106,6 +108,8 @@ class Reference:
 
     columns: Mapping[str, Column]
     extras: Mapping[str, Any] = field(default_factory=dict)
+    rows: JointRows | None = None
+    """Some rows of the numeric columns, for statistics of all of them at once."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,9 +141,18 @@ def prepare(
         raise InvalidInput(f"a sample of {sample} values tells nothing; give at least 1")
     generator = np.random.default_rng(seed)
     columns: dict[str, Column] = {}
-    for name, values in named_columns(x, names).items():
+    given = named_columns(x, names)
+    for name, values in given.items():
         columns[name] = _summary(name, values, sample, generator, calibrate and len(values) >= FEWEST_CALIBRATION_ROWS)
-    return Reference(columns, dict(extras or {}))
+    return Reference(columns, dict(extras or {}), _joint(given, columns, seed))
+
+
+def _joint(given: Mapping[str, NDArray[Any]], columns: Mapping[str, Column], seed: int) -> JointRows | None:
+    scales = {name: (column.mean, column.sd) for name, column in columns.items() if isinstance(column, NumericColumn)}
+    names = [name for name, (_, sd) in scales.items() if sd > 0][:MOST_COLUMNS]
+    if not names:
+        return None
+    return joint_rows({name: as_rows(given[name]) for name in names}, scales, names, seed)
 
 
 def _summary(name: str, values: NDArray[Any], sample: int, generator: np.random.Generator, calibrate: bool) -> Column:

@@ -4,6 +4,6 @@ Functions of two row matrices [rows, columns], standardised by the reference. `J
 are named. They are never run unasked, because they take time that grows with the square of the rows.
 """
 
-from prodml_magics.stats.drift.joint.table import JOINT, JointFinding, find_jointly
+from prodml_magics.stats.drift.joint.table import JOINT, JointFinding, find_jointly, find_nothing
 
-__all__ = ["JOINT", "JointFinding", "find_jointly"]
+__all__ = ["JOINT", "JointFinding", "find_jointly", "find_nothing"]

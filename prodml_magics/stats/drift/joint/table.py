@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from prodml_magics.stats.drift.joint.energy import energy_of_rows
 from prodml_magics.stats.drift.joint.mmd import mmd, mmd_linear
 from prodml_magics.stats.drift.joint.pca import reconstruction_shift
 
-__all__ = ["FEWEST_JOINT_ROWS", "JOINT", "JointFinding", "find_jointly"]
+__all__ = ["FEWEST_JOINT_ROWS", "JOINT", "JointFinding", "find_jointly", "find_nothing"]
 
 FEWEST_JOINT_ROWS = 40
 
@@ -94,23 +94,43 @@ JOINT: dict[str, JointStatistic] = {
 def find_jointly(methods: Sequence[str], x: Rows, y: Rows, alpha: float) -> list[JointFinding]:
     """Each of the named statistics on rows [n, columns] of the reference and [m, columns] of now.
 
-    Missing values are replaced by the mean of the reference, since the missing share is judged of its own; columns are
-    divided by its standard deviation, those without one are left out. A finding counts as drift when effect and lower bound
-    exceed the tolerance and the p-value, times the number of methods, is at most alpha.
+    Missing and infinite values are replaced by values drawn from the reference's column, since the missing share is judged
+    of its own; columns are divided by the reference's standard deviation, those without one are left out. A finding counts as
+    drift when effect and lower bound exceed the tolerance and the p-value, times the number of methods, is at most alpha.
     """
     before, now = _standardised(x, y)
     return [_finding(name, before, now, alpha, len(methods)) for name in methods]
 
 
+def find_nothing(methods: Sequence[str], reason: str) -> tuple[JointFinding, ...]:
+    """The same, where there is nothing to compare."""
+    undefined = (math.nan, math.nan, math.nan)
+    return tuple(JointFinding(name, *undefined, JOINT[name].tolerance, None, reason, 0, 0, 0) for name in methods)
+
+
 def _standardised(x: Rows, y: Rows) -> tuple[Rows, Rows]:
-    with np.errstate(invalid="ignore", over="ignore"):
-        finite = [np.where(np.isfinite(rows), rows, np.nan).astype(np.float64) for rows in (x, y)]
-        used = np.flatnonzero(np.isfinite(finite[0]).any(axis=0) if len(x) else np.zeros(x.shape[1], bool))
-        middle, spread = np.nanmean(finite[0][:, used], axis=0), np.nanstd(finite[0][:, used], axis=0)
-    varies = np.isfinite(spread) & (spread > 0)
-    used, middle, spread = used[varies], middle[varies], spread[varies]
-    before, now = ((np.nan_to_num(rows[:, used] - middle, nan=0.0) / spread).astype(np.float32) for rows in finite)
-    return before, now
+    generator = np.random.default_rng(0)
+    before, now = [], []
+    for place in range(x.shape[1]):
+        present = x[np.isfinite(x[:, place]), place].astype(np.float64)
+        spread = float(present.std()) if len(present) else 0.0
+        if spread > 0:
+            middle = float(present.mean())
+            before.append((_filled(x[:, place], present, generator) - middle) / spread)
+            now.append((_filled(y[:, place], present, generator) - middle) / spread)
+    return _stacked(before, len(x)), _stacked(now, len(y))
+
+
+def _filled(values: NDArray[Any], present: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
+    gaps = ~np.isfinite(values)
+    filled = values.astype(np.float64)
+    filled[gaps] = generator.choice(present, int(gaps.sum()))
+    return filled
+
+
+def _stacked(columns: list[NDArray[np.float64]], rows: int) -> Rows:
+    with np.errstate(over="ignore"):
+        return np.array(columns, dtype=np.float32).reshape(len(columns), rows).T.copy()
 
 
 def _finding(name: str, x: Rows, y: Rows, alpha: float, methods: int) -> JointFinding:
