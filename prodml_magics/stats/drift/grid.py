@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 __all__ = ["CELLS", "grid_counts", "grid_edges"]
 
-CELLS = 128
-"""Cells that a grid aims at: one holds at most 1/128 of continuous reference rows, which bounds what counting hides."""
+CELLS = 120
+"""Cells that a grid aims at: one holds about 1/120 of continuous reference rows, which bounds what counting hides. A multiple of the
+ten bins, so that every edge of a bin is one of the grid."""
 
 
 def grid_edges(values: NDArray[Any], cells: int = CELLS) -> NDArray[Any]:

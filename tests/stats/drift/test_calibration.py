@@ -17,7 +17,7 @@ def _autocorrelated(rng: np.random.Generator, rows: int, phi: float) -> np.ndarr
     return lfilter([1], [1, -phi], rng.normal(size=rows + 500))[500:]
 
 
-def _grid(values: np.ndarray, cells: int = 128) -> np.ndarray:
+def _grid(values: np.ndarray, cells: int = 120) -> np.ndarray:
     edges = grid_edges(np.sort(values), cells)
     return np.array([grid_counts(np.sort(chunk), edges) for chunk in np.array_split(values, CHUNKS)])
 
