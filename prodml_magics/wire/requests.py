@@ -145,8 +145,29 @@ class Drift(Request, frozen=True):
         Literal["served", "live", "shadow", "direct"],
         _flag("whose rows: served is all live traffic, direct are requests that named a version"),
     ] = "served"
+    against: Annotated[
+        str,
+        _flag(
+            "what to compare with: reference (the training rows), previous (as long, just before), a stretch such as 7d that "
+            "ends where the window begins, SINCE/UNTIL, or the training rows of NAME@V",
+            "WHAT",
+        ),
+    ] = "reference"
     columns: Annotated[tuple[str, ...], _flag("only these columns", "COLUMN")] = ()
+    method: Annotated[
+        tuple[str, ...],
+        _flag("decide by these statistics, such as wasserstein_iqr, psi, chi2 or mmd; any name lists all", "NAME"),
+    ] = ()
+    by: Annotated[str, _flag("look at each value, or quarter, of this column of its own", "COLUMN")] = ""
+    tolerance: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | None,
+        _flag("KS distance and total variation that are harmless (default: what the reference itself shows, or 0.1)", "SHARE"),
+    ] = None
     alpha: Annotated[float, Meta(gt=0, lt=1), _flag("false discovery rate over all columns", "SHARE")] = 0.05
+    fdr: Annotated[Literal["bh", "by", "ebh"], _flag("control of it: by and ebh hold however columns depend on each other")] = (
+        "bh"
+    )
+    exact: Annotated[bool, _flag("keep every value of the reference instead of a sample of 100,000")] = False
     device: Annotated[Literal["auto", "cpu", "gpu"], _flag("where to compute")] = "auto"
 
 

@@ -140,6 +140,16 @@ class DriftRecord(msgspec.Struct, frozen=True, kw_only=True):
     window: Window
     device: str
     seconds: float
+    against: str = "the reference"
+    """What was compared with."""
+    summary: str = ""
+    """Why, in a sentence or two."""
+    dataset: dict[str, Any] = {}
+    """All columns together, weighted by importance: verdict, share, possible, weighted."""
+    joint: list[dict[str, Any]] = []
+    """Findings of statistics of all numeric columns at once, where some were asked for."""
+    slices: list[dict[str, Any]] = []
+    """Parts of the rows, worst first, where some were asked for."""
     seen_until: datetime | None = None
     """Rows answered after this moment were not seen; null when all were."""
     note: str = ""
