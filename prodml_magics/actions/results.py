@@ -15,10 +15,12 @@ from prodml_magics.wire.results import (
     DoctorRecord,
     DriftRecord,
     RegisterRecord,
+    RolloutRecord,
     ServicesRecord,
     ShadowRecord,
     TimelineRecord,
 )
+from prodml_magics.wire.rollouts import GuardVerdict
 from prodml_magics.wire.status import StatusReport
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ __all__ = [
     "DriftResult",
     "RegisterResult",
     "Result",
+    "RolloutResult",
     "ServicesResult",
     "ShadowResult",
     "StatusResult",
@@ -188,6 +191,8 @@ class ChangeResult(Result[Change]):
     def title(self) -> str:
         if self.record.version is None:
             return f"{self.record.model} is not served any more"
+        if self.record.kind == "dry run":
+            return f"{self.record.model}: nothing was changed; {self.record.note}"
         if self.record.event is None:
             return f"{self.record.model}@{self.record.version}: nothing to do, {self.record.note}"
         done = _DONE.get(self.record.kind, "is live")
@@ -207,6 +212,96 @@ class ChangeResult(Result[Change]):
 
     def warnings(self) -> Sequence[str]:
         return (self.record.note,) if self.record.note and self.record.event is not None else ()
+
+
+class RolloutResult(Result[RolloutRecord]):
+    """A canary rollout with its guards."""
+
+    @property
+    def title(self) -> str:
+        each = self.record
+        candidate, step = f"{each.model}@{each.candidate}", f"{each.steps[each.step]:g} %"
+        said = {
+            "planned": f"would begin at {step}; nothing was changed",
+            "running": f"answers {step} of the traffic",
+            "paused": f"is paused at {step}",
+            "held": f"is held at {step}",
+            "baking": "is live and watched",
+            "done": "is live; its rollout is done",
+            "rolled back": f"was rolled back; version {each.control} answers",
+            "aborted": "is not rolled out any more",
+        }
+        return f"{candidate} {said[each.phase]}"
+
+    def facts(self) -> list[tuple[str, str]]:
+        each = self.record
+        steps = " → ".join(f"[{step:g} %]" if at == each.step else f"{step:g} %" for at, step in enumerate(each.steps))
+        found = [("ladder", steps), ("against", f"version {each.control}")]
+        if each.phase != "planned":
+            found.append(("exposure", f"{each.canary_requests} requests, {each.step_requests} in this step"))
+            found.append(("began", f"{moment(each.began_at)} by {each.by}"))
+        if each.reason:
+            found.append(("why", each.reason))
+        if each.waits_for:
+            found.append(("waits for", each.waits_for))
+        if each.url:
+            found.append(("url", each.url))
+        return found
+
+    def table(self) -> Table:
+        names = (
+            "guard",
+            "verdict",
+            "margin",
+            "e worse",
+            "e no worse",
+            "events canary",
+            "events live",
+            "ratio of rates",
+            "still needs",
+        )
+        return names, [_guard_row(guard) for guard in self.record.guards]
+
+    def warnings(self) -> Sequence[str]:
+        notes = [f"{guard.metric}: {guard.note}" for guard in self.record.guards if guard.note]
+        return [*([self.record.note] if self.record.note else []), *notes]
+
+    @property
+    def verdict(self) -> str:
+        """``worse`` when one guard is, ``no worse`` or ``better`` when all are, else ``undecided``."""
+        found = {guard.verdict for guard in self.record.guards}
+        if not found or "undecided" in found:
+            return "worse" if "worse" in found else "undecided"
+        return next(word for word in ("worse", "no worse", "better") if word in found)
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row per guard with all of its evidence."""
+        import polars as pl
+
+        return pl.DataFrame([msgspec.to_builtins(guard) for guard in self.record.guards], infer_schema_length=None)
+
+    def picture(self) -> Picture | None:
+        from prodml_magics.views.rollout_picture import rollout_picture
+
+        guards = [msgspec.to_builtins(guard) for guard in self.record.guards]
+        return rollout_picture(guards, alpha=self.record.alpha, title=self.title) if guards else None
+
+
+def _guard_row(guard: GuardVerdict) -> tuple[Any, ...]:
+    high = "∞" if guard.high is None else f"{guard.high:.3g}"
+    needed = "–" if guard.verdict in ("worse", "no worse", "better") else guard.rows_needed or "unknown"
+    return (
+        guard.metric,
+        guard.verdict,
+        guard.margin,
+        guard.e_worse,
+        guard.e_no_worse,
+        guard.canary_events,
+        guard.control_events,
+        f"{guard.low:.3g} to {high}",
+        needed,
+    )
 
 
 class ShadowResult(Result[ShadowRecord]):
@@ -279,6 +374,8 @@ class DriftResult(Result[DriftRecord]):
             return f"{name}undecided: {self.record.window.rows} rows are too few to tell"
         if self.record.verdict == "no drift":
             return f"{name}none of {len(self.record.columns)} columns has drifted"
+        if not self.record.drifted:
+            return f"{name}none of {len(self.record.columns)} columns has drifted alone, but all of them together have"
         if not self.record.outputs:
             return name + _drifted(self.record.drifted, len(self.record.columns), "columns")
         inputs = [column for column in self.record.drifted if column not in self.record.outputs]
@@ -289,12 +386,14 @@ class DriftResult(Result[DriftRecord]):
     def facts(self) -> list[tuple[str, str]]:
         window = self.record.window
         reach = f"{moment(window.since)} to {moment(window.until)}" if window.since and window.until else "both frames"
-        against = f"version {self.record.version}'s training rows" if self.record.version else "the reference frame"
-        return [
-            ("window", f"{window.rows} rows, {reach}"),
-            ("against", against),
-            ("computed", f"on {self.record.device} in {span(self.record.seconds)}"),
-        ]
+        found = [("window", f"{window.rows} rows, {reach}"), ("against", self.record.against)]
+        if self.record.summary:
+            found.append(("because", self.record.summary))
+        if self.record.drifted and self.record.dataset.get("weighted"):
+            found.append(("weight", f"what drifted carries {share(self.record.dataset['share'])} of the importance"))
+        found += [(each["method"], each["reason"]) for each in self.record.joint]
+        found += [_slice_fact(each) for each in self.record.slices[:_SHOWN_SLICES]]
+        return [*found, ("computed", f"on {self.record.device} in {span(self.record.seconds)}")]
 
     def table(self) -> Table:
         names = ("column", "drifted", "effect", "p_adjusted", "psi", "reason")
@@ -326,6 +425,15 @@ class DriftResult(Result[DriftRecord]):
 
         summary = {"title": self.title, "facts": [list(fact) for fact in self.facts()], "verdict": self.record.verdict}
         return drift_widget(self.record.columns, dict(self.details), summary, self._picture_id)
+
+
+_SHOWN_SLICES = 5
+
+
+def _slice_fact(part: Mapping[str, Any]) -> tuple[str, str]:
+    columns = f"{len(part['drifted'])} columns drifted, most " if part["drifted"] else "no column drifted, most "
+    said = "undecided: " if part["verdict"] == "undecided" else columns
+    return part["slice"], f"{part['n_current']} rows; {said}{part['worst']} ({part['reason']})"
 
 
 def _drifted(names: Sequence[str], count: int, what: str) -> str:
@@ -386,7 +494,7 @@ class StatusResult(Result[StatusReport]):
         return [("home", self.record.home)]
 
     def table(self) -> Table:
-        names = ("model", "live", "previous", "shadows", "requests", "per second", "p50 ms", "p99 ms", "errors")
+        names = ("model", "live", "canary", "previous", "shadows", "requests", "per second", "p50 ms", "p99 ms", "errors")
         return names, [_model_row(each) for each in self.record.models]
 
     def warnings(self) -> Sequence[str]:
@@ -404,7 +512,8 @@ def _model_row(each: Any) -> tuple[Any, ...]:
         if traffic
         else (None,) * 5
     )
-    return (each.name, each.live, each.previous, shadows or None, *counts)
+    canary = f"{each.canary} at {each.canary_share:.4g}, {each.rollout}" if each.canary else each.rollout
+    return (each.name, each.live, canary, each.previous, shadows or None, *counts)
 
 
 class ServicesResult(Result[ServicesRecord]):

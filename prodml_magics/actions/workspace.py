@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from prodml_magics.clock import Clock, SystemClock
 from prodml_magics.contract.schema import Contract, read_contract
 from prodml_magics.errors import GateRefused, NotFound, Unavailable
+from prodml_magics.wire.rollouts import RolloutState
 from prodml_magics.wire.routes import MODEL_FILES, Route, VersionFiles, flavor_of
 
 if TYPE_CHECKING:
@@ -191,6 +192,10 @@ class Workspace:
     def route(self, model: str) -> Route:
         """The route of `model` as the ledger has it; an empty one without a ledger, which looking does not create."""
         return self.ledger.route(model) if self.has_ledger() else Route(model, 0)
+
+    def rollout(self, model: str) -> RolloutState | None:
+        """The latest rollout of `model`, over or not; none without one."""
+        return self.ledger.rollout(model) if self.has_ledger() else None
 
     def versions(self, model: str) -> tuple[int, ...]:
         """Versions that the ledger knows of, in order."""

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from prodml_magics.errors import InvalidInput
 from prodml_magics.rollouts.blue_green import promoted, without_canary
-from prodml_magics.wire.rollouts import Rollout
+from prodml_magics.wire.rollouts import RolloutState
 from prodml_magics.wire.routes import CanaryRoute, Route, VersionFiles
 
 __all__ = ["Decision", "Judgement", "advance", "command", "in_force", "route_of"]
@@ -49,13 +49,13 @@ class Judgement(NamedTuple):
 class Decision(NamedTuple):
     """The state after, and what has to be done: the kind of the ledger's entry, why, and the tier of the alert if there is one."""
 
-    state: Rollout
+    state: RolloutState
     kind: Kind
     reason: str
     tier: Literal["immediate", "daily"] | None = None
 
 
-def advance(state: Rollout, judged: Judgement, now: datetime) -> Decision | None:
+def advance(state: RolloutState, judged: Judgement, now: datetime) -> Decision | None:
     """The next decision, none when nothing is to be done."""
     if state.over:
         return None
@@ -77,7 +77,7 @@ def advance(state: Rollout, judged: Judgement, now: datetime) -> Decision | None
     return None
 
 
-def command(state: Rollout, word: str, now: datetime, mismatch: bool = False) -> Decision:
+def command(state: RolloutState, word: str, now: datetime, mismatch: bool = False) -> Decision:
     """What a person asked for: ``pause``, ``resume``, ``step``, ``promote`` or ``abort``."""
     if state.over:
         raise InvalidInput(
@@ -98,7 +98,7 @@ def command(state: Rollout, word: str, now: datetime, mismatch: bool = False) ->
     return _promoted(state, now, "asked for")
 
 
-def _resumed(state: Rollout, now: datetime, mismatch: bool) -> Decision:
+def _resumed(state: RolloutState, now: datetime, mismatch: bool) -> Decision:
     if state.phase == "running":
         raise InvalidInput(f"the rollout of {state.model} is running; see %rollout {state.model}")
     if mismatch:
@@ -108,12 +108,12 @@ def _resumed(state: Rollout, now: datetime, mismatch: bool) -> Decision:
     return Decision(_entered(state, "running", now, "asked for"), "resume", "asked for")
 
 
-def _may_leave(state: Rollout, judged: Judgement, now: datetime) -> bool:
+def _may_leave(state: RolloutState, judged: Judgement, now: datetime) -> bool:
     seen = judged.requests >= state.plan.min_rows and _elapsed(state, now) >= state.plan.bake
     return seen and (state.share < _ASKS_NO_WORSE or judged.no_worse)
 
 
-def _onward(state: Rollout, judged: Judgement, now: datetime) -> Decision:
+def _onward(state: RolloutState, judged: Judgement, now: datetime) -> Decision:
     last = state.step == len(state.plan.steps) - 1
     if last:
         reason = f"the ladder ends at {state.plan.steps[-1]:g} %; promote or abort it"
@@ -125,7 +125,7 @@ def _onward(state: Rollout, judged: Judgement, now: datetime) -> Decision:
     return _stepped(state, now, f"{said} after {judged.requests} canary requests")
 
 
-def _stepped(state: Rollout, now: datetime, reason: str) -> Decision:
+def _stepped(state: RolloutState, now: datetime, reason: str) -> Decision:
     following = state.step + 1
     if following == len(state.plan.steps):
         raise InvalidInput(f"the ladder of {state.model} ends here; use --promote or --abort")
@@ -134,17 +134,17 @@ def _stepped(state: Rollout, now: datetime, reason: str) -> Decision:
     return Decision(replace(_entered(state, "running", now, reason), step=following), "step", reason)
 
 
-def _promoted(state: Rollout, now: datetime, reason: str) -> Decision:
+def _promoted(state: RolloutState, now: datetime, reason: str) -> Decision:
     return Decision(_entered(state, "baking", now, reason), "promote", reason)
 
 
-def _baked(state: Rollout, now: datetime) -> Decision | None:
+def _baked(state: RolloutState, now: datetime) -> Decision | None:
     if _elapsed(state, now) < state.plan.bake:
         return None
     return Decision(_entered(state, "done", now, "baked"), "finish", "baked")
 
 
-def _mismatch(state: Rollout, now: datetime) -> Decision | None:
+def _mismatch(state: RolloutState, now: datetime) -> Decision | None:
     if state.phase == "paused":
         return None
     reason = (
@@ -153,20 +153,20 @@ def _mismatch(state: Rollout, now: datetime) -> Decision | None:
     return Decision(_entered(state, "paused", now, reason), "pause", reason, "immediate")
 
 
-def _rolled_back(state: Rollout, now: datetime, reason: str) -> Decision:
+def _rolled_back(state: RolloutState, now: datetime, reason: str) -> Decision:
     return Decision(_entered(state, "rolled back", now, reason), "rollback", reason, "immediate")
 
 
-def _entered(state: Rollout, phase: str, now: datetime, reason: str) -> Rollout:
+def _entered(state: RolloutState, phase: str, now: datetime, reason: str) -> RolloutState:
     return replace(state, phase=phase, step_at=now, reason=reason)
 
 
-def _elapsed(state: Rollout, now: datetime) -> float:
+def _elapsed(state: RolloutState, now: datetime) -> float:
     """Seconds in the step; a clock that was set back only makes it wait longer."""
     return max(0.0, (now - state.step_at).total_seconds())
 
 
-def route_of(state: Rollout, route: Route, files: VersionFiles | None = None) -> Route:
+def route_of(state: RolloutState, route: Route, files: VersionFiles | None = None) -> Route:
     """`route` as `state` wants it; `files` are the candidate's, needed when the route does not hold them yet."""
     if state.splits:
         return _split(state, route, files)
@@ -179,7 +179,7 @@ def route_of(state: Rollout, route: Route, files: VersionFiles | None = None) ->
     return without_canary(route)
 
 
-def _split(state: Rollout, route: Route, files: VersionFiles | None) -> Route:
+def _split(state: RolloutState, route: Route, files: VersionFiles | None) -> Route:
     candidate = state.plan.candidate
     salt = f"{state.model}/{state.id}"
     shadows = tuple(shadow for shadow in route.shadows if shadow.version != candidate)
@@ -188,7 +188,7 @@ def _split(state: Rollout, route: Route, files: VersionFiles | None) -> Route:
     return replace(after, files=tuple(known[version] for version in after.loaded()))
 
 
-def in_force(state: Rollout | None, route: Route) -> bool:
+def in_force(state: RolloutState | None, route: Route) -> bool:
     """Whether `state` is what `route` follows: false once it is over, or when somebody changed the route behind it."""
     if state is None or state.over:
         return False

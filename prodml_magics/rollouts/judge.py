@@ -24,7 +24,7 @@ from prodml_magics.stats.sequential.onset import log_over_onsets
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE, log_e_value, within
 from prodml_magics.stats.sequential.rows_needed import rows_for_difference, rows_for_ratio
 from prodml_magics.stats.sequential.sample_ratio import ALPHA, log_mismatch
-from prodml_magics.wire.rollouts import Guard, GuardVerdict, Rollout, RolloutPlan
+from prodml_magics.wire.rollouts import Guard, GuardVerdict, RolloutPlan, RolloutState
 
 __all__ = ["judge", "latched", "log_harm", "log_no_worse", "verdicts"]
 
@@ -40,7 +40,7 @@ def latched(plan: RolloutPlan, evidence: Evidence) -> Evidence:
     return replace(evidence, passed=passed, mismatch=evidence.mismatch or mismatch)
 
 
-def judge(state: Rollout, evidence: Evidence) -> Judgement:
+def judge(state: RolloutState, evidence: Evidence) -> Judgement:
     """What the machine decides by."""
     plan = state.plan
     return Judgement(
@@ -95,13 +95,15 @@ def log_no_worse(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> float:
     return float(log_e_value(sum(canary), both, evidence.shares, within(guard.margin), 1 + guard.margin))
 
 
-def verdicts(state: Rollout, evidence: Evidence) -> tuple[GuardVerdict, ...]:
+def verdicts(state: RolloutState, evidence: Evidence) -> tuple[GuardVerdict, ...]:
     """Every guard with its evidence, for people."""
     harm, culprits = log_harm(state.plan, evidence), _harm(state.plan, evidence)
     return tuple(_verdict(guard, state, evidence, harm, culprits) for guard in state.plan.guards)
 
 
-def _verdict(guard: Guard, state: Rollout, evidence: Evidence, harm: dict[str, float], culprits: tuple[str, ...]) -> GuardVerdict:
+def _verdict(
+    guard: Guard, state: RolloutState, evidence: Evidence, harm: dict[str, float], culprits: tuple[str, ...]
+) -> GuardVerdict:
     plan = state.plan
     control, canary = evidence.counts[kinds_of(plan.guards).index(guard.metric)]
     both = np.array(control) + np.array(canary)
@@ -148,7 +150,7 @@ def _note(guard: Guard, evidence: Evidence, *, events: int) -> str:
     return ""
 
 
-def _needed(guard: Guard, state: Rollout, evidence: Evidence, log_good: float) -> int | None:
+def _needed(guard: Guard, state: RolloutState, evidence: Evidence, log_good: float) -> int | None:
     """Requests that "no worse" is expected to take still, if the arms are alike and the rates stay as they are."""
     rows = _expected(guard, state.share, _control_rate(guard, state.plan, evidence), state.plan.alpha)
     left = rows * max(0.0, 1 - log_good / math.log(1 / state.plan.alpha))

@@ -20,6 +20,7 @@ __all__ = [
     "Register",
     "Request",
     "Rollback",
+    "Rollout",
     "Shadow",
     "Status",
     "Timeline",
@@ -71,11 +72,38 @@ class Register(Request, frozen=True):
 
 
 class Deploy(Request, frozen=True):
-    """Load a version beside the live one, check its answers, and switch all traffic to it at once."""
+    """Load a version beside the live one, check its answers, and switch traffic to it: all at once, or by a canary ladder."""
 
     model: Annotated[
         str, _positional("model, as NAME or NAME@VERSION (default: NAME@candidate)", "NAME[@V]", completes="version")
     ]
+    canary: Annotated[
+        str, _flag("shares of the traffic in percent, rising, such as 1,5,25,50,100 (default: all at once)", "PERCENTS")
+    ] = ""
+    bake: Annotated[str, _flag("the least time in a step, and how long it is watched once it is live", "DURATION")] = "10m"
+    min_rows: Annotated[int, Meta(ge=1), _flag("requests that the canary must have answered in a step", "N")] = 200
+    guard: Annotated[
+        str,
+        _flag("what must not get worse (default: error_rate,latency_p99); also timeout_rate, latency_p50, _p90, _p95", "GUARDS"),
+    ] = ""
+    margin: Annotated[str, _flag("by how much it may (default: error_rate=0.005,latency_p99=20%)", "MARGINS")] = ""
+    alpha: Annotated[
+        float, Meta(gt=0, lt=1), _flag("rate of wrong verdicts that is allowed, however often one looks", "RATE")
+    ] = 0.05
+    deadline: Annotated[str, _flag("a step that is undecided for longer is held for a person", "DURATION")] = "24h"
+    dry_run: Annotated[bool, _flag("say what would change, and change nothing")] = False
+    why: Annotated[str, _WHY] = ""
+
+
+class Rollout(Request, frozen=True):
+    """See how a canary fares and what it waits for, or steer it by hand."""
+
+    model: Annotated[str, _MODEL]
+    pause: Annotated[bool, _flag("stay at this share until it is resumed; harm still takes it back")] = False
+    resume: Annotated[bool, _flag("go on after a pause or a hold")] = False
+    step: Annotated[bool, _flag("go one step on now, whatever the guards say")] = False
+    promote: Annotated[bool, _flag("make it live now, whatever the guards say")] = False
+    abort: Annotated[bool, _flag("put all traffic back on the version before")] = False
     why: Annotated[str, _WHY] = ""
 
 
@@ -117,8 +145,29 @@ class Drift(Request, frozen=True):
         Literal["served", "live", "shadow", "direct"],
         _flag("whose rows: served is all live traffic, direct are requests that named a version"),
     ] = "served"
+    against: Annotated[
+        str,
+        _flag(
+            "what to compare with: reference (the training rows), previous (as long, just before), a stretch such as 7d that "
+            "ends where the window begins, SINCE/UNTIL, or the training rows of NAME@V",
+            "WHAT",
+        ),
+    ] = "reference"
     columns: Annotated[tuple[str, ...], _flag("only these columns", "COLUMN")] = ()
+    method: Annotated[
+        tuple[str, ...],
+        _flag("decide by these statistics, such as wasserstein_iqr, psi, chi2 or mmd; any name lists all", "NAME"),
+    ] = ()
+    by: Annotated[str, _flag("look at each value, or quarter, of this column of its own", "COLUMN")] = ""
+    tolerance: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | None,
+        _flag("KS distance and total variation that are harmless (default: what the reference itself shows, or 0.1)", "SHARE"),
+    ] = None
     alpha: Annotated[float, Meta(gt=0, lt=1), _flag("false discovery rate over all columns", "SHARE")] = 0.05
+    fdr: Annotated[Literal["bh", "by", "ebh"], _flag("control of it: by and ebh hold however columns depend on each other")] = (
+        "bh"
+    )
+    exact: Annotated[bool, _flag("keep every value of the reference instead of a sample of 100,000")] = False
     device: Annotated[Literal["auto", "cpu", "gpu"], _flag("where to compute")] = "auto"
 
 
@@ -162,6 +211,6 @@ class Doctor(Request, frozen=True):
 
 VERBS: dict[str, type[Request]] = {
     request.verb(): request
-    for request in (Register, Deploy, Rollback, Undeploy, Shadow, Drift, Timeline, Undo, Status, Up, Down, Doctor)
+    for request in (Register, Deploy, Rollout, Rollback, Undeploy, Shadow, Drift, Timeline, Undo, Status, Up, Down, Doctor)
 }
 """Every verb with its request record, in the order in which help lists them."""

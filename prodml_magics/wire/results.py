@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from prodml_magics.wire.rollouts import GuardVerdict
 from prodml_magics.wire.routes import Flavor
 from prodml_magics.wire.status import TimelineEntry
 
@@ -16,6 +17,7 @@ __all__ = [
     "DoctorRecord",
     "DriftRecord",
     "RegisterRecord",
+    "RolloutRecord",
     "ServicesRecord",
     "ShadowComparison",
     "ShadowRecord",
@@ -86,6 +88,37 @@ class ShadowRecord(msgspec.Struct, frozen=True, kw_only=True):
     seen_until: datetime | None = None
 
 
+class RolloutRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A canary rollout: where it stands, what its guards say, and what it waits for."""
+
+    model: str
+    version: int | None
+    """Version that is live now."""
+    previous: int | None
+    url: str | None
+    candidate: int
+    control: int
+    phase: Literal["planned", "running", "paused", "held", "baking", "done", "rolled back", "aborted"]
+    step: int
+    """Index into `steps`."""
+    steps: tuple[float, ...]
+    """Shares of the traffic in percent."""
+    alpha: float
+    began_at: datetime
+    step_at: datetime
+    by: str
+    reason: str
+    waits_for: str
+    canary_requests: int
+    """Exposure: requests that the candidate has answered in this rollout."""
+    control_requests: int
+    step_requests: int
+    """Requests that it has answered in this step."""
+    guards: tuple[GuardVerdict, ...]
+    event: int | None = None
+    note: str = ""
+
+
 class Window(msgspec.Struct, frozen=True, kw_only=True):
     """The rows that were looked at: ``[since, until)`` and how many."""
 
@@ -107,6 +140,16 @@ class DriftRecord(msgspec.Struct, frozen=True, kw_only=True):
     window: Window
     device: str
     seconds: float
+    against: str = "the reference"
+    """What was compared with."""
+    summary: str = ""
+    """Why, in a sentence or two."""
+    dataset: dict[str, Any] = {}
+    """All columns together, weighted by importance: verdict, share, possible, weighted."""
+    joint: list[dict[str, Any]] = []
+    """Findings of statistics of all numeric columns at once, where some were asked for."""
+    slices: list[dict[str, Any]] = []
+    """Parts of the rows, worst first, where some were asked for."""
     seen_until: datetime | None = None
     """Rows answered after this moment were not seen; null when all were."""
     note: str = ""

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["Guard", "GuardVerdict", "Phase", "Rollout", "RolloutPlan"]
+__all__ = ["Guard", "GuardVerdict", "Phase", "RolloutState", "RolloutPlan"]
 
 Phase = Literal["running", "paused", "held", "baking", "done", "rolled back", "aborted"]
 """``paused`` by a person or by a mismatch of the split; ``held`` undecided, waiting for a person; ``baking`` live, without control."""
@@ -39,7 +39,7 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A step that is undecided for longer is held."""
 
 
-class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+class RolloutState(msgspec.Struct, frozen=True, kw_only=True):
     """Where a rollout stands; the ledger's latest is the state."""
 
     model: str

@@ -10,7 +10,7 @@ import numpy as np
 from prodml_magics.rollouts.evidence import Evidence, Requests, Seen, begin, fold
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.judge import judge, latched
-from prodml_magics.wire.rollouts import Rollout, RolloutPlan
+from prodml_magics.wire.rollouts import RolloutPlan, RolloutState
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LADDER = (1.0, 5.0, 25.0, 50.0, 100.0)
@@ -20,9 +20,9 @@ def plan(**changes: Any) -> RolloutPlan:
     return RolloutPlan(**({"control": 1, "candidate": 2, "steps": LADDER, "guards": read_guards("", "")} | changes))
 
 
-def rollout(plan: RolloutPlan, **changes: Any) -> Rollout:
+def rollout(plan: RolloutPlan, **changes: Any) -> RolloutState:
     fields = {"model": "cancer", "id": 3, "phase": "running", "step": 0, "began_at": NOON, "step_at": NOON, "by": "ann"}
-    return Rollout(**({"plan": plan} | fields | changes))
+    return RolloutState(**({"plan": plan} | fields | changes))
 
 
 def stream(

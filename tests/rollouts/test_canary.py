@@ -15,7 +15,7 @@ from prodml_magics.errors import InvalidInput
 from prodml_magics.rollouts.blue_green import rolled_back, undeployed
 from prodml_magics.rollouts.canary import Judgement, advance, command, in_force, route_of
 from prodml_magics.rollouts.shadow import shadowed
-from prodml_magics.wire.rollouts import Rollout
+from prodml_magics.wire.rollouts import RolloutState
 from prodml_magics.wire.routes import Route, VersionFiles
 
 
@@ -40,7 +40,7 @@ words = st.sampled_from(["pause", "resume", "step", "promote", "abort"])
 moves = st.lists(st.one_of(st.tuples(judgements, seconds), st.tuples(words, seconds)), max_size=25)
 
 
-def walk(taken: list[tuple[Judgement | str, float]]) -> tuple[list[Rollout], list[Route]]:
+def walk(taken: list[tuple[Judgement | str, float]]) -> tuple[list[RolloutState], list[Route]]:
     """Every state and route on the way."""
     state, now = rollout(PLAN), NOON
     states, routes = [state], [route_of(state, BEFORE, files(2))]
@@ -96,7 +96,7 @@ def test_what_is_over_stays_over(taken: list[tuple[Judgement | str, float]]) -> 
 @given(moves)
 def test_the_stored_state_is_read_back_as_it_was(taken: list[tuple[Judgement | str, float]]) -> None:
     for state in walk(taken)[0]:
-        assert msgspec.convert(msgspec.json.decode(msgspec.json.encode(state)), type=Rollout, strict=False) == state
+        assert msgspec.convert(msgspec.json.decode(msgspec.json.encode(state)), type=RolloutState, strict=False) == state
 
 
 @given(moves, st.booleans())
