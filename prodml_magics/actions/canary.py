@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from prodml_magics.actions.drift import parse_duration
 from prodml_magics.actions.perform import running
 from prodml_magics.actions.results import RolloutResult
 from prodml_magics.actions.rollout import record_of
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.switch import switch
+from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.contract.compare import compare
 from prodml_magics.errors import Conflict, GateRefused, InvalidInput, UsageError

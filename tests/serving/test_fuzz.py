@@ -22,7 +22,8 @@ from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import ProdmlError
 from prodml_magics.serving.compression import unpacked
 from prodml_magics.serving.invocations import decode_invocation
-from prodml_magics.serving.openinference import decode_plain, decode_request
+from prodml_magics.serving.openinference import decode_request
+from prodml_magics.serving.plain import PlainForm
 from prodml_magics.serving.rpc import codec
 from prodml_magics.serving.rpc import messages as m
 from prodml_magics.wire.names import check_name, parse_reference
@@ -51,7 +52,7 @@ def test_bytes_are_no_request_or_one(body: bytes, length: int | None) -> None:
         decode_request(body, length)
     except ProdmlError as error:
         told(error)
-    decode_plain(body, "input", 30)
+    PlainForm("input", "FP32", 30).decode(body)
 
 
 @given(seed=st.integers(0, 2**32), rest=st.binary(max_size=130), times=st.integers(1, 5))
