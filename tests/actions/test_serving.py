@@ -26,5 +26,5 @@ def test_flags_change_what_they_name(flags: dict[str, object], before: Serving, 
 
 @pytest.mark.parametrize("text", ["20", "fast", "0ms", "-1ms", "20m", "1e3ms", "ms"])
 def test_what_is_no_latency_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(UsageError, match="--slo-p99 .* is not a latency; write 20ms"):
+    with pytest.raises(UsageError, match=r"--slo-p99 .* is not a latency; write 20ms"):
         serving_of(Deploy(model="m", slo_p99=text), Serving())
