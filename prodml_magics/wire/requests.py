@@ -91,6 +91,17 @@ class Deploy(Request, frozen=True):
         float, Meta(gt=0, lt=1), _flag("rate of wrong verdicts that is allowed, however often one looks", "RATE")
     ] = 0.05
     deadline: Annotated[str, _flag("a step that is undecided for longer is held for a person", "DURATION")] = "24h"
+    slo_p99: Annotated[
+        str,
+        _flag(
+            "latency objective such as 20ms; requests that would take longer are refused with 503, and batches stay small enough "
+            "(kept until it is changed; none takes it away)",
+            "LATENCY",
+        ),
+    ] = ""
+    max_batch: Annotated[
+        Annotated[int, Meta(ge=1, le=65_536)] | None, _flag("rows of one run of the model (default: 1024)", "ROWS")
+    ] = None
     dry_run: Annotated[bool, _flag("say what would change, and change nothing")] = False
     why: Annotated[str, _WHY] = ""
 
