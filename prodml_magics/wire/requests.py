@@ -209,6 +209,10 @@ class Up(Request, frozen=True):
         Annotated[int, Meta(ge=1, le=65_535)] | None,
         _flag("port of the gateway (default: a free one, then the same again)", "PORT"),
     ] = None
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=256)] | None,
+        _flag("processes that answer requests (default: as many as last time, at first one for two cores)", "N"),
+    ] = None
     foreground: Annotated[bool, _flag("stay in the foreground, as systemd or a container wants it", doors=("cli",))] = False
 
 
