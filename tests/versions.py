@@ -106,8 +106,7 @@ def _burdened(converted: bytes, fails: float | None, work: int) -> bytes:
         helper.make_node("ReduceSum", ["zeros", "all"], ["zero"], keepdims=0),
         helper.make_node("Add", ["matrix", "zero"], ["product_0"]),
     ]
-    for step in range(work):
-        nodes.append(helper.make_node("MatMul", [f"product_{step}", "matrix"], [f"product_{step + 1}"]))
+    nodes += [helper.make_node("MatMul", [f"product_{step}", "matrix"], [f"product_{step + 1}"]) for step in range(work)]
     nodes += [
         helper.make_node("ReduceMean", [f"product_{work}"], ["mean"], keepdims=0),
         helper.make_node("Mul", ["mean", "nothing"], ["mute"]),
