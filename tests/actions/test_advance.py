@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 from homes import go_live
-from rollouts.plans import plan
+from plans import plan
 
 from prodml_magics.actions.advance import Advancing
 from prodml_magics.actions.canary import begin_canary

@@ -7,7 +7,7 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from rollouts.plans import LADDER, earlier, plan, rollout, stream, until_harm, walked
+from plans import LADDER, earlier, plan, rollout, stream, until_harm, walked
 
 from prodml_magics.errors import InvalidInput
 from prodml_magics.rollouts.evidence import LEVELS, Evidence, Requests, Seen, begin, fold, lift_of
