@@ -57,7 +57,7 @@ def _state(workspace: Workspace, request: Deploy, before: Route, version: int) -
     plan = RolloutPlan(
         control=before.live,
         candidate=version,
-        steps=read_steps(request.canary),
+        steps=read_steps(request.canary or ""),
         guards=read_guards(request.guard, request.margin),
         alpha=request.alpha,
         min_rows=request.min_rows,

@@ -28,7 +28,7 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResul
     reference = parse_reference(request.model)
     before = workspace.route(reference.name)
     version = resolve(workspace, reference, default="candidate")
-    if request.canary:
+    if request.canary is not None:
         return begin_canary(workspace, request, before, version)
     refuse_stray_flags(request)
     if before.live != version:

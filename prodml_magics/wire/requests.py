@@ -78,8 +78,8 @@ class Deploy(Request, frozen=True):
         str, _positional("model, as NAME or NAME@VERSION (default: NAME@candidate)", "NAME[@V]", completes="version")
     ]
     canary: Annotated[
-        str, _flag("shares of the traffic in percent, rising, such as 1,5,25,50,100 (default: all at once)", "PERCENTS")
-    ] = ""
+        str | None, _flag("shares of the traffic in percent, rising, such as 1,5,25,50,100 (default: all at once)", "PERCENTS")
+    ] = None
     bake: Annotated[str, _flag("the least time in a step, and how long it is watched once it is live", "DURATION")] = "10m"
     min_rows: Annotated[int, Meta(ge=1), _flag("requests that the canary must have answered in a step", "N")] = 200
     guard: Annotated[
