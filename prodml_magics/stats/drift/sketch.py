@@ -23,6 +23,7 @@ __all__ = [
     "LevelSketch",
     "NumericSketch",
     "SketchGrid",
+    "TextSketch",
     "empty_sketch",
     "merge",
     "sketch_columns",
@@ -70,6 +71,14 @@ class LevelSketch(NamedTuple):
     missing: int
     counts: NDArray[np.int64]
     unseen: int
+
+
+class TextSketch(NamedTuple):
+    """`rows` of which `missing`, and the sketches of what describes the texts."""
+
+    rows: int
+    missing: int
+    parts: Mapping[str, NumericSketch]
 
 
 def sketch_grid(column: NumericColumn) -> SketchGrid:
