@@ -2,11 +2,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup panel browser demo docs lab test lint types imports format bench lock clean
+.PHONY: help setup panel browser demo docs lab test lint types imports format proto bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RPC := prodml_magics/serving/rpc
 NODE_OK := $(shell node -e 'process.exit(+process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null && echo yes)
 AS_ROOT := $(shell test "$$(id -u)" = 0 && echo --allow-root)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -85,6 +86,9 @@ endif
 
 bench: setup ## speed and memory, as ratios against peers in the same run
 	@for script in tests/benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+proto: setup ## compile the gRPC interface anew
+	@$(BIN)/python -m grpc_tools.protoc -I $(RPC) --descriptor_set_out=$(RPC)/inference.binpb inference.proto
 
 lock: ## resolve requirements.lock anew
 	@uv pip compile --universal --generate-hashes --group dev --python-version 3.11 --no-header --quiet pyproject.toml -o requirements.lock

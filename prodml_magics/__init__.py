@@ -16,6 +16,7 @@ __all__ = [
     "load_ipython_extension",
     "register",
     "rollback",
+    "rollout",
     "shadow",
     "status",
     "timeline",

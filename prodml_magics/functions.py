@@ -21,6 +21,7 @@ __all__ = [
     "drift",
     "register",
     "rollback",
+    "rollout",
     "shadow",
     "status",
     "timeline",
@@ -53,8 +54,24 @@ def register(model: Any, *, name: str, train: Any = (), test: Any = (), **flags:
 
 
 def deploy(model: str, **flags: Any) -> Any:
-    """Switch all traffic to ``"name@version"`` (default: the candidate). Returns ``.url .version .previous``; flag: ``why``."""
+    """Switch all traffic to ``"name@version"`` (default: the candidate), or walk a ladder: ``canary=[1, 5, 25, 50, 100]``.
+
+    Flags: ``why``, ``dry_run``; with ``canary``: ``bake``, ``min_rows``, ``guard``, ``margin``, ``alpha``, ``deadline``, each as on the
+    command line. Returns ``.url .version .previous``; with a ladder also ``.phase .guards .verdict``.
+    """
+    lists = {name: flags[name] for name in ("canary", "guard") if isinstance(flags.get(name), list | tuple)}
+    flags |= {
+        name: ",".join(f"{each:g}" if isinstance(each, float) else str(each) for each in found) for name, found in lists.items()
+    }
     return _run("deploy", {"model": model, **flags})
+
+
+def rollout(model: str, **flags: Any) -> Any:
+    """How a canary fares, or one of ``pause``, ``resume``, ``step``, ``promote``, ``abort`` as ``True``; flag: ``why``.
+
+    Returns ``.phase .step .guards .verdict .frame .waits_for``.
+    """
+    return _run("rollout", {"model": model, **flags})
 
 
 def rollback(model: str, **flags: Any) -> Any:

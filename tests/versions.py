@@ -30,12 +30,15 @@ class Placed:
     rows: np.ndarray
 
 
-def place(home: Path, name: str, version: int, *, c: float = 1.0) -> Placed:
-    """Train, convert and lay down a logistic regression on the breast cancer data."""
+def place(home: Path, name: str, version: int, *, c: float = 1.0, fails: float | None = None, work: int = 0) -> Placed:
+    """Train, convert and lay down a logistic regression on the breast cancer data.
+
+    It fails on rows whose first column is above `fails`, and multiplies large matrices `work` times in each run.
+    """
     data = load_breast_cancer()
     rows = data.data.astype(np.float32)
     model = LogisticRegression(C=c, max_iter=20_000).fit(rows, data.target)
-    converted = _convert(model, rows.shape[1])
+    converted = _burdened(_convert(model, rows.shape[1]), fails, work)
     columns = infer_columns({str(column): rows[:, index] for index, column in enumerate(data.feature_names)})
     contract = Contract(
         task="classification",
@@ -70,3 +73,44 @@ def _convert(model: Any, features: int) -> bytes:
         types = [("input", FloatTensorType([None, features]))]
         converted = to_onnx(model, initial_types=types, options={"zipmap": False})
     return bytes(converted.SerializeToString())
+
+
+def _burdened(converted: bytes, fails: float | None, work: int) -> bytes:
+    """The same graph, whose probabilities wait for a look-up that fails on some rows, and for some matrix products."""
+    if fails is None and not work:
+        return converted
+    import onnx
+    from onnx import helper, numpy_helper
+
+    proto = onnx.load_model_from_string(converted)
+    graph = proto.graph
+    limit = np.float32(np.finfo(np.float32).max if fails is None else fails)
+    constants = {
+        "first": np.array([0], np.int64),
+        "limit": limit,
+        "far": np.array(10, np.int64),
+        "table": np.zeros(1, np.float32),
+        "nothing": np.float32(0),
+        "matrix": np.full((384, 384), 1e-3, np.float32),
+        "all": np.array([0, 1], np.int64),
+    }
+    graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items())
+    for node in graph.node:
+        node.output[:] = ["plain" if name == "probabilities" else name for name in node.output]
+    nodes = [
+        helper.make_node("Gather", ["input", "first"], ["column"], axis=1),
+        helper.make_node("Greater", ["column", "limit"], ["above"]),
+        helper.make_node("Cast", ["above"], ["one"], to=onnx.TensorProto.INT64),
+        helper.make_node("Mul", ["one", "far"], ["index"]),
+        helper.make_node("Gather", ["table", "index"], ["zeros"], axis=0),
+        helper.make_node("ReduceSum", ["zeros", "all"], ["zero"], keepdims=0),
+        helper.make_node("Add", ["matrix", "zero"], ["product_0"]),
+    ]
+    nodes += [helper.make_node("MatMul", [f"product_{step}", "matrix"], [f"product_{step + 1}"]) for step in range(work)]
+    nodes += [
+        helper.make_node("ReduceMean", [f"product_{work}"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "nothing"], ["mute"]),
+        helper.make_node("Add", ["plain", "mute"], ["probabilities"]),
+    ]
+    graph.node.extend(nodes)
+    return bytes(proto.SerializeToString())

@@ -44,6 +44,8 @@ export interface ModelStatus {
   live: number | null;
   previous: number | null;
   canary: number | null;
+  canary_share: number | null;
+  rollout: string | null;
   shadows: ShadowRoute[];
   revision: number;
   url: string | null;
@@ -70,6 +72,9 @@ export interface TimelineEntry {
   kind: string;
   summary: string;
   live: number | null;
+  canary: number | null;
+  share: number | null;
+  tier: string | null;
   cause: string;
   can_undo: boolean;
 }

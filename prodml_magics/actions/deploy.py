@@ -1,10 +1,11 @@
-"""%deploy: all traffic to a version at once (blue-green), the old one kept warm as previous."""
+"""%deploy: all traffic to a version at once (blue-green), the old one kept warm as previous; or step by step, see `canary`."""
 
 from __future__ import annotations
 
 import msgspec
 
-from prodml_magics.actions.results import ChangeResult
+from prodml_magics.actions.canary import begin_canary, refuse_second, refuse_stray_flags
+from prodml_magics.actions.results import ChangeResult, RolloutResult
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.switch import mirror_aliases, switch, unchanged
 from prodml_magics.actions.workspace import Workspace
@@ -12,16 +13,28 @@ from prodml_magics.errors import NotFound
 from prodml_magics.rollouts.blue_green import promoted
 from prodml_magics.wire.names import ModelReference, parse_reference
 from prodml_magics.wire.requests import Deploy
+from prodml_magics.wire.results import Change
+from prodml_magics.wire.routes import Route
 
 __all__ = ["deploy", "resolve"]
 
 
-def deploy(workspace: Workspace, request: Deploy) -> ChangeResult:
-    """Serve a version: services up, files verified, loaded beside the live one, warmed, held to its samples, then switched to."""
+def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResult:
+    """Serve a version: services up, files verified, loaded beside the live one, warmed, held to its samples, then switched to.
+
+    With a ladder only its first share is switched; the controller does the rest.
+    """
     reference = parse_reference(request.model)
     before = workspace.route(reference.name)
     version = resolve(workspace, reference, default="candidate")
+    if request.canary:
+        return begin_canary(workspace, request, before, version)
+    refuse_stray_flags(request)
+    if before.live != version:
+        refuse_second(workspace, before)
     files = workspace.files(reference.name, version)
+    if request.dry_run:
+        return ChangeResult(_rehearsed(workspace, before, version))
     Services(workspace).up()
     if before.live == version:
         return ChangeResult(unchanged(workspace, before, "deploy", f"version {version} is already live"))
@@ -31,6 +44,15 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult:
         note = "; ".join(text for text in (change.note, f"aliases follow later ({problem})") if text)
         change = msgspec.structs.replace(change, note=note)
     return ChangeResult(change)
+
+
+def _rehearsed(workspace: Workspace, before: Route, version: int) -> Change:
+    note = (
+        f"version {version} would be live and version {before.live} previous"
+        if before.live
+        else f"version {version} would be live"
+    )
+    return unchanged(workspace, before, "dry run", "it is live already" if before.live == version else note)
 
 
 def resolve(workspace: Workspace, reference: ModelReference, *, default: str) -> int:

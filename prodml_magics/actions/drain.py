@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from datetime import datetime
 
 from prodml_magics.actions.switch import mirror_aliases
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.storage.drain import Drainer
+from prodml_magics.storage.lake import LakeRows
 from prodml_magics.wire.admin import Drained
 
 __all__ = ["REPAIR_SECONDS", "Draining", "Mirroring"]
@@ -17,9 +19,9 @@ __all__ = ["REPAIR_SECONDS", "Draining", "Mirroring"]
 class Draining:
     """The one drainer of a home; asked by the clock and by whoever wants to see the latest rows."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, took: Callable[[str, LakeRows], None] = lambda _model, _rows: None) -> None:
         self._clock = workspace.clock
-        self._drainer = Drainer(workspace.home / "spool", workspace.lake, workspace.contract)
+        self._drainer = Drainer(workspace.home / "spool", workspace.lake, workspace.contract, took)
         self._one_at_a_time = threading.Lock()
         self._until: datetime | None = None
         self._rows = 0

@@ -17,6 +17,7 @@ from prodml_magics.errors import Conflict, InvalidInput
 from prodml_magics.wire.names import check_name
 from prodml_magics.wire.requests import Register
 from prodml_magics.wire.results import RegisterRecord
+from prodml_magics.wire.routes import MODEL_FILES
 
 if TYPE_CHECKING:
     from prodml_magics.registry.build import Candidate
@@ -45,7 +46,6 @@ def register(workspace: Workspace, request: Register, *, cells: Sequence[str] = 
     version = workspace.registry.log_version(
         request.name,
         artifacts(candidate),
-        model=candidate.model,
         contract=candidate.contract,
         metrics=candidate.metrics,
         tags={"prodml.task": candidate.contract.task},
@@ -84,8 +84,9 @@ def _with_target(features: Any, target: str) -> tuple[Any, Any]:
 
 
 def artifacts(candidate: Candidate) -> dict[str, bytes]:
-    """The files that travel with a version beside its model; what needs rows is absent where none were given."""
+    """The files of a version; what needs rows is absent where none were given."""
     files = {
+        MODEL_FILES[candidate.flavor]: candidate.model,
         "contract.json": write_contract(candidate.contract),
         "parity.json": _json(candidate.parity),
         "lineage.json": _json(candidate.lineage),
@@ -142,6 +143,7 @@ def _record(request: Register, version: int, candidate: Candidate, seconds: floa
         metrics=candidate.metrics,
         importance=candidate.importance,
         parity=msgspec.to_builtins(candidate.parity),
+        flavor=candidate.flavor,
         size_bytes=len(candidate.model),
         seconds=seconds,
         warnings=tuple(candidate.warnings),

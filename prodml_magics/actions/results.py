@@ -15,10 +15,12 @@ from prodml_magics.wire.results import (
     DoctorRecord,
     DriftRecord,
     RegisterRecord,
+    RolloutRecord,
     ServicesRecord,
     ShadowRecord,
     TimelineRecord,
 )
+from prodml_magics.wire.rollouts import GuardVerdict
 from prodml_magics.wire.status import StatusReport
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ __all__ = [
     "DriftResult",
     "RegisterResult",
     "Result",
+    "RolloutResult",
     "ServicesResult",
     "ShadowResult",
     "StatusResult",
@@ -138,6 +141,9 @@ class Result(Generic[R]):
             display(widget)
 
 
+_FORMS = {"onnx": "ONNX", "python": "Python"}
+
+
 class RegisterResult(Result[RegisterRecord]):
     """A new version with what was proved of it."""
 
@@ -153,7 +159,11 @@ class RegisterResult(Result[RegisterRecord]):
                 "parity",
                 f"largest difference {number(difference)} over {rows} rows, labels agree on {share(parity.get('label_agreement'))}",
             ),
-            ("model", f"{self.record.task}, {size(self.record.size_bytes)} of ONNX, registered in {span(self.record.seconds)}"),
+            (
+                "model",
+                f"{self.record.task}, {size(self.record.size_bytes)} of {_FORMS[self.record.flavor]}, "
+                f"registered in {span(self.record.seconds)}",
+            ),
         ]
 
     def table(self) -> Table:
@@ -181,6 +191,8 @@ class ChangeResult(Result[Change]):
     def title(self) -> str:
         if self.record.version is None:
             return f"{self.record.model} is not served any more"
+        if self.record.kind == "dry run":
+            return f"{self.record.model}: nothing was changed; {self.record.note}"
         if self.record.event is None:
             return f"{self.record.model}@{self.record.version}: nothing to do, {self.record.note}"
         done = _DONE.get(self.record.kind, "is live")
@@ -200,6 +212,96 @@ class ChangeResult(Result[Change]):
 
     def warnings(self) -> Sequence[str]:
         return (self.record.note,) if self.record.note and self.record.event is not None else ()
+
+
+class RolloutResult(Result[RolloutRecord]):
+    """A canary rollout with its guards."""
+
+    @property
+    def title(self) -> str:
+        each = self.record
+        candidate, step = f"{each.model}@{each.candidate}", f"{each.steps[each.step]:g} %"
+        said = {
+            "planned": f"would begin at {step}; nothing was changed",
+            "running": f"answers {step} of the traffic",
+            "paused": f"is paused at {step}",
+            "held": f"is held at {step}",
+            "baking": "is live and watched",
+            "done": "is live; its rollout is done",
+            "rolled back": f"was rolled back; version {each.control} answers",
+            "aborted": "is not rolled out any more",
+        }
+        return f"{candidate} {said[each.phase]}"
+
+    def facts(self) -> list[tuple[str, str]]:
+        each = self.record
+        steps = " → ".join(f"[{step:g} %]" if at == each.step else f"{step:g} %" for at, step in enumerate(each.steps))
+        found = [("ladder", steps), ("against", f"version {each.control}")]
+        if each.phase != "planned":
+            found.append(("exposure", f"{each.canary_requests} requests, {each.step_requests} in this step"))
+            found.append(("began", f"{moment(each.began_at)} by {each.by}"))
+        if each.reason:
+            found.append(("why", each.reason))
+        if each.waits_for:
+            found.append(("waits for", each.waits_for))
+        if each.url:
+            found.append(("url", each.url))
+        return found
+
+    def table(self) -> Table:
+        names = (
+            "guard",
+            "verdict",
+            "margin",
+            "e worse",
+            "e no worse",
+            "events canary",
+            "events live",
+            "ratio of rates",
+            "still needs",
+        )
+        return names, [_guard_row(guard) for guard in self.record.guards]
+
+    def warnings(self) -> Sequence[str]:
+        notes = [f"{guard.metric}: {guard.note}" for guard in self.record.guards if guard.note]
+        return [*([self.record.note] if self.record.note else []), *notes]
+
+    @property
+    def verdict(self) -> str:
+        """``worse`` when one guard is, ``no worse`` or ``better`` when all are, else ``undecided``."""
+        found = {guard.verdict for guard in self.record.guards}
+        if not found or "undecided" in found:
+            return "worse" if "worse" in found else "undecided"
+        return next(word for word in ("worse", "no worse", "better") if word in found)
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row per guard with all of its evidence."""
+        import polars as pl
+
+        return pl.DataFrame([msgspec.to_builtins(guard) for guard in self.record.guards], infer_schema_length=None)
+
+    def picture(self) -> Picture | None:
+        from prodml_magics.views.rollout_picture import rollout_picture
+
+        guards = [msgspec.to_builtins(guard) for guard in self.record.guards]
+        return rollout_picture(guards, alpha=self.record.alpha, title=self.title) if guards else None
+
+
+def _guard_row(guard: GuardVerdict) -> tuple[Any, ...]:
+    high = "∞" if guard.high is None else f"{guard.high:.3g}"
+    needed = "–" if guard.verdict in ("worse", "no worse", "better") else guard.rows_needed or "unknown"
+    return (
+        guard.metric,
+        guard.verdict,
+        guard.margin,
+        guard.e_worse,
+        guard.e_no_worse,
+        guard.canary_events,
+        guard.control_events,
+        f"{guard.low:.3g} to {high}",
+        needed,
+    )
 
 
 class ShadowResult(Result[ShadowRecord]):
@@ -392,7 +494,7 @@ class StatusResult(Result[StatusReport]):
         return [("home", self.record.home)]
 
     def table(self) -> Table:
-        names = ("model", "live", "previous", "shadows", "requests", "per second", "p50 ms", "p99 ms", "errors")
+        names = ("model", "live", "canary", "previous", "shadows", "requests", "per second", "p50 ms", "p99 ms", "errors")
         return names, [_model_row(each) for each in self.record.models]
 
     def warnings(self) -> Sequence[str]:
@@ -410,7 +512,8 @@ def _model_row(each: Any) -> tuple[Any, ...]:
         if traffic
         else (None,) * 5
     )
-    return (each.name, each.live, each.previous, shadows or None, *counts)
+    canary = f"{each.canary} at {each.canary_share:.4g}, {each.rollout}" if each.canary else each.rollout
+    return (each.name, each.live, canary, each.previous, shadows or None, *counts)
 
 
 class ServicesResult(Result[ServicesRecord]):

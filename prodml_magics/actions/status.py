@@ -5,9 +5,11 @@ from __future__ import annotations
 from prodml_magics.actions.results import StatusResult
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.rollouts.canary import in_force
 from prodml_magics.wire.admin import Drained, GatewayReport
 from prodml_magics.wire.events import Event
 from prodml_magics.wire.requests import Status
+from prodml_magics.wire.rollouts import RolloutState
 from prodml_magics.wire.routes import Route
 from prodml_magics.wire.runtime import Runtime
 from prodml_magics.wire.status import ControllerStatus, GatewayStatus, ModelStatus, StatusReport
@@ -31,10 +33,10 @@ def status(workspace: Workspace, _request: Status) -> StatusResult:
 
 
 def _gateway(runtime: Runtime | None, report: GatewayReport | None) -> GatewayStatus:
-    url = runtime.gateway.url if runtime else None
+    url, grpc = (runtime.gateway.url, runtime.gateway.grpc) if runtime else (None, None)
     if report is None:
-        return GatewayStatus(state="down", url=url)
-    return GatewayStatus(state="up", url=url, pids=(report.pid,), started_at=report.started_at)
+        return GatewayStatus(state="down", url=url, grpc=grpc)
+    return GatewayStatus(state="up", url=url, grpc=grpc, pids=(report.pid,), started_at=report.started_at)
 
 
 def _controller(report: Drained | None) -> ControllerStatus:
@@ -51,8 +53,12 @@ def _models(
     events = workspace.ledger.events()
     latest = {event.model: event for event in events}
     routes = workspace.ledger.routes()
+    states = workspace.ledger.rollouts()
     base = runtime.gateway.url if runtime else None
-    return tuple(_model(name, events, latest[name], routes.get(name), base, gateway, controller) for name in sorted(latest))
+    return tuple(
+        _model(name, events, latest[name], routes.get(name), states.get(name), base, gateway, controller)
+        for name in sorted(latest)
+    )
 
 
 def _model(
@@ -60,6 +66,7 @@ def _model(
     events: list[Event],
     last: Event,
     route: Route | None,
+    state: RolloutState | None,
     base: str | None,
     gateway: GatewayReport | None,
     controller: Drained | None,
@@ -72,6 +79,9 @@ def _model(
         name=name,
         live=live,
         previous=route.previous if route else None,
+        canary=route.canary.version if route and route.canary else None,
+        canary_share=route.canary.share if route and route.canary else None,
+        rollout=state.phase if state and route and in_force(state, route) else None,
         shadows=route.shadows if route else (),
         revision=last.revision,
         url=f"{base}/v2/models/{name}" if base and live is not None else None,

@@ -21,9 +21,19 @@ __all__ = ["mirror_aliases", "switch", "unchanged"]
 
 
 def switch(
-    workspace: Workspace, before: Route, after: Route, *, kind: str, cause: str, details: dict[str, Any] | None = None
+    workspace: Workspace,
+    before: Route,
+    after: Route,
+    *,
+    kind: str,
+    cause: str,
+    details: dict[str, Any] | None = None,
+    back: Route | None = None,
+    undoable: bool = True,
 ) -> Change:
     """Put `after` in force in place of `before`, as one ledger entry of `kind`; `after.revision` is set here.
+
+    The inverse of the entry is the route `back` (default: `before`), or nothing when it is not `undoable`.
 
     Raises `Conflict` when another process changed the model since `before` was read, and what the gateway says when it cannot load
     or verify a version; then nothing has changed.
@@ -40,7 +50,7 @@ def switch(
         model=after.model,
         expected=before.revision,
         payload={"route": msgspec.to_builtins(after), **(details or {})},
-        inverse={"route": msgspec.to_builtins(before)},
+        inverse={"route": msgspec.to_builtins(back or before)} if undoable else None,
         at=workspace.clock.now(),
         actor=workspace.actor,
         cause=cause,

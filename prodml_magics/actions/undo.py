@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from prodml_magics.actions.perform import ended
 from prodml_magics.actions.results import ChangeResult
 from prodml_magics.actions.switch import mirror_aliases, switch
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import Conflict, InvalidInput
+from prodml_magics.rollouts.blue_green import without_canary
 from prodml_magics.wire.events import ROUTE_KINDS, Event
 from prodml_magics.wire.requests import Undo
 from prodml_magics.wire.routes import Route
@@ -18,17 +20,23 @@ __all__ = ["undo"]
 def undo(workspace: Workspace, request: Undo) -> ChangeResult:
     """Put back the route that an entry replaced; refused while later entries of the model rest on it."""
     event = _event(workspace, request.id)
+    if event.inverse is None and event.kind in ROUTE_KINDS:
+        raise InvalidInput(
+            f"entry {event.id} ({event.kind}) ended a rollout, which cannot be taken up again; begin another with "
+            f"%deploy {event.model}@VERSION --canary"
+        )
     if event.inverse is None:
         raise InvalidInput(
             f"entry {event.id} ({event.kind}) changed no traffic, so there is nothing to undo; see %timeline {event.model}"
         )
     before = workspace.ledger.route(event.model)
     _refuse_dependants(workspace, event)
-    after = msgspec.convert(event.inverse["route"], type=Route)
+    after = without_canary(msgspec.convert(event.inverse["route"], type=Route))
     for version in after.loaded():
         workspace.files(event.model, version)
     cause = request.why or f"undo of entry {event.id} ({event.kind})"
-    change = switch(workspace, before, after, kind="undo", cause=cause, details={"undoes": event.id})
+    details = {"undoes": event.id, **ended(workspace, before, f"entry {event.id} was undone")}
+    change = switch(workspace, before, after, kind="undo", cause=cause, details=details, back=without_canary(before))
     mirror_aliases(workspace, event.model)
     return ChangeResult(change)
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from prodml_magics.clock import Clock, SystemClock
 from prodml_magics.contract.schema import Contract, read_contract
-from prodml_magics.errors import NotFound, Unavailable
-from prodml_magics.wire.routes import Route, VersionFiles
+from prodml_magics.errors import GateRefused, NotFound, Unavailable
+from prodml_magics.wire.rollouts import RolloutState
+from prodml_magics.wire.routes import MODEL_FILES, Route, VersionFiles, flavor_of
 
 if TYPE_CHECKING:
     from prodml_magics.registry.store import Registry
@@ -152,18 +153,27 @@ class Workspace:
         return read_contract(path.read_bytes())
 
     def files(self, model: str, version: int) -> VersionFiles:
-        """The files of a version in the home, verified against the registry's record when they had to be fetched."""
-        known = self._registered(model, version)
+        """The files of a version in the home, verified against the registry's record when they had to be fetched.
+
+        Raises `GateRefused` for Python that was not registered from this home: MLflow's record alone does not make it trusted.
+        """
+        registered = known = self._registered(model, version)
         folder = self.folder(model, version)
         if known is None or not _intact(folder, known):
             shutil.rmtree(folder, ignore_errors=True)  # what is there was changed or never whole
             known = self.fetch(model, version)
+        flavor = flavor_of(known) or "onnx"
+        if flavor == "python" and registered is None:
+            raise GateRefused(
+                f"{model}@{version} is Python that was registered elsewhere, and can run any code; register it here with --trust"
+            )
         return VersionFiles(
             version=version,
             folder=str(folder.relative_to(self.home)),
-            model_sha256=known["model.onnx"],
+            model_sha256=known[MODEL_FILES[flavor]],
             contract_sha256=known["contract.json"],
             samples_sha256=known.get("samples.json", ""),
+            flavor=flavor,
         )
 
     def fetch(self, model: str, version: int) -> dict[str, str]:
@@ -182,6 +192,10 @@ class Workspace:
     def route(self, model: str) -> Route:
         """The route of `model` as the ledger has it; an empty one without a ledger, which looking does not create."""
         return self.ledger.route(model) if self.has_ledger() else Route(model, 0)
+
+    def rollout(self, model: str) -> RolloutState | None:
+        """The latest rollout of `model`, over or not; none without one."""
+        return self.ledger.rollout(model) if self.has_ledger() else None
 
     def versions(self, model: str) -> tuple[int, ...]:
         """Versions that the ledger knows of, in order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,13 @@ import numpy as np
 from prodml_magics.contract.schema import Column
 from prodml_magics.errors import ContractError
 
-__all__ = ["check_finite"]
+__all__ = ["all_finite", "check_finite"]
+
+
+def all_finite(table: np.ndarray) -> bool:
+    """Whether one sum over `table` is finite: then so is every value. A sum may overflow, so that False is not the contrary."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(table.sum())
 
 
 def check_finite(table: np.ndarray, columns: Sequence[Column]) -> None:
@@ -17,9 +24,8 @@ def check_finite(table: np.ndarray, columns: Sequence[Column]) -> None:
 
     `table` is float [rows, columns]. One sum decides the usual case, so that a clean row costs about 2 µs.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(table.sum()):
-            return
+    if all_finite(table):
+        return
     nullable = np.fromiter((column.nullable for column in columns), np.bool_, len(columns))
     bad = np.isinf(table) | (np.isnan(table) & ~nullable)
     if bad.any():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from prodml_magics.actions.advance import Advancing
 from prodml_magics.actions.drain import Draining, Mirroring
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import SystemClock
@@ -28,10 +29,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     lock = Lock(arguments.home / "run" / "controller.lock")
     workspace = Workspace(arguments.home, actor="controller", clock=SystemClock())
-    draining = Draining(workspace)
-    loop = Loop(draining, Mirroring(workspace))
+    advancing = Advancing(workspace)
+    draining = Draining(workspace, advancing.took)
+    loop = Loop(draining, Mirroring(workspace), advancing)
     loop.start()
-    app = build_app(draining, os.environ["PRODML_TOKEN"])
+    app = build_app(draining, advancing, os.environ["PRODML_TOKEN"])
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", proxy_headers=False))
     # uvicorn raises the signal anew once it has stopped; what follows below must still run.
     signal.signal(signal.SIGTERM, lambda *_: None)

@@ -7,11 +7,13 @@ import hmac
 from collections.abc import Awaitable, Callable
 
 import msgspec
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from prodml_magics.actions.advance import Advancing
 from prodml_magics.actions.drain import Draining
 from prodml_magics.errors import ProdmlError
 
@@ -20,7 +22,7 @@ __all__ = ["build_app"]
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def build_app(draining: Draining, token: str) -> Starlette:
+def build_app(draining: Draining, advancing: Advancing, token: str) -> Starlette:
     """GET /status and POST /drain, both behind the bearer token."""
     expected = b"Bearer " + token.encode()
 
@@ -36,7 +38,8 @@ def build_app(draining: Draining, token: str) -> Starlette:
         return check
 
     async def status(_request: Request) -> Response:
-        return _json(draining.report())
+        report = draining.report()
+        return _json(replace(report, problems={**report.problems, **advancing.problems}))
 
     async def drain(_request: Request) -> Response:
         return _json(await asyncio.to_thread(draining.drain))

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from prodml_magics.actions.advance import Advancing
 from prodml_magics.actions.drain import Draining, Mirroring
 from prodml_magics.errors import ProdmlError
 
@@ -13,16 +14,24 @@ __all__ = ["Loop"]
 
 _log = logging.getLogger(__name__)
 _DRAIN_SECONDS = 1.0
+_ADVANCE_SECONDS = 0.5
 _MIRROR_SECONDS = 3.0
 _LONGEST_PAUSE = 60.0
 
 
 class Loop:
-    """Drains every second and mirrors aliases every three, until `stop`; a failure is logged once and tried again later."""
+    """Drains every second, advances rollouts every half and mirrors aliases every three, until `stop`.
 
-    def __init__(self, draining: Draining, mirroring: Mirroring) -> None:
+    A failure is logged once and tried again later.
+    """
+
+    def __init__(self, draining: Draining, mirroring: Mirroring, advancing: Advancing) -> None:
         self._stopping = threading.Event()
-        jobs: list[tuple[Callable[[], object], float]] = [(draining.drain, _DRAIN_SECONDS), (mirroring.mirror, _MIRROR_SECONDS)]
+        jobs: list[tuple[Callable[[], object], float]] = [
+            (draining.drain, _DRAIN_SECONDS),
+            (advancing.advance, _ADVANCE_SECONDS),
+            (mirroring.mirror, _MIRROR_SECONDS),
+        ]
         self._threads = [threading.Thread(target=self._repeat, args=job, daemon=True) for job in jobs]
 
     def start(self) -> None:

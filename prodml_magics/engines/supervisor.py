@@ -34,15 +34,22 @@ _STOP_SECONDS = 15.0
 
 
 class Child:
-    """One service: its socket, its process, and the thread that waits for its end."""
+    """One service: its socket, its process, and the thread that waits for its end.
 
-    def __init__(self, role: str, line: list[str], listening: socket.socket, home: Path, token: str) -> None:
+    `rpc` is a socket that only keeps a port: grpc binds its own, sharing it, and nobody takes it while the service is replaced.
+    """
+
+    def __init__(
+        self, role: str, line: list[str], listening: socket.socket, home: Path, token: str, rpc: socket.socket | None = None
+    ) -> None:
         self.role = role
         self.port = listening.getsockname()[1]
+        self.grpc = None if rpc is None else f"127.0.0.1:{rpc.getsockname()[1]}"
+        self._rpc = rpc
         self.pid: int | None = None
         self.started_at: datetime | None = None
         self.restarts = -1
-        self._command = [*line, "--descriptor", str(listening.fileno())]
+        self._command = [*line, "--descriptor", str(listening.fileno()), *(["--grpc", self.grpc] if self.grpc else [])]
         self._descriptor = listening.fileno()
         self._home = home
         self._token = token
@@ -164,7 +171,7 @@ class Supervisor:
 
     def _service(self, child: Child) -> Service:
         url = f"http://127.0.0.1:{child.port}"
-        return Service(url=url, pid=child.pid, started_at=child.started_at, restarts=max(child.restarts, 0))
+        return Service(url=url, pid=child.pid, started_at=child.started_at, restarts=max(child.restarts, 0), grpc=child.grpc)
 
 
 def bind(port: int | None, remembered: int | None) -> socket.socket:
@@ -221,6 +228,10 @@ def _port(service: Service | None) -> int | None:
     return None if service is None else int(service.url.rsplit(":", 1)[1])
 
 
+def _grpc_port(service: Service | None) -> int | None:
+    return None if service is None or service.grpc is None else int(service.grpc.rsplit(":", 1)[1])
+
+
 def main() -> None:
     """Supervise until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m prodml_magics.engines.supervisor")
@@ -237,6 +248,7 @@ def main() -> None:
     old = read_runtime(home / "runtime.json")
     try:
         gateway = _socket(home, "gateway", arguments.port, _port(old.gateway if old else None))
+        rpc = _socket(home, "gateway", None, _grpc_port(old.gateway if old else None))
         controller = _socket(home, "controller", None, _port(old.controller if old else None))
     except OSError as error:
         sys.exit(f"the gateway cannot listen: {error.strerror or error}; choose another with `prodml up --port PORT`")
@@ -244,7 +256,7 @@ def main() -> None:
     token = old.token if old else secrets.token_urlsafe(32)
     common = ["--home", str(home)]
     children = [
-        Child("gateway", [sys.executable, "-m", "prodml_magics.serving", *common], gateway, home, token),
+        Child("gateway", [sys.executable, "-m", "prodml_magics.serving", *common], gateway, home, token, rpc),
         # Niced from its first instruction, so that not even its imports delay a gateway that starts beside it.
         Child(
             "controller", ["nice", "-n", "10", sys.executable, "-m", "prodml_magics.controller", *common], controller, home, token

@@ -1,4 +1,4 @@
-"""What passes between smoke run and its child: tensors as MessagePack, never pickled."""
+"""What passes between this process and one that runs a model for it: tensors as MessagePack, never pickled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-__all__ = ["Answer", "Ask", "Packed", "pack", "unpack"]
+__all__ = ["Answer", "Ask", "Packed", "Run", "Start", "pack", "unpack"]
 
 
 class Packed(msgspec.Struct, frozen=True, array_like=True):
@@ -25,6 +25,19 @@ class Ask(msgspec.Struct, frozen=True):
     batches: list[dict[str, Packed]]
     memory_bytes: int
     cpu_seconds: int
+
+
+class Start(msgspec.Struct, frozen=True):
+    """The first message to a process that stays: the model that it answers for, and the bytes of its contract."""
+
+    model: bytes
+    contract: bytes
+
+
+class Run(msgspec.Struct, frozen=True):
+    """Answer these tensors."""
+
+    tensors: dict[str, Packed]
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["Child", "ChildFailed", "ChildTimeout"]
+__all__ = ["Child", "ChildFailed", "ChildTimeout", "child_environment", "command", "how_it_ended"]
 
 
 class ChildFailed(Exception):
@@ -29,13 +29,12 @@ class Child:
 
     def __init__(self, module: str, *arguments: str) -> None:
         self._process = subprocess.Popen(
-            # -P: a file of the user's called onnx.py in the working directory must not be imported in the child
-            [sys.executable, "-P", "-m", module, *arguments],
+            [*command(module), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env=_environment(),
+            env=child_environment(),
         )
 
     def __enter__(self) -> Child:
@@ -52,7 +51,7 @@ class Child:
             self._end()
             raise ChildTimeout(f"no answer within {timeout_s:g} s") from None
         if self._process.returncode:
-            raise ChildFailed(_how(self._process.returncode, stderr))
+            raise ChildFailed(how_it_ended(self._process.returncode, stderr))
         return answer
 
     def _end(self) -> None:
@@ -64,14 +63,21 @@ class Child:
                 stream.close()
 
 
-def _environment() -> dict[str, str]:
+def command(module: str) -> list[str]:
+    """How `module` is started."""
+    # -P: a file of the user's called onnx.py in the working directory must not be imported in the child
+    return [sys.executable, "-P", "-m", module]
+
+
+def child_environment() -> dict[str, str]:
     """Ours, with this package importable in the child from where it was imported here."""
     root = str(Path(__file__).parents[2])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
 
 
-def _how(code: int, stderr: bytes) -> str:
+def how_it_ended(code: int, stderr: bytes = b"") -> str:
+    """The signal, the last line of `stderr`, or the exit code, in words."""
     if code < 0:
         return f"it was ended by {signal.Signals(-code).name}"
     lines = stderr.decode(errors="replace").strip().splitlines()

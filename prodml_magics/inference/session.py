@@ -17,8 +17,9 @@ _QUIET = 4
 
 
 class Session:
-    """A loaded model. `run` may be called from several threads."""
+    """A model loaded into this process. `run` may be called from several threads."""
 
+    isolated = False
     __slots__ = ("_session", "device", "input_names", "output_names", "providers")
 
     def __init__(self, session: Any, device: Literal["cpu", "gpu"]) -> None:
@@ -31,6 +32,9 @@ class Session:
     def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The output tensors by name. onnxruntime's own exceptions pass through: the caller checked the input."""
         return dict(zip(self.output_names, self._session.run(None, tensors), strict=True))
+
+    def close(self) -> None:
+        """Nothing to do: onnxruntime gives its memory back with the last reference."""
 
 
 def open_session(model: bytes, *, device: Literal["auto", "cpu", "gpu"] = "auto", threads: int = 1) -> Session:

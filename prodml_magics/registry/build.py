@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,19 +13,24 @@ import numpy as np
 from prodml_magics.contract.encode import encode_columns, output_columns
 from prodml_magics.contract.infer import infer_columns
 from prodml_magics.contract.schema import Column, Contract
-from prodml_magics.errors import InvalidInput
-from prodml_magics.inference.session import Session, open_session
+from prodml_magics.errors import GateRefused, InvalidInput, Unsupported
+from prodml_magics.inference.runner import Runner
+from prodml_magics.inference.session import open_session
+from prodml_magics.registry.callables import CallableReference, callable_task, is_callable_model
 from prodml_magics.registry.converters import ChildConverter, family_of
 from prodml_magics.registry.files import load_model
 from prodml_magics.registry.frames import columns_of, target_of
+from prodml_magics.registry.layout import wire_inputs
 from prodml_magics.registry.lineage import Lineage, capture
 from prodml_magics.registry.metrics import permutation_importance, test_metrics
 from prodml_magics.registry.parity import Parity
-from prodml_magics.registry.prove import Converter, convert_exactly
+from prodml_magics.registry.prove import Converter, Proved, convert_exactly
+from prodml_magics.registry.python import prove_python
 from prodml_magics.registry.ready import prove_file
 from prodml_magics.registry.reference import Reference, check_columns
 from prodml_magics.registry.roles import Role, check_fitted, class_labels, role_of, unwrap
 from prodml_magics.registry.samples import make_samples
+from prodml_magics.wire.routes import Flavor
 
 __all__ = ["Candidate", "Task", "build"]
 
@@ -42,6 +47,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about a version before it has a number."""
 
     model: bytes
+    flavor: Flavor = "onnx"
     contract: Contract
     parity: Parity
     metrics: dict[str, float]
@@ -54,6 +60,17 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     train_outputs: dict[str, np.ndarray]
     """The answers to the training rows, named as `contract.encode.output_columns` names them."""
     warnings: tuple[str, ...]
+
+
+class _Given(NamedTuple):
+    """What the user gave beside the model."""
+
+    train: Sequence[Any] | None
+    test: Sequence[Any] | None
+    task: Task
+    trust: bool
+    cells: Sequence[str]
+    root: Path
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -79,37 +96,115 @@ def build(
 
     `model` is a fitted scikit-learn estimator or pipeline, a path to an ``.onnx`` file, or with `trust` a path to a
     ``.joblib`` or ``.pkl`` file. `train` and `test` are (X,) or (X, y), X a numpy, pandas or polars table [rows, columns].
-    `converter` may be a `ChildConverter` that is ready already; else one is started, and ended, here.
+    With `trust`, what ONNX cannot express exactly, and a plain function over frames, is kept as Python, to be answered for by a
+    process of its own. `converter` may be a `ChildConverter` that is ready already; else one is started, and ended, here.
 
     Raises `InvalidInput` for unusable data or an unfitted model, `Unsupported` for what ONNX cannot express, and
     `GateRefused` when the converted file does not answer as the model does.
     """
     loaded = load_model(model, trust=trust) if isinstance(model, str | Path) else model
+    given = _Given(train, test, task, trust, cells, root)
     if isinstance(loaded, bytes):
-        return _build_file(loaded, train, test, task, cells, root)
-    family_of(loaded)
+        return _build_file(loaded, given)
+    try:
+        family_of(loaded)
+    except Unsupported as error:
+        return _build_unknown(loaded, error, given)
+    return _build_estimator(loaded, given, converter)
+
+
+def _build_estimator(model: Any, given: _Given, converter: Converter | None) -> Candidate:
+    """A model of a family that is converted, or kept as Python where it is trusted and has no exact form in ONNX."""
     with _opened(converter) as ready:
-        check_fitted(loaded)
-        role = role_of(loaded)
-        _check_task(task, _TASKS[role])
-        training, testing = _read(loaded, train, "train"), _read(loaded, test, "test")
-        if training is None:
-            raise InvalidInput("the training rows are needed for the contract and the profile; add --train X y")
-        columns = infer_columns(training.columns)
-        draft = _draft(unwrap(loaded), role, columns)
-        reference = Reference(loaded, role, columns, training.rows)
-        proved = convert_exactly(ready, draft, reference, training.columns, testing.columns if testing else None)
+        reference, draft, training, testing = _described(model, given)
+        columns = training.columns, testing.columns if testing else None
+        try:
+            proved = convert_exactly(ready, draft, reference, *columns)
+        except (GateRefused, Unsupported) as error:
+            if not given.trust:
+                raise type(error)(f"{error}, or add --trust to serve it as Python") from error
+            return _build_python(reference, draft, training, testing, str(error), given)
+    return _candidate(proved, "onnx", open_session(proved.model, device="cpu"), training, testing, given)
+
+
+def _described(model: Any, given: _Given) -> tuple[Reference, Contract, _Data, _Data | None]:
+    """An estimator beside its draft of a contract and its rows."""
+    check_fitted(model)
+    role = role_of(model)
+    _check_task(given.task, _TASKS[role])
+    training, testing = _training(_read(model, given.train, "train")), _read(model, given.test, "test")
+    columns = infer_columns(training.columns)
+    return Reference(model, role, columns, training.rows), _draft(unwrap(model), role, columns), training, testing
+
+
+def _training(training: _Data | None) -> _Data:
+    if training is None:
+        raise InvalidInput("the training rows are needed for the contract and the profile; add --train X y")
+    return training
+
+
+def _build_unknown(model: Any, error: Unsupported, given: _Given) -> Candidate:
+    """A model of no family that is converted: an estimator of another library, or a function; only when it is trusted."""
+    if not is_callable_model(model):
+        raise error
+    if not given.trust:
+        raise Unsupported(f"{error}, and any other Python with --trust") from error
+    if hasattr(model, "__sklearn_tags__"):
+        return _build_python(*_described(model, given), str(error), given)
+    training, testing = _training(_read(None, given.train, "train")), _read(None, given.test, "test")
+    return _build_python(*_described_function(model, training, given.task), training, testing, "", given)
+
+
+def _described_function(model: Any, training: _Data, task: Task) -> tuple[CallableReference, Contract]:
+    """A function beside its draft of a contract, which rests on what it answers to the training rows."""
+    columns = infer_columns(training.columns)
+    draft = Contract(task="other", columns=columns, inputs=wire_inputs(columns, "FP64"), outputs=())
+    tensors = encode_columns(draft, training.columns)
+    asked = CallableReference(model, "other", columns, training.rows)
+    try:
+        answer = asked.ask(asked.table(draft, tensors))
+    except Exception as error:  # whatever a user's function raises is the reason to give
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+        raise InvalidInput(
+            f"the model itself fails on the training rows: {line}; it gets a frame and returns one value a row"
+        ) from error
+    known = callable_task(answer, task)
+    reference = CallableReference(model, known, columns, training.rows)
+    outputs = reference.answer(draft, tensors)
+    classes = tuple(sorted(set(outputs["label"].tolist()))) if known == "classification" and "label" in outputs else ()
+    return reference, msgspec.structs.replace(draft, task=known, classes=classes, inputs=())
+
+
+def _build_python(
+    reference: Reference | CallableReference,
+    draft: Contract,
+    training: _Data,
+    testing: _Data | None,
+    reason: str,
+    given: _Given,
+) -> Candidate:
+    kept = prove_python(draft, reference, training.columns, testing.columns if testing else None, reason)
+    try:
+        return _candidate(kept.proved, "python", kept.session, training, testing, given)
+    finally:
+        kept.session.close()
+
+
+def _candidate(
+    proved: Proved, flavor: Flavor, session: Runner, training: _Data, testing: _Data | None, given: _Given
+) -> Candidate:
+    """What is proved, measured on its rows."""
     encoded = encode_columns(proved.contract, training.columns)
     held_out = encode_columns(proved.contract, testing.columns) if testing else None
-    session = open_session(proved.model, device="cpu")
     metrics, importance = _measure(session, proved.contract, held_out, testing)
     return Candidate(
         model=proved.model,
+        flavor=flavor,
         contract=proved.contract,
         parity=proved.parity,
         metrics=metrics,
         importance=importance,
-        lineage=capture(cells, training.columns, testing.columns if testing else None, root),
+        lineage=capture(given.cells, training.columns, testing.columns if testing else None, given.root),
         samples=make_samples(session, held_out or encoded),
         train_columns=training.columns,
         train_outputs=output_columns(proved.contract, session.run(encoded)),
@@ -121,13 +216,11 @@ def _opened(converter: Converter | None) -> AbstractContextManager[Converter]:
     return ChildConverter() if converter is None else nullcontext(converter)
 
 
-def _build_file(
-    file: bytes, train: Sequence[Any] | None, test: Sequence[Any] | None, task: Task, cells: Sequence[str], root: Path
-) -> Candidate:
+def _build_file(file: bytes, given: _Given) -> Candidate:
     """A ready ``.onnx`` file: no reference to compare with, so that it is held to agree with itself."""
-    training, testing = _read(None, train, "train"), _read(None, test, "test")
+    training, testing = _read(None, given.train, "train"), _read(None, given.test, "test")
     proved = prove_file(file, training.columns if training else None, testing.columns if testing else None)
-    contract = proved.contract if task == "auto" else msgspec.structs.replace(proved.contract, task=task)
+    contract = proved.contract if given.task == "auto" else msgspec.structs.replace(proved.contract, task=given.task)
     session = open_session(proved.model, device="cpu")
     metrics, importance = _measure(session, contract, proved.test, testing)
     outputs = session.run(proved.train) if proved.train else {}
@@ -138,7 +231,7 @@ def _build_file(
         parity=proved.parity,
         metrics=metrics,
         importance=importance,
-        lineage=capture(cells, training.columns if training else None, testing.columns if testing else None, root),
+        lineage=capture(given.cells, training.columns if training else None, testing.columns if testing else None, given.root),
         samples=make_samples(session, rows) if rows else b"",
         train_columns=training.columns if training else {},
         train_outputs=output_columns(contract, outputs) if outputs else {},
@@ -175,7 +268,7 @@ def _draft(model: Any, role: Role, columns: tuple[Column, ...]) -> Contract:
 
 
 def _measure(
-    session: Session, contract: Contract, tensors: Mapping[str, np.ndarray] | None, data: _Data | None
+    session: Runner, contract: Contract, tensors: Mapping[str, np.ndarray] | None, data: _Data | None
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Metrics and importance on the test rows; nothing without rows and target."""
     if tensors is None or data is None or data.target is None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from prodml_magics.contract.encode import tensor_columns
 from prodml_magics.contract.schema import Contract
-from prodml_magics.inference.session import Session
+from prodml_magics.inference.runner import Runner
 from prodml_magics.registry.probes import sample_rows
 
 __all__ = ["classification_metrics", "permutation_importance", "regression_metrics", "test_metrics"]
@@ -62,7 +62,7 @@ def regression_metrics(prediction: np.ndarray, target: np.ndarray) -> dict[str, 
 
 
 def permutation_importance(
-    session: Session, contract: Contract, tensors: Tensors, target: np.ndarray, seed: int = 0
+    session: Runner, contract: Contract, tensors: Tensors, target: np.ndarray, seed: int = 0
 ) -> dict[str, float]:
     """What each column adds: the loss of score when its values are shuffled, averaged over 5 shuffles.
 
@@ -86,7 +86,7 @@ def permutation_importance(
     return {column.name: found[column.name] for column in contract.columns}
 
 
-def _score(session: Session, contract: Contract, tensors: Tensors, target: np.ndarray) -> float:
+def _score(session: Runner, contract: Contract, tensors: Tensors, target: np.ndarray) -> float:
     outputs = session.run(tensors)
     if contract.task == "classification":
         return float(np.mean(_texts(outputs["label"]) == _texts(target)))

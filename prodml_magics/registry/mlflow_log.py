@@ -1,4 +1,4 @@
-"""One LoggedModel that holds the ONNX file and everything about it.
+"""One LoggedModel that holds the model file and everything about it.
 
 Written by MlflowClient and `save_model` alone: `mlflow.onnx.log_model` would need the process-wide tracking URI and active
 run, which belong to the user's own notebook.
@@ -18,6 +18,7 @@ from prodml_magics.contract.datatypes import dtype_of
 from prodml_magics.contract.schema import Contract, Tensor
 from prodml_magics.errors import Unavailable
 from prodml_magics.registry.mlflow_errors import Ask, load_mlflow, quiet
+from prodml_magics.wire.routes import MODEL_FILES, flavor_of
 
 __all__ = ["Logged", "log_model"]
 
@@ -62,7 +63,11 @@ def _log_files(ask: Ask, name: str, run: Any, files: Mapping[str, bytes], contra
     model_id = ask("create_logged_model", run.experiment_id, name, run.run_id).model_id
     with tempfile.TemporaryDirectory(prefix="prodml-") as temporary:
         folder = Path(temporary) / "model"
-        _save(mlflow, folder, files["model.onnx"], contract, mlflow.models.Model(model_id=model_id, run_id=run.run_id))
+        record = mlflow.models.Model(model_id=model_id, run_id=run.run_id)
+        if flavor_of(files) == "python":
+            _save_python(mlflow, folder, files, contract, record)
+        else:
+            _save(mlflow, folder, files["model.onnx"], contract, record)
         for file, data in files.items():
             (folder / file).write_bytes(data)
         ask("log_model_artifacts", model_id, str(folder))
@@ -83,6 +88,21 @@ def _save(mlflow: Any, folder: Path, model: bytes, contract: Contract, record: A
             signature=_signature(mlflow, contract),
             pip_requirements=["onnxruntime", "numpy"],
             save_as_external_data=False,
+        )
+
+
+def _save_python(mlflow: Any, folder: Path, files: Mapping[str, bytes], contract: Contract, record: Any) -> None:
+    """A pyfunc whose code is ours: MLflow's own loader then answers as the gateway does."""
+    with tempfile.TemporaryDirectory(prefix="prodml-") as temporary, quiet():
+        for file in (MODEL_FILES["python"], "contract.json"):
+            (Path(temporary) / file).write_bytes(files[file])
+        mlflow.pyfunc.save_model(
+            str(folder),
+            loader_module="prodml_magics.registry.pyfunc",
+            data_path=temporary,
+            mlflow_model=record,
+            signature=_signature(mlflow, contract),
+            pip_requirements=["prodml-magics", "cloudpickle", "scikit-learn"],
         )
 
 

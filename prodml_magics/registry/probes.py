@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,13 +11,21 @@ from prodml_magics.contract.cells import NULL_CATEGORY
 from prodml_magics.contract.encode import tensor_columns
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import InvalidInput
-from prodml_magics.registry.reference import Reference
 from prodml_magics.registry.thresholds import threshold_rows
 
-__all__ = ["Probe", "make_probes", "sample_rows"]
+__all__ = ["Asked", "Probe", "make_probes", "sample_rows"]
 
 _TEST_ROWS, _TRAIN_ROWS, _ROWS_PER_COLUMN, _BATCH_ROWS = 20_000, 2_000, 20, 4_096
 _UNSEEN = "a level that no training row had"
+
+
+class Asked(Protocol):
+    """A model that answers wire tensors in this process, see `reference.Reference`."""
+
+    @property
+    def model(self) -> Any: ...
+
+    def answer(self, contract: Contract, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
 
 
 class Probe(NamedTuple):
@@ -31,7 +39,7 @@ class Probe(NamedTuple):
 
 
 def make_probes(
-    contract: Contract, reference: Reference, train: Mapping[str, np.ndarray], test: Mapping[str, np.ndarray] | None
+    contract: Contract, reference: Asked, train: Mapping[str, np.ndarray], test: Mapping[str, np.ndarray] | None
 ) -> list[Probe]:
     """Probes of the kinds test, train, missing, unseen and threshold; `train` and `test` are encoded wire tensors.
 
@@ -58,7 +66,7 @@ def sample_rows(tensors: Mapping[str, np.ndarray], most: int) -> dict[str, np.nd
     return {name: values[chosen] for name, values in tensors.items()}
 
 
-def _real(kind: str, contract: Contract, reference: Reference, tensors: dict[str, np.ndarray]) -> list[Probe]:
+def _real(kind: str, contract: Contract, reference: Asked, tensors: dict[str, np.ndarray]) -> list[Probe]:
     """Batches of at most 4,096 rows, since nearest neighbours keep every distance in memory."""
     try:
         expected = reference.answer(contract, tensors)
@@ -73,7 +81,7 @@ def _cut(tensors: Mapping[str, np.ndarray], start: int) -> dict[str, np.ndarray]
     return {name: values[start : start + _BATCH_ROWS] for name, values in tensors.items()}
 
 
-def _made(kind: str, contract: Contract, reference: Reference, tensors: dict[str, np.ndarray]) -> list[Probe]:
+def _made(kind: str, contract: Contract, reference: Asked, tensors: dict[str, np.ndarray]) -> list[Probe]:
     try:
         return [Probe(kind, tensors, reference.answer(contract, tensors))]
     except Exception:  # the model refuses such rows, in whatever words: then there is no answer to compare with

@@ -20,11 +20,17 @@ __all__ = ["Reference", "check_columns"]
 class Reference:
     """The model, asked by wire tensors: numbers rounded as the wire rounds them, in the kind of table it was fitted on."""
 
+    kind = "sklearn"
+
     def __init__(self, model: Any, role: Role, columns: Sequence[Column], rows: Any) -> None:
         self.model = unwrap(model)
         self.role = role
         self._dtypes = {column.name: column.dtype for column in columns}
         self._like = _table_like(self.model, rows, list(self._dtypes))
+
+    def parts(self) -> dict[str, Any]:
+        """What another process needs to answer as this one does."""
+        return {"model": self.model, "role": self.role, "like": _few(self._like)}
 
     def table(self, contract: Contract, tensors: Mapping[str, np.ndarray]) -> Any:
         """The rows of `tensors` as the model wants them."""
@@ -36,6 +42,14 @@ class Reference:
             # encoders warn of unseen categories, which the probes contain on purpose
             warnings.simplefilter("ignore")
             return reference_answers(self.model, self.role, self.table(contract, tensors))
+
+
+def _few(rows: Any) -> Any:
+    """No rows, or in pandas the first missing value of each column: `rebuild` needs to see how it looks."""
+    if frame_kind(rows) != "pandas":
+        return rows[:0]
+    missing = rows.isna().to_numpy()
+    return rows.iloc[sorted({int(missing[:, place].argmax()) for place in range(missing.shape[1]) if missing[:, place].any()})]
 
 
 def check_columns(model: Any, names: Sequence[str], where: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from prodml_magics.contract.samples import write_samples
-from prodml_magics.inference.session import Session
+from prodml_magics.inference.runner import Runner
 from prodml_magics.registry.probes import sample_rows
 
 __all__ = ["SAMPLE_ROWS", "make_samples", "write_samples"]
@@ -15,7 +15,7 @@ __all__ = ["SAMPLE_ROWS", "make_samples", "write_samples"]
 SAMPLE_ROWS = 16
 
 
-def make_samples(session: Session, tensors: Mapping[str, np.ndarray]) -> bytes:
+def make_samples(session: Runner, tensors: Mapping[str, np.ndarray]) -> bytes:
     """``samples.json``: up to 16 of the rows in `tensors` and the session's answers, none of them infinite."""
     inputs = sample_rows(tensors, SAMPLE_ROWS)
     outputs = session.run(inputs)

@@ -14,10 +14,11 @@ from prodml_magics.errors import GateRefused, NotFound
 from prodml_magics.registry.mlflow_errors import retried
 from prodml_magics.registry.mlflow_log import log_model
 from prodml_magics.wire.names import check_name
+from prodml_magics.wire.routes import MODEL_FILES, flavor_of
 
 __all__ = ["FILES", "HASH_TAG", "Registry"]
 
-FILES = ("model.onnx", "contract.json", "profile.arrow", "parity.json", "lineage.json", "samples.json")
+FILES = (*MODEL_FILES.values(), "contract.json", "profile.arrow", "parity.json", "lineage.json", "samples.json")
 HASH_TAG = "prodml.sha256."
 """A version tag of this prefix and the name of a file holds the file's sha256: MLflow's artifacts stay mutable."""
 
@@ -83,9 +84,8 @@ class Registry:
     def log_version(
         self,
         name: str,
-        candidate_files: Mapping[str, bytes],
+        files: Mapping[str, bytes],
         *,
-        model: bytes,
         contract: Contract,
         metrics: Mapping[str, float],
         tags: Mapping[str, str] | None = None,
@@ -93,10 +93,9 @@ class Registry:
     ) -> int:
         """Write one version: a run with the metrics, one MLflow model with all files, and their hashes as tags.
 
-        `candidate_files` are the files beside ``model.onnx``, by name. Returns the version's number.
+        `files` are the model's and those that travel with it, by name. Returns the version's number.
         """
         check_name(name)
-        files = {"model.onnx": model, **candidate_files}
         hashes = {f"{HASH_TAG}{file}": hashlib.sha256(data).hexdigest() for file, data in files.items()}
         with retried(self.tracking_uri) as ask:
             logged = log_model(ask, self.artifact_root, name, files, contract, metrics)
@@ -122,7 +121,7 @@ class Registry:
         with retried(self.tracking_uri) as ask:
             found = ask("get_model_version", name, str(version))
         hashes = {tag.removeprefix(HASH_TAG): value for tag, value in found.tags.items() if tag.startswith(HASH_TAG)}
-        if "model.onnx" not in hashes:
+        if flavor_of(hashes) is None:
             raise NotFound(f"{name}@{version} was not registered by prodml-magics; register it with %register")
         if destination.is_dir():
             return _verified(destination, hashes, f"{name}@{version}")

@@ -16,6 +16,8 @@ def shadowed(route: Route, files: VersionFiles, sample: float) -> Route:
         raise InvalidInput(f"{route.model} has no live traffic to mirror; deploy a version first with %deploy {route.model}")
     if route.live == files.version:
         raise InvalidInput(f"version {files.version} of {route.model} is live; a shadow is another version")
+    if route.canary is not None and route.canary.version == files.version:
+        raise InvalidInput(f"version {files.version} of {route.model} is the canary; see %rollout {route.model}")
     shadow = ShadowRoute(files.version, sample)
     known = {entry.version: entry for entry in (*route.files, files)}
     after = replace(route, shadows=(shadow,))

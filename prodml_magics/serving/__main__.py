@@ -11,10 +11,13 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
+from prodml_magics.errors import ProdmlError
 from prodml_magics.serving.app import Control
 from prodml_magics.serving.fast import fast_protocol
 from prodml_magics.serving.follow import Follower
@@ -45,6 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m prodml_magics.serving")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--descriptor", type=int, required=True, help="bound socket, inherited from the supervisor")
+    parser.add_argument("--grpc", default="", help="host:port to serve gRPC on; none where empty")
     parser.add_argument("--device", default="auto")
     return parser.parse_args()
 
@@ -61,9 +65,17 @@ async def _serve(arguments: argparse.Namespace) -> None:
     limits = Limits()
     metrics = Metrics()
     marker = ShadowMarker(arguments.home / "run" / "shadow.running")
+    canary_marker = ShadowMarker(arguments.home / "run" / "canary.running")
     log = RequestLog(SpoolWriter(arguments.home / "spool"))
     router = Router(
-        arguments.home, log, metrics, limits, device=arguments.device, quarantined=marker.quarantined(), marker=marker
+        arguments.home,
+        log,
+        metrics,
+        limits,
+        device=arguments.device,
+        quarantined=marker.quarantined() | canary_marker.quarantined(),
+        marker=marker,
+        canary_marker=canary_marker,
     )
     follower = Follower(Ledger(os.environ["PRODML_DATABASE_URL"]), router)
     predictor = Predictor(router, metrics, log, limits)
@@ -81,8 +93,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
             h11_max_incomplete_event_size=64 << 10,
         )
     )
-    await follower.follow()
-    control.ready = True
+    rpc, _ = await asyncio.gather(_listen_rpc(arguments.grpc, predictor, control, limits), follower.follow())
+    control.catalog.ready = True
     # What is loaded by now stays: a collection that walks through all of it would hold every request up for tens of milliseconds.
     gc.collect()
     gc.freeze()
@@ -91,11 +103,27 @@ async def _serve(arguments: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, lambda *_: None)
     with socket.socket(fileno=arguments.descriptor) as listening:
         await server.serve(sockets=[listening])
+    if rpc is not None:
+        await rpc.stop(_DRAIN_SECONDS)
     following.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await following
     await router.close()
     log.close()
+
+
+async def _listen_rpc(address: str, predictor: Predictor, control: Control, limits: Limits) -> Any:
+    """The running gRPC server; none where none is wanted, or where it cannot run: HTTP is then served alone."""
+    if not address:
+        return None
+    try:
+        # Imported beside the loading of models, in a thread: most of the time that it takes is not spent in Python.
+        rpc = await asyncio.to_thread(import_module, "prodml_magics.serving.rpc.server")
+        server, _ = await rpc.listen(address, predictor, control.catalog, os.environ["PRODML_TOKEN"], limits)
+    except (ImportError, ProdmlError) as error:
+        logging.getLogger(__name__).error("gRPC is not served: %s", error)
+        return None
+    return server
 
 
 if __name__ == "__main__":

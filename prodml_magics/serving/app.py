@@ -6,8 +6,8 @@ import hmac
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from importlib.metadata import version as package_version
-from typing import Any
+from importlib.resources import files
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -16,8 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as HttpRoute
 
-from prodml_magics.errors import InvalidInput, ProdmlError
+from prodml_magics.errors import InvalidInput, ProdmlError, TooLarge
+from prodml_magics.serving.catalog import Catalog
 from prodml_magics.serving.follow import Follower
+from prodml_magics.serving.metadata import server_metadata
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.router import Router
 from prodml_magics.wire.admin import GatewayReport, LoadVersion, Synced
@@ -26,6 +28,7 @@ __all__ = ["Control"]
 
 _MAX_ADMIN_BODY = 1 << 20
 Handler = Callable[[Request], Awaitable[Response]]
+Body = TypeVar("Body", bound=msgspec.Struct)
 
 
 class Control:
@@ -38,7 +41,7 @@ class Control:
         self._token = token.encode()
         self._device = device
         self._started_at = datetime.now(UTC)
-        self.ready = False
+        self.catalog = Catalog(router, follower, metrics)
 
     def app(self) -> Starlette:
         """The Starlette application with every route, in order."""
@@ -46,19 +49,33 @@ class Control:
         pinned = model + "/versions/{version}"
         routes = [
             HttpRoute("/v2", self.server),
+            HttpRoute("/v2/", self.server),
+            HttpRoute("/v2/openapi.json", self.openapi),
             HttpRoute("/v2/health/live", self.live),
             HttpRoute("/v2/health/ready", self.health_ready),
+            HttpRoute("/v2/models/stats", self.statistics),
+            HttpRoute("/ping", self.health_ready),
+            HttpRoute("/health", self.health_ready),
             HttpRoute(model, self.metadata),
             HttpRoute(pinned, self.metadata),
+            HttpRoute(model + "/config", self.config),
+            HttpRoute(pinned + "/config", self.config),
+            HttpRoute(model + "/stats", self.statistics),
+            HttpRoute(pinned + "/stats", self.statistics),
             HttpRoute(model + "/ready", self.model_ready),
             HttpRoute(pinned + "/ready", self.model_ready),
+            HttpRoute("/v2/repository/index", self.index, methods=["POST"]),
+            HttpRoute("/v2/repository/models/{model}/load", self._guarded(self.repository_load), methods=["POST"]),
+            HttpRoute("/v2/repository/models/{model}/unload", self._guarded(self.repository_unload), methods=["POST"]),
             HttpRoute("/metrics", self.metrics),
             HttpRoute("/admin/status", self._guarded(self.status)),
             HttpRoute("/admin/sync", self._guarded(self.sync), methods=["POST"]),
             HttpRoute("/admin/load", self._guarded(self.load), methods=["POST"]),
         ]
         handlers: Any = {ProdmlError: _known, HTTPException: _http}
-        return Starlette(routes=routes, exception_handlers=handlers)
+        app = Starlette(routes=routes, exception_handlers=handlers)
+        app.router.redirect_slashes = False  # a redirect would go wherever the client's Host header says
+        return app
 
     def _guarded(self, handler: Handler) -> Handler:
         async def check(request: Request) -> Response:
@@ -70,38 +87,42 @@ class Control:
         return check
 
     async def server(self, _request: Request) -> Response:
-        return _json({"name": "prodml", "version": package_version("prodml-magics"), "extensions": ["binary_tensor_data"]})
+        return _json(server_metadata())
+
+    async def openapi(self, _request: Request) -> Response:
+        """Every route of this class and of the front, but ``/admin`` and ``/metrics``; kept beside this file."""
+        return Response(files(__package__).joinpath("openapi.json").read_bytes(), media_type="application/json")
 
     async def live(self, _request: Request) -> Response:
         return _json({"live": True})
 
     async def health_ready(self, _request: Request) -> Response:
-        return _json({"ready": self.ready}, 200 if self.ready else 503)
+        return _json({"ready": self.catalog.ready}, 200 if self.catalog.ready else 503)
 
     async def metadata(self, request: Request) -> Response:
-        lane = self._lane(request)
-        contract = lane.version.contract
-        tensors = {
-            side: [msgspec.to_builtins(tensor) for tensor in each]
-            for side, each in (("inputs", contract.inputs), ("outputs", contract.outputs))
-        }
-        parameters = {
-            "columns": [column.name for column in contract.columns],
-            "classes": list(contract.classes),
-            "task": contract.task,
-        }
-        head = {"name": lane.version.model, "versions": [str(lane.version.version)], "platform": "onnx_onnxv1"}
-        return _json({**head, **tensors, "parameters": parameters})
+        return _json(self.catalog.metadata(*_which(request)))
+
+    async def config(self, request: Request) -> Response:
+        return _json(self.catalog.config(*_which(request)))
+
+    async def statistics(self, request: Request) -> Response:
+        return _json(self.catalog.statistics(*_which(request)))
 
     async def model_ready(self, request: Request) -> Response:
-        lane = self._lane(request)
+        lane = self.catalog.lane(*_which(request))
         return _json({"name": lane.version.model, "version": str(lane.version.version), "ready": True})
 
-    def _lane(self, request: Request) -> Any:
-        version = request.path_params.get("version")
-        if version is not None and not (version.isascii() and version.isdigit()):
-            raise InvalidInput(f"{ascii(version)[:30]} is not a version number")
-        return self._router.lane(request.path_params["model"], None if version is None else int(version))
+    async def index(self, request: Request) -> Response:
+        asked = await _body(request, _Index)
+        return _json(self.catalog.index(ready=asked.ready))
+
+    async def repository_load(self, request: Request) -> Response:
+        await self.catalog.load(request.path_params["model"], (await _body(request, _Repository)).parameters)
+        return _json({})
+
+    async def repository_unload(self, request: Request) -> Response:
+        await self.catalog.unload(request.path_params["model"], (await _body(request, _Repository)).parameters)
+        return _json({})
 
     async def metrics(self, _request: Request) -> Response:
         return Response(self._metrics.page(), media_type="text/plain; version=0.0.4")
@@ -121,15 +142,39 @@ class Control:
         return _json(Synced(last_id=self._router.last_id, problems=problems))
 
     async def load(self, request: Request) -> Response:
-        body = await request.body()
-        if len(body) > _MAX_ADMIN_BODY:
-            raise InvalidInput("the body is too large for a control request")
-        try:
-            wanted = msgspec.json.decode(body, type=LoadVersion)
-        except msgspec.DecodeError as error:
-            raise InvalidInput(f"the body is not a version to load ({error})") from error
+        wanted = await _body(request, LoadVersion)
         loaded = await self._router.hold(wanted.model, wanted.files)
         return _json({"model": wanted.model, "version": loaded.version, "device": loaded.session.device})
+
+
+class _Index(msgspec.Struct):
+    """POST /v2/repository/index."""
+
+    ready: bool = False
+
+
+class _Repository(msgspec.Struct):
+    """POST /v2/repository/models/NAME/load and …/unload."""
+
+    parameters: dict[str, Any] = {}
+
+
+def _which(request: Request) -> tuple[str, str | None]:
+    """The model and the version that the path names."""
+    return request.path_params.get("model", ""), request.path_params.get("version")
+
+
+async def _body(request: Request, kind: type[Body]) -> Body:
+    """The body as a record of `kind`; an empty one is one with its defaults, where it has them."""
+    chunks: list[bytes] = []
+    async for chunk in request.stream():
+        chunks.append(chunk)
+        if sum(map(len, chunks)) > _MAX_ADMIN_BODY:
+            raise TooLarge("the body is too large for a control request")
+    try:
+        return msgspec.json.decode(b"".join(chunks) or b"{}", type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"the body is not what this route takes ({error})") from error
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -8,6 +8,7 @@ import logging
 from prodml_magics.errors import ProdmlError
 from prodml_magics.serving.router import Router
 from prodml_magics.storage.ledger import Ledger
+from prodml_magics.wire.routes import VersionFiles
 
 __all__ = ["Follower"]
 
@@ -42,6 +43,15 @@ class Follower:
             return False
         self._retried = now
         return True
+
+    def registered(self, model: str) -> VersionFiles | None:
+        """The files of the newest registered version of `model`; reads the ledger, so call it in a thread."""
+        found = [event.payload for event in self._ledger.events(model) if event.kind == "register"]
+        if not found:
+            return None
+        version, digests = int(found[-1]["version"]), found[-1]["sha256"]
+        folder = f"models/{model}/{version}"
+        return VersionFiles(version, folder, digests["model.onnx"], digests["contract.json"], digests.get("samples.json", ""))
 
     async def run(self) -> None:
         """Follow for ever."""

@@ -20,6 +20,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 INFER = re.compile(r"/v2/models/(?P<model>[^/]{1,300})(?:/versions/(?P<version>[^/]{1,20}))?/infer\Z")
 PREDICT = re.compile(r"/predict/(?P<model>[^/]{1,300})\Z")
+INVOKE = re.compile(r"(?:/models/(?P<model>[^/]{1,300}))?/invocations\Z")
 _Reply = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
@@ -57,8 +58,10 @@ class Front:
     def _begin(self, match: re.Match[str], headers: dict[bytes, bytes], body: bytes, reply: Reply) -> None:
         if match.re is INFER:
             self._predictor.infer(match["model"], match["version"], headers, body, reply)
-        else:
+        elif match.re is PREDICT:
             self._predictor.predict(match["model"], headers, body, reply)
+        else:
+            self._predictor.invoke(match["model"], headers, body, reply)
 
     async def _body(self, receive: Receive, headers: dict[bytes, bytes]) -> bytes:
         declared = headers.get(b"content-length", b"0")
@@ -84,4 +87,4 @@ class Front:
 
 def _match(scope: Scope) -> re.Match[str] | None:
     # ASGI hands over the path decoded; a name is taken as it stands there, and no real name holds a percent sign.
-    return INFER.match(scope["path"]) or PREDICT.match(scope["path"])
+    return INFER.match(scope["path"]) or PREDICT.match(scope["path"]) or INVOKE.match(scope["path"])

@@ -24,5 +24,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Rows that wait for shadows; beyond, rows are dropped and counted."""
     shadow_share: float = 0.3
     """Share of time that one shadow thread may spend running models."""
+    grpc_calls: int = 1024
+    """gRPC calls and streams at once; beyond, a call is answered RESOURCE_EXHAUSTED."""
     id_length: int = 200
     """Characters of a request id or routing key."""

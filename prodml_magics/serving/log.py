@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from prodml_magics.serving.plain import PlainRequest
 from prodml_magics.serving.requests import Pending
 from prodml_magics.serving.version import LoadedVersion
 from prodml_magics.storage.arrays import to_array
@@ -27,7 +28,7 @@ class RequestLog:
         self,
         version: LoadedVersion,
         arm: str,
-        batch: Sequence[Pending],
+        batch: Sequence[Pending | PlainRequest],
         inputs: Tensors,
         outputs: Tensors | None,
         *,
@@ -35,10 +36,12 @@ class RequestLog:
         run_seconds: float = 0.0,
         status: int = 200,
         mirrors: list[int] | None = None,
+        allotted: tuple[int, float] = (0, 0.0),
     ) -> int:
         """Log the rows of `batch` as one block; returns the sequence number of its first row.
 
-        `now` is monotonic seconds; raises `Unavailable` when the disk refuses, and then none of the rows is logged.
+        `now` is monotonic seconds, `allotted` the rollout and the share of the canary with which the requests were randomised.
+        Raises `Unavailable` when the disk refuses, and then none of the rows is logged.
         """
         first = self._writer.sequence
         shadow = mirrors is not None
@@ -57,6 +60,8 @@ class RequestLog:
             inputs={name: to_array(values) for name, values in inputs.items()},
             outputs=None if outputs is None else {name: to_array(values) for name, values in outputs.items()},
             mirrors=mirrors,
+            rollout=allotted[0],
+            share=allotted[1],
         )
         self._writer.append(block)
         return first

@@ -5,25 +5,28 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from prodml_magics.serving.breaker import Breaker
 from prodml_magics.wire.status import Traffic
 
 __all__ = ["LaneCounts", "Metrics", "ModelTraffic"]
 
 _RECENT = 2048
 _WINDOW_SECONDS = 60
+_SIZES = 1024
+_STATES = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 class LaneCounts:
     """Counts of one model, version and arm since the worker started."""
 
-    __slots__ = ("buckets", "requests", "rows", "seconds")
+    __slots__ = ("buckets", "failed_seconds", "last", "requests", "rows", "run_rows", "seconds", "shared_seconds", "sizes")
 
     def __init__(self) -> None:
         self.requests: Counter[int] = Counter()
@@ -31,13 +34,42 @@ class LaneCounts:
         self.rows = 0
         self.seconds = 0.0
         self.buckets = [0] * (len(_BUCKETS) + 1)
+        self.failed_seconds = 0.0
+        """Of requests that were not answered 200; a part of `seconds`."""
+        self.run_rows = 0
+        """Rows that the model has answered."""
+        self.shared_seconds = 0.0
+        """Seconds of runs, each counted once for every request that was in it."""
+        self.sizes: dict[int, list[float]] = {}
+        """Runs and their seconds by number of rows; all that were larger than a batch under 0."""
+        self.last = 0.0
+        """Seconds since 1970 when the model ran last."""
+
+    def ran(self, requests: int, rows: int, seconds: float) -> None:
+        """Take one run of the model that answered `requests` requests with `rows` rows."""
+        self.run_rows += rows
+        self.shared_seconds += seconds * requests
+        self.last = time.time()
+        size = self.sizes.setdefault(rows if rows <= _SIZES else 0, [0, 0.0])
+        size[0] += 1
+        size[1] += seconds
 
     def count(self, rows: int, seconds: float, status: int) -> None:
         """Take one answered request."""
+        if status != 200:
+            self.failed_seconds += seconds
         self.requests[status] += 1
         self.rows += rows
         self.seconds += seconds
         self.buckets[bisect_left(_BUCKETS, seconds)] += 1
+
+    def count_all(self, seconds: Sequence[float]) -> None:
+        """Take one-row requests that were answered 200, each after its seconds."""
+        self.requests[200] += len(seconds)
+        self.rows += len(seconds)
+        self.seconds += sum(seconds)
+        for each in seconds:
+            self.buckets[bisect_left(_BUCKETS, each)] += 1
 
 
 class ModelTraffic:
@@ -57,11 +89,20 @@ class ModelTraffic:
         self.rows += rows
         self.errors += failed
         self._latencies.append(seconds)
-        second = int(now)
+        self._at(int(now), 1)
+
+    def count_all(self, seconds: Sequence[float], now: float) -> None:
+        """Take one-row requests that were answered 200 at `now`, each after its seconds."""
+        self.requests += len(seconds)
+        self.rows += len(seconds)
+        self._latencies.extend(seconds)
+        self._at(int(now), len(seconds))
+
+    def _at(self, second: int, requests: int) -> None:
         if self._seconds and self._seconds[-1][0] == second:
-            self._seconds[-1][1] += 1
+            self._seconds[-1][1] += requests
         else:
-            self._seconds.append([second, 1])
+            self._seconds.append([second, requests])
             self._forget(second)
 
     def _forget(self, second: float) -> None:
@@ -100,12 +141,18 @@ class Metrics:
         self.shadow_rows: Counter[tuple[str, str]] = Counter()
         self.shadow_dropped: Counter[tuple[str, str]] = Counter()
         self.live: dict[str, int] = {}
+        self.breakers: dict[tuple[str, str], Breaker] = {}
+        """By model and version."""
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
     def lane(self, model: str, version: int, arm: str) -> LaneCounts:
         """Where requests of this model, version and arm are counted."""
         return self._lanes.setdefault((model, str(version), arm), LaneCounts())
+
+    def of_version(self, model: str, version: int) -> list[LaneCounts]:
+        """The counts of a version, one for each arm that it had."""
+        return [counts for key, counts in self._lanes.items() if key[:2] == (model, str(version))]
 
     def page(self) -> bytes:
         """The text that Prometheus scrapes."""
@@ -133,10 +180,14 @@ class Metrics:
         _fill(dropped, list(self.shadow_dropped.items()))
         live = GaugeMetricFamily("prodml_live_version", "Version that is live; 0 when none", labels=["model"])
         _fill(live, (((model,), version) for model, version in list(self.live.items())))
-        yield from (refused, mirrored, dropped, live)
+        breakers = GaugeMetricFamily(
+            "prodml_breaker_open", "1 while a version is not asked, 0.5 while tried", labels=["model", "version"]
+        )
+        _fill(breakers, ((which, _STATES[breaker.state]) for which, breaker in list(self.breakers.items())))
+        yield from (refused, mirrored, dropped, live, breakers)
 
 
-def _fill(family: CounterMetricFamily | GaugeMetricFamily, values: Iterable[tuple[tuple[str, ...], int]]) -> None:
+def _fill(family: CounterMetricFamily | GaugeMetricFamily, values: Iterable[tuple[tuple[str, ...], float]]) -> None:
     for labels, value in values:
         family.add_metric(labels, value)
 

@@ -5,37 +5,23 @@ Source: https://github.com/kserve/open-inference-protocol (REST), and the binary
 
 from __future__ import annotations
 
-import math
-import struct
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import InvalidInput
+from prodml_magics.serving.classification import classified
 from prodml_magics.serving.requests import Answer
+from prodml_magics.serving.tensors import check_shape, datatype_of, dtype_for, from_raw, shaped, to_bfloat, to_raw
 
-__all__ = ["DATATYPES", "InferRequest", "datatype_of", "decode_plain", "decode_request", "encode_response"]
+__all__ = ["InferRequest", "Wanted", "decode_request", "encode_response", "nested_tensor"]
 
-DATATYPES: dict[str, np.dtype[Any]] = {
-    "BOOL": np.dtype(np.bool_),
-    "UINT8": np.dtype("<u1"),
-    "UINT16": np.dtype("<u2"),
-    "UINT32": np.dtype("<u4"),
-    "UINT64": np.dtype("<u8"),
-    "INT8": np.dtype("<i1"),
-    "INT16": np.dtype("<i2"),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-    "FP16": np.dtype("<f2"),
-    "FP32": np.dtype("<f4"),
-    "FP64": np.dtype("<f8"),
-    "BYTES": np.dtype(object),
-}
-_NAMES = {dtype: name for name, dtype in DATATYPES.items()}
-_LENGTH = struct.Struct("<I")
-_MAX_DIMENSIONS = 8
+
+_DEEPEST = 16
+"""Lists in lists that are looked into; a tensor has fewer dimensions."""
 
 
 class _JsonTensor(msgspec.Struct):
@@ -58,57 +44,25 @@ class _JsonRequest(msgspec.Struct):
     parameters: dict[str, Any] = {}
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """How one output is wanted."""
+
+    binary: bool = False
+    classes: int = 0
+    """Above 0: the so many largest values with their labels instead of the tensor."""
+
+
 class InferRequest(msgspec.Struct, frozen=True):
-    """A decoded request; `outputs` maps wanted names to whether they go out as binary, empty for all of them."""
+    """A decoded request, of either protocol; `outputs` names those that are wanted, in order, empty for all of them."""
 
     id: str
     tensors: dict[str, np.ndarray]
-    outputs: dict[str, bool]
+    outputs: dict[str, Wanted]
     binary: bool
     """Whether outputs that are not named go out as binary."""
 
 
-class _PlainTensor(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[float]
-
-
-class _PlainRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """What most clients send: one flat tensor of floats and nothing beside it."""
-
-    inputs: tuple[_PlainTensor]
-    id: str = ""
-
-
 _decoder = msgspec.json.Decoder(_JsonRequest)
-_plain_decoder = msgspec.json.Decoder(_PlainRequest)
-
-
-def decode_plain(body: bytes, name: str, width: int) -> tuple[str, np.ndarray] | None:
-    """Id and tensor of the most common form, several times as fast as `decode_request` and a check by the contract.
-
-    That form is one flat FP32 tensor `name` of shape [rows, `width`], every value finite in float32. None when the body is anything
-    else, or wrong: the long way then says what.
-    """
-    try:
-        request = _plain_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    (tensor,) = request.inputs
-    data, shape = tensor.data, tensor.shape
-    count = len(data)
-    if not count or tensor.name != name or tensor.datatype != "FP32" or shape != [count // width, width]:
-        return None
-    if not math.isfinite(sum(data)):
-        return None
-    try:
-        # The format with a byte order refuses what float32 cannot hold; the native one would make it infinite.
-        values = np.frombuffer(struct.pack(f"<{count}f", *data), np.float32)
-    except (OverflowError, struct.error):
-        return None
-    return (request.id, values.reshape(shape)) if values.size == shape[0] * width else None
 
 
 def decode_request(body: bytes, header_length: int | None = None) -> InferRequest:
@@ -131,71 +85,104 @@ def decode_request(body: bytes, header_length: int | None = None) -> InferReques
     tensors: dict[str, np.ndarray] = {}
     for tensor in request.inputs:
         if tensor.name in tensors:
-            raise InvalidInput(f"input {tensor.name[:100]!r} is given twice; send each input once")
+            raise InvalidInput(f"input {tensor.name[:100]!a} is given twice; send each input once")
         tensors[tensor.name], rest = _tensor(tensor, rest)
     if len(rest):
         raise InvalidInput(f"{len(rest)} bytes follow the last binary tensor; check the binary_data_size parameters")
-    outputs = {output.name: bool(output.parameters.get("binary_data")) for output in request.outputs or ()}
-    return InferRequest(request.id, tensors, outputs, bool(request.parameters.get("binary_data_output")))
+    binary = bool(request.parameters.get("binary_data_output"))
+    return InferRequest(request.id, tensors, _wanted(request.outputs or [], binary), binary)
+
+
+def _wanted(outputs: list[_JsonOutput], binary: bool) -> dict[str, Wanted]:
+    found: dict[str, Wanted] = {}
+    for output in outputs:
+        if output.name in found:
+            raise InvalidInput(f"output {output.name[:100]!a} is asked for twice; name each output once")
+        _refuse_shared_memory("output", output.name, output.parameters)
+        classes = output.parameters.get("classification", 0)
+        if type(classes) is not int or classes < ("classification" in output.parameters):
+            raise InvalidInput(f"output {output.name[:100]!a}: classification is how many classes to give, 1 or more")
+        found[output.name] = Wanted(bool(output.parameters.get("binary_data", binary)), classes)
+    return found
+
+
+def _refuse_shared_memory(side: str, name: str, parameters: dict[str, Any]) -> None:
+    if "shared_memory_region" in parameters:
+        raise InvalidInput(f"{side} {name[:100]!a} is in shared memory, which is not served; send tensors in the request")
 
 
 def _tensor(tensor: _JsonTensor, rest: memoryview) -> tuple[np.ndarray, memoryview]:
-    dtype = DATATYPES.get(tensor.datatype)
-    if dtype is None:
-        raise InvalidInput(
-            f"input {tensor.name!r}: datatype {tensor.datatype[:20]!r} is not served; use one of {', '.join(DATATYPES)}"
-        )
-    if len(tensor.shape) > _MAX_DIMENSIONS or any(not 0 <= size < 2**31 for size in tensor.shape):
-        raise InvalidInput(
-            f"input {tensor.name!r}: shape {tensor.shape[:10]} is not usable; dimensions are 0 or more, at most 8 of them"
-        )
-    count = math.prod(tensor.shape)
+    dtype = dtype_for(tensor.name, tensor.datatype)
+    check_shape(tensor.name, tensor.shape)
+    _refuse_shared_memory("input", tensor.name, tensor.parameters)
     size = tensor.parameters.get("binary_data_size")
     if size is None:
         if tensor.data is None:
-            raise InvalidInput(f"input {tensor.name!r} has neither data nor binary_data_size; send one of them")
-        values = _from_json(tensor, dtype)
-    else:
-        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest):
-            raise InvalidInput(
-                f"input {tensor.name!r}: binary_data_size {size!r} does not fit the {len(rest)} bytes that follow the JSON part"
-            )
-        values, rest = _from_binary(tensor, dtype, rest[:size]), rest[size:]
-    if values.size != count:
+            raise InvalidInput(f"input {_name(tensor)} has neither data nor binary_data_size; send one of them")
+        return shaped(tensor.name, _from_json(tensor, dtype), tensor.shape), rest
+    if tensor.data is not None:
+        raise InvalidInput(f"input {_name(tensor)} has both data and binary_data_size; send one of them")
+    if type(size) is not int or not 0 <= size <= len(rest):
         raise InvalidInput(
-            f"input {tensor.name!r} has {values.size} values, its shape {tensor.shape} needs {count}; send one value per cell"
+            f"input {_name(tensor)}: binary_data_size {_shown(size)} does not fit the {len(rest)} bytes that follow the JSON part"
         )
-    return values.reshape(tensor.shape), rest
+    return shaped(tensor.name, from_raw(tensor.name, tensor.datatype, rest[:size]), tensor.shape), rest[size:]
+
+
+def nested_tensor(name: str, datatype: str, data: Any) -> np.ndarray:
+    """The tensor of nested JSON lists, in the shape that they have; `InvalidInput` where they are ragged or of another kind."""
+    shape: list[int] = []
+    inner = data
+    while isinstance(inner, list) and len(shape) < _DEEPEST:
+        shape.append(len(inner))
+        inner = inner[0] if inner else None
+    if not shape:
+        raise InvalidInput(f"input {name[:100]!a} is {_shown(data)}; send a list of rows")
+    tensor = _JsonTensor(name, shape, datatype, data)
+    check_shape(name, shape)
+    return shaped(name, _from_json(tensor, dtype_for(name, datatype)), shape)
+
+
+def _name(tensor: _JsonTensor) -> str:
+    return ascii(tensor.name[:100])
+
+
+def _shown(value: Any) -> str:
+    """`value` for a message: of a list or an object, which may be huge or deep, only what it is."""
+    if isinstance(value, list):
+        return "a list"
+    return "an object" if isinstance(value, dict) else ascii(value)[:40]
 
 
 def _from_json(tensor: _JsonTensor, dtype: np.dtype[Any]) -> np.ndarray:
     flat = _flat(tensor.data or [], tensor)
     if tensor.datatype == "BYTES":
         if not all(value is None or isinstance(value, str) for value in flat):
-            raise InvalidInput(f"input {tensor.name!r} is BYTES; send texts")
+            raise InvalidInput(f"input {_name(tensor)} is BYTES; send texts")
         values = np.empty(len(flat), dtype=object)
         values[:] = flat
         return values
     if tensor.datatype == "BOOL":
-        if not all(isinstance(value, bool) or value in (0, 1) for value in flat):
-            raise InvalidInput(f"input {tensor.name!r} is BOOL; send true and false")
+        if not all(type(value) in (bool, int, float) and value in (0, 1) for value in flat):
+            raise InvalidInput(f"input {_name(tensor)} is BOOL; send true and false")
         return np.array(flat, dtype=dtype)
-    return _numbers(flat, tensor, dtype)
+    values = _numbers(flat, tensor, dtype)
+    return to_bfloat(values) if tensor.datatype == "BF16" else values
 
 
 def _numbers(flat: list[Any], tensor: _JsonTensor, dtype: np.dtype[Any]) -> np.ndarray:
     for value in flat:
         if type(value) is not float and type(value) is not int and not (value is None and dtype.kind == "f"):
-            raise InvalidInput(f"input {tensor.name!r} is {tensor.datatype}, {ascii(value)[:40]} is not a number; send numbers")
+            raise InvalidInput(f"input {_name(tensor)} is {tensor.datatype}, {_shown(value)} is not a number; send numbers")
     try:
         with np.errstate(over="raise"):
             values = np.array(flat, dtype=dtype)
     except (OverflowError, FloatingPointError, ValueError) as error:
         raise InvalidInput(
-            f"input {tensor.name!r} has a value that {tensor.datatype} cannot hold; send numbers in its range"
+            f"input {_name(tensor)} has a value that {tensor.datatype} cannot hold; send numbers in its range"
         ) from error
     if dtype.kind in "iu" and any(type(value) is float and value != int(value) for value in flat):
-        raise InvalidInput(f"input {tensor.name!r} is {tensor.datatype}; send whole numbers")
+        raise InvalidInput(f"input {_name(tensor)} is {tensor.datatype}; send whole numbers")
     return values
 
 
@@ -205,55 +192,32 @@ def _flat(data: list[Any], tensor: _JsonTensor) -> list[Any]:
         return data
     for size in tensor.shape[1:]:
         if not all(isinstance(part, list) and len(part) == size for part in data):
-            raise InvalidInput(f"input {tensor.name!r} is ragged; every row needs {size} values")
+            raise InvalidInput(f"input {_name(tensor)} is ragged; every row needs {size} values")
         data = [value for part in data for value in part]
     return data
 
 
-def _from_binary(tensor: _JsonTensor, dtype: np.dtype[Any], data: memoryview) -> np.ndarray:
-    if tensor.datatype == "BYTES":
-        return _texts(tensor, data)
-    if len(data) % dtype.itemsize:
-        raise InvalidInput(f"input {tensor.name!r}: {len(data)} bytes are no whole number of {tensor.datatype} values")
-    return np.frombuffer(data, dtype=dtype)
-
-
-def _texts(tensor: _JsonTensor, data: memoryview) -> np.ndarray:
-    texts: list[str] = []
-    offset = 0
-    try:
-        while offset < len(data):
-            (length,) = _LENGTH.unpack_from(data, offset)
-            offset += _LENGTH.size
-            if offset + length > len(data):
-                raise ValueError("a length points past the end")
-            texts.append(str(data[offset : offset + length], "utf-8"))
-            offset += length
-    except (struct.error, ValueError) as error:
-        raise InvalidInput(f"input {tensor.name!r} is not length-prefixed UTF-8 ({error})") from error
-    values = np.empty(len(texts), dtype=object)
-    values[:] = texts
-    return values
-
-
-def datatype_of(values: np.ndarray) -> str:
-    """The protocol's name for the dtype of `values`."""
-    return "BYTES" if values.dtype.kind in "OUS" else _NAMES[values.dtype.newbyteorder("<")]
-
-
-def encode_response(head: bytes, answer: Answer, names: Sequence[str], request: InferRequest) -> tuple[bytes, int | None]:
+def encode_response(
+    head: bytes, answer: Answer, names: Sequence[str], request: InferRequest, contract: Contract
+) -> tuple[bytes, int | None]:
     """The body of an answer, and the length of its JSON part where binary tensors follow it.
 
     `head` is the JSON object before its outputs, without the closing brace; `names` are all outputs in their order.
     """
     parts: list[bytes] = []
     chunks: list[bytes] = []
+    default = Wanted(request.binary)
     for name in request.outputs or names:
+        wanted = request.outputs.get(name, default)
         values = answer.array(name)
+        if wanted.classes:
+            values = classified(values, wanted.classes, contract)
         form = b'{"name":%b,"datatype":"%b","shape":%b,' % (_quoted(name), datatype_of(values).encode(), _shape(values))
-        if request.outputs.get(name, request.binary):
-            chunks.append(_to_binary(values))
+        if wanted.binary:
+            chunks.append(to_raw(values))
             parts.append(b'%b"parameters":{"binary_data_size":%d}}' % (form, len(chunks[-1])))
+        elif wanted.classes:
+            parts.append(b'%b"data":%b}' % (form, msgspec.json.encode(values.ravel().tolist())))
         else:
             parts.append(b'%b"data":%b}' % (form, _data(answer, name)))
     body = b'%b,"outputs":[%b]}' % (head, b",".join(parts))
@@ -274,10 +238,3 @@ def _data(answer: Answer, name: str) -> bytes:
     if answer.stop - answer.start == 1:
         return msgspec.json.encode(rows[answer.start])
     return msgspec.json.encode([value for row in rows[answer.start : answer.stop] for value in row])
-
-
-def _to_binary(values: np.ndarray) -> bytes:
-    if values.dtype.kind in "OUS":
-        encoded = [str(value).encode() for value in values.ravel().tolist()]
-        return b"".join(_LENGTH.pack(len(text)) + text for text in encoded)
-    return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).tobytes()

@@ -9,9 +9,10 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
@@ -20,16 +21,20 @@ import numpy as np
 from prodml_magics.contract.check import check_tensors
 from prodml_magics.contract.encode import encode_rows, widen
 from prodml_magics.contract.schema import Contract
-from prodml_magics.errors import DeadlineExceeded, InvalidInput, ProdmlError
+from prodml_magics.errors import DeadlineExceeded, InvalidInput, NotFound, ProdmlError
 from prodml_magics.serving.batcher import Lane
+from prodml_magics.serving.classification import check_classes
+from prodml_magics.serving.compression import unpacked
+from prodml_magics.serving.invocations import decode_invocation, encode_predictions
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import Metrics
-from prodml_magics.serving.openinference import InferRequest, decode_plain, decode_request, encode_response
+from prodml_magics.serving.openinference import InferRequest, decode_request, encode_response
+from prodml_magics.serving.plain import PlainRequest, Wire
 from prodml_magics.serving.requests import Answer, Pending
 from prodml_magics.serving.router import Router
 
-__all__ = ["Predictor", "Reply"]
+__all__ = ["DEADLINE", "Headers", "Known", "Predictor", "Reply", "version_number"]
 
 _log = logging.getLogger(__name__)
 Headers = Mapping[bytes, bytes]
@@ -37,8 +42,26 @@ Reply = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
 """Takes status, headers beside content type and length, and the body; called once, on the event loop."""
 Encode = Callable[[Answer], tuple[list[tuple[bytes, bytes]], bytes]]
 
+DEADLINE = b"x-prodml-deadline-ms"
+"""Header with the milliseconds within which a client wants its answer; later it is of no use to it."""
 _SWEEP_SECONDS = 0.1
+_VERSION_DIGITS = 10
 _BROKEN = b'{"error":"the gateway failed on this request; see gateway.log"}'
+
+
+_NOT_PLAIN = frozenset((b"content-encoding", b"inference-header-content-length", b"x-request-id", b"x-prodml-key"))
+"""Headers with which a request goes the long way, or that differ from request to request."""
+
+
+class Known(NamedTuple):
+    """What the head of an inference request said, for requests with the same head."""
+
+    model: str
+    version: str | None
+    number: int | None
+    headers: dict[bytes, bytes]
+    seconds: float
+    """How long its client waits."""
 
 
 class Predictor:
@@ -58,9 +81,84 @@ class Predictor:
         """An inference request of the Open Inference Protocol."""
         self._guarded(reply, lambda: self._infer(model, version, headers, body, reply))
 
+    def known(self, model: str, version: str | None, headers: Sequence[tuple[bytes, bytes]]) -> Known | None:
+        """What a head means, where every request with it may be taken by `infer_known`."""
+        found = dict(headers)
+        if not _NOT_PLAIN.isdisjoint(found):
+            return None
+        try:
+            return Known(model, version, version_number(version), found, self._patience(found))
+        except InvalidInput:
+            return None
+
+    def infer_known(self, known: Known, body: bytes, wire: Wire) -> None:
+        """`infer` for a head that was seen before: most requests, and the least that one can cost."""
+        try:
+            plain = self._plain_request(known, body, wire)
+            if plain is None:
+                self._infer(known.model, known.version, known.headers, body, wire.reply)
+            else:
+                self._enter(plain.lane, plain)
+        except ProdmlError as error:
+            self.refuse(error, wire.reply)
+        except Exception:  # the last net, as in `_guarded`
+            _log.exception("a request failed")
+            wire.reply(500, [], _BROKEN)
+
+    def _plain_request(self, known: Known, body: bytes, wire: Wire) -> PlainRequest | None:
+        lane, own = self._router.lane(known.model, known.number), ""
+        if lane.split is not None or not lane.version.breaker.closed:
+            lane, own = self._chosen(lane, known.version, known.headers)
+        found = None if lane.plain is None else lane.plain.decode(body)
+        if found is None:
+            return None
+        given, packed, rows = found
+        request_id = self._checked_id(given) if given else own or self._made_identity()
+        now = time.monotonic()
+        return PlainRequest(self, lane, wire, request_id, packed, rows, time.time(), now, now + known.seconds)
+
+    def settle_plain(self, request: PlainRequest, outcome: Answer | ProdmlError) -> None:
+        """Reply to a plain request the long way: a refusal, or several rows."""
+        lane, wire = request.lane, request.wire
+        if isinstance(outcome, ProdmlError):
+            status = outcome.http_status
+            _refuse(outcome, wire.reply)
+        else:
+            status = _deliver(outcome, partial(self._encode_plain, lane, request.request_id), wire.reply)
+        lane.counted(request, time.monotonic(), status)
+
+    def _encode_plain(self, lane: Lane, request_id: str, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        request = InferRequest(request_id, {}, {}, False)
+        payload, _ = encode_response(_head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
+        return [(b"x-request-id", request_id.encode())], payload
+
+    def infer_with(
+        self,
+        model: str,
+        version: str | None,
+        headers: Headers,
+        decode: Callable[[], InferRequest],
+        encode: Callable[[Lane, str, InferRequest, Answer], bytes],
+        reply: Reply,
+    ) -> None:
+        """An inference request of a front with a codec of its own; `encode` gets lane, request id, request and answer."""
+
+        def handle() -> None:
+            lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers)
+            request, rows = _checked(decode(), lane)
+            request_id = self._identity(headers, request.id, own)
+            whole = partial(encode, lane, request_id, request)
+            self._submit(lane, request_id, headers, request.tensors, rows, lambda answer: ([], whole(answer)), reply)
+
+        self._guarded(reply, handle)
+
     def predict(self, model: str, headers: Headers, body: bytes, reply: Reply) -> None:
         """One named row, or a list of them."""
         self._guarded(reply, lambda: self._predict(model, headers, body, reply))
+
+    def invoke(self, model: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
+        """An invocation as MLflow's scoring server takes it, of `model` or of the only one that is live."""
+        self._guarded(reply, lambda: self._invoke(model, headers, body, reply))
 
     def refuse(self, error: ProdmlError, reply: Reply) -> None:
         """Answer with `error`, counted as refused before routing."""
@@ -77,14 +175,15 @@ class Predictor:
             reply(500, [], _BROKEN)
 
     def _infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
-        lane = self._router.lane(_unquoted(model), _version(version))
+        lane, own = self._chosen(self._router.lane(_unquoted(model), version_number(version)), version, headers)
+        body = self._plain_body(headers, body)
         length = _header_length(headers)
         request, rows = (_plain(lane, body) if length is None else None) or _checked(decode_request(body, length), lane)
         tensors = request.tensors
-        request_id = self._identity(headers, request.id)
+        request_id = self._identity(headers, request.id, own)
 
         def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
-            payload, json_length = encode_response(_head(lane, request_id), answer, lane.outputs, request)
+            payload, json_length = encode_response(_head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
             extra = [(b"x-request-id", request_id.encode())]
             if json_length is not None:
                 extra.append((b"inference-header-content-length", str(json_length).encode()))
@@ -93,15 +192,15 @@ class Predictor:
         self._submit(lane, request_id, headers, tensors, rows, encode, reply)
 
     def _predict(self, model: str, headers: Headers, body: bytes, reply: Reply) -> None:
-        lane = self._router.lane(_unquoted(model))
+        lane, own = self._chosen(self._router.lane(_unquoted(model)), None, headers)
         contract = lane.version.contract
-        rows = _rows(body)
+        rows = _rows(self._plain_body(headers, body))
         if not contract.columns:
             raise InvalidInput(
                 f"{lane.version.model} has no named columns; POST tensors to /v2/models/{lane.version.model}/infer"
             )
         tensors = encode_rows(contract, rows)
-        request_id = self._identity(headers, "")
+        request_id = self._identity(headers, "", own)
 
         def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
             predictions = msgspec.json.encode(_predictions(contract, lane.outputs, answer))
@@ -109,6 +208,25 @@ class Predictor:
             return [(b"x-request-id", request_id.encode())], payload
 
         self._submit(lane, request_id, headers, tensors, len(rows), encode, reply)
+
+    def _invoke(self, model: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
+        lane, own = self._chosen(self._router.lane(self._only() if model is None else _unquoted(model)), None, headers)
+        contract = lane.version.contract
+        tensors, rows = decode_invocation(contract, self._plain_body(headers, body))
+        request_id = self._identity(headers, "", own)
+        extra = [(b"x-request-id", request_id.encode())]
+
+        def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
+            return extra, encode_predictions(contract, lane.outputs, answer)
+
+        self._submit(lane, request_id, headers, tensors, rows, encode, reply)
+
+    def _only(self) -> str:
+        names = self._router.names()
+        if len(names) != 1:
+            live = ", ".join(names) or "none"
+            raise NotFound(f"/invocations is for the one model that is live; live are {live}: POST to /models/NAME/invocations")
+        return names[0]
 
     def _submit(
         self,
@@ -121,20 +239,21 @@ class Predictor:
         reply: Reply,
     ) -> None:
         started = time.monotonic()
+        seconds = self._patience(headers)
 
         def deliver(outcome: Answer | ProdmlError) -> None:
             if isinstance(outcome, ProdmlError):
                 status = outcome.http_status
                 _refuse(outcome, reply)
             else:
-                status = 200
-                reply(status, *encode(outcome))
-            now = time.monotonic()
-            lane.counts.count(rows, now - started, status)
-            lane.traffic.count(rows, now - started, now, failed=status >= 500)
+                status = _deliver(outcome, encode, reply)
+            lane.counted(pending, time.monotonic(), status)
 
         key = headers.get(b"x-prodml-key", b"").decode("latin-1")
-        pending = Pending(request_id, key, tensors, rows, time.time(), started, deliver)
+        pending = Pending(request_id, key, tensors, rows, time.time(), started, deliver, started + seconds)
+        self._enter(lane, pending)
+
+    def _enter(self, lane: Lane, pending: Pending | PlainRequest) -> None:
         try:
             lane.submit(pending)
         except ProdmlError as error:  # the queue is full: routed, so it counts as the model's
@@ -147,9 +266,9 @@ class Predictor:
 
     def _sweep(self) -> None:
         """Answer 504 what has waited too long in a lane or in a run; what was answered in its own turn is never looked at."""
-        overdue = time.monotonic() - self._limits.deadline
+        now = time.monotonic()
         for lane in list(self._busy):
-            for pending in lane.overdue(overdue):
+            for pending in lane.overdue(now):
                 self._give_up(pending, lane)
             if lane.idle:
                 self._busy.discard(lane)
@@ -157,25 +276,62 @@ class Predictor:
         if self._sweeping:
             asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
-    def _give_up(self, pending: Pending, lane: Lane) -> None:
+    def _give_up(self, pending: Pending | PlainRequest, lane: Lane) -> None:
         pending.abandoned = True
+        lane.version.breaker.took(0, 1)
         failure: ProdmlError = DeadlineExceeded(
-            f"{lane.version.model} did not answer within {self._limits.deadline:g} s; send fewer rows, or deploy a faster version"
+            f"{lane.version.model} did not answer within {pending.deadline - pending.started:g} s; "
+            "send fewer rows, or deploy a faster version"
         )
         try:
             self._log.write(
-                lane.version, lane.arm, [pending], pending.tensors, None, now=time.monotonic(), status=failure.http_status
+                lane.version,
+                lane.arm,
+                [pending],
+                pending.tensors,
+                None,
+                now=time.monotonic(),
+                status=failure.http_status,
+                allotted=lane.allotted,
             )
         except ProdmlError as error:
             failure = error
         pending.settle(failure)
 
-    def _identity(self, headers: Headers, given: str) -> str:
+    def _chosen(self, lane: Lane, version: str | None, headers: Headers) -> tuple[Lane, str]:
+        """The lane that answers: while a canary runs the one of the routing key, or of an identity of the request's own.
+
+        The identity is made here, since clients leave their ids empty or repeat them; it is the request's id where it has none.
+        """
+        if lane.split is None or version is not None:
+            return (lane if lane.version.breaker.closed else lane.standing(named=version is not None)), ""
+        own = self._made_identity()
+        lane = lane.split.lane(headers.get(b"x-prodml-key") or own.encode())
+        return (lane if lane.version.breaker.closed else lane.standing()), own
+
+    def _made_identity(self) -> str:
+        return f"{self._origin}-{next(self._made):x}"
+
+    def _plain_body(self, headers: Headers, body: bytes) -> bytes:
+        encoding = headers.get(b"content-encoding")
+        return body if encoding is None else unpacked(body, encoding, self._limits.body_bytes)
+
+    def _patience(self, headers: Headers) -> float:
+        """Seconds in which an answer is wanted: what the client says, at most the gateway's own bound."""
+        given = headers.get(DEADLINE)
+        if given is None:
+            return self._limits.deadline
+        if not given.isdigit() or len(given) > 12:
+            raise InvalidInput(f"{DEADLINE.decode()} is {ascii(given)[2:-1][:30]}; send whole milliseconds")
+        return min(int(given) / 1e3, self._limits.deadline)
+
+    def _identity(self, headers: Headers, given: str, own: str) -> str:
         """The request's id, made here where the client gave none; refuses ids and routing keys that are unusable."""
         self._text(headers.get(b"x-prodml-key", b""), "x-prodml-key")
         text = given or self._text(headers.get(b"x-request-id", b""), "x-request-id")
-        if not text:
-            return f"{self._origin}-{next(self._made):x}"
+        return self._checked_id(text) if text else own or self._made_identity()
+
+    def _checked_id(self, text: str) -> str:
         if len(text) > self._limits.id_length or not text.isprintable():
             raise InvalidInput(f"a request id is at most {self._limits.id_length} printable characters")
         return text
@@ -184,6 +340,18 @@ class Predictor:
         if len(value) > self._limits.id_length or not value.isascii():
             raise InvalidInput(f"{name} is at most {self._limits.id_length} ASCII characters")
         return value.decode()
+
+
+def _deliver(answer: Answer, encode: Encode, reply: Reply) -> int:
+    """Reply with `answer`; a fault in writing it down fails this request alone, not those that ran with it."""
+    try:
+        extra, payload = encode(answer)
+    except Exception:
+        _log.exception("an answer could not be written")
+        reply(500, [], _BROKEN)
+        return 500
+    reply(200, extra, payload)
+    return 200
 
 
 def _refuse(error: ProdmlError, reply: Reply) -> None:
@@ -195,11 +363,12 @@ def _unquoted(name: str) -> str:
     return unquote(name) if "%" in name else name
 
 
-def _version(text: str | None) -> int | None:
+def version_number(text: str | None) -> int | None:
+    """The number of the version that a path or a message names; none for the live one."""
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()):
-        raise InvalidInput(f"{ascii(text)[:30]} is not a version number")
+    if not (text.isascii() and text.isdigit() and len(text) <= _VERSION_DIGITS):
+        raise InvalidInput(f"{text[:30]!a} is not a version number")
     return int(text)
 
 
@@ -216,9 +385,11 @@ def _plain(lane: Lane, body: bytes) -> tuple[InferRequest, int] | None:
     """The short way in, where the model and the body allow it."""
     if lane.plain is None:
         return None
-    name, width = lane.plain
-    found = decode_plain(body, name, width)
-    return None if found is None else (InferRequest(found[0], {name: found[1]}, {}, False), len(found[1]))
+    found = lane.plain.decode(body)
+    if found is None:
+        return None
+    request_id, packed, rows = found
+    return InferRequest(request_id, {lane.plain.name: lane.plain.array(packed)}, {}, False), rows
 
 
 def _checked(request: InferRequest, lane: Lane) -> tuple[InferRequest, int]:
@@ -232,10 +403,12 @@ def _checked(request: InferRequest, lane: Lane) -> tuple[InferRequest, int]:
 
 
 def _check_outputs(request: InferRequest, contract: Contract) -> None:
-    known = [tensor.name for tensor in contract.outputs]
-    for name in request.outputs:
+    known = {tensor.name: tensor for tensor in contract.outputs}
+    for name, wanted in request.outputs.items():
         if name not in known:
             raise InvalidInput(f"there is no output {ascii(name)[:60]}; outputs are {', '.join(known)}")
+        if wanted.classes:
+            check_classes(known[name], wanted.classes)
 
 
 def _rows(body: bytes) -> list[dict[str, Any]]:

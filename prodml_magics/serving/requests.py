@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -57,10 +58,15 @@ class Pending:
     """Monotonic seconds, when the last byte was read."""
     deliver: Callable[[Answer | ProdmlError], None]
     """Takes what became of the request, on the event loop; called once unless `abandoned`."""
+    deadline: float = field(default=math.inf)
+    """Monotonic seconds, after which nobody waits for the answer."""
     settled: bool = field(default=False)
     """True once `deliver` was called."""
     abandoned: bool = field(default=False)
     """True once it was answered otherwise (its deadline passed); its rows are then not logged again."""
+
+    alone: bool = field(default=False)
+    """True once it was part of a run that failed: it is tried once more, by itself."""
 
     def settle(self, outcome: Answer | ProdmlError) -> None:
         """Deliver `outcome`, once."""

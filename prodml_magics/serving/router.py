@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from prodml_magics.errors import NotFound, ProdmlError, Unavailable
 from prodml_magics.serving.batcher import Batch, Lane
@@ -15,6 +16,7 @@ from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.serving.metrics import Metrics, ModelTraffic
 from prodml_magics.serving.shadow import Mirrored, ShadowLane
+from prodml_magics.serving.split import MarkedVersion, Split
 from prodml_magics.serving.version import LoadedVersion, load_version
 from prodml_magics.wire.admin import ModelReport
 from prodml_magics.wire.routes import Route, VersionFiles
@@ -34,8 +36,28 @@ class _Active:
         self.route = route
         self.lanes: dict[int, Lane] = {}
         self.shadows: list[ShadowLane] = []
+        self.split: Split | None = None
         self.traffic = ModelTraffic()
         self.problem: str | None = None
+
+    def every_lane(self) -> list[Lane]:
+        """Every lane that may hold requests."""
+        lanes = [*self.lanes.values(), *((self.split.control, self.split.canary) if self.split else ())]
+        return [*lanes, *(lane.fallback for lane in lanes if lane.fallback is not None)]
+
+    def notes(self) -> str | None:
+        """What is wrong with it, in words."""
+        failing = [lane for lane in self.every_lane() if lane.arm in ("live", "canary") and not lane.version.breaker.closed]
+        said = {
+            f"version {lane.version.version} keeps failing; "
+            + (
+                f"version {lane.fallback.version.version} answers in its place"
+                if lane.fallback
+                else "nothing answers in its place"
+            )
+            for lane in failing
+        }
+        return "; ".join(filter(None, (self.problem, *sorted(said)))) or None
 
 
 class Router:
@@ -51,6 +73,7 @@ class Router:
         device: str = "auto",
         quarantined: frozenset[tuple[str, int]] = frozenset(),
         marker: ShadowMarker | None = None,
+        canary_marker: ShadowMarker | None = None,
         load: Callable[..., LoadedVersion] = load_version,
     ) -> None:
         self._home = home
@@ -60,6 +83,7 @@ class Router:
         self._device = device
         self._quarantined = quarantined
         self._marker = marker
+        self._canary_marker = canary_marker
         self._load = load
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="run")
         self._versions: dict[Key, LoadedVersion] = {}
@@ -98,11 +122,18 @@ class Router:
             active.problem = str(error)
             return
         # From here to the end nothing awaits: a request sees the whole old route or the whole new one.
-        leaving = [lane for number, lane in active.lanes.items() if number not in versions or number == active.route.live]
+        kept = {number for number in active.lanes if number in versions and number != active.route.live}
+        leaving = [lane for lane in active.every_lane() if lane.version.version not in kept or lane.allotted[0]]
         active.lanes = {number: self._lane(active, route, versions[number]) for number in versions}
+        active.split = self._split(active, route, versions)
+        self._change_fallbacks(active, route, versions)
         self._change_shadows(active, route, versions)
         active.route, active.problem = route, self._quarantine(route)
         self._metrics.live[route.model] = route.live or 0
+        gone = [which for which in self._metrics.breakers if which[0] == route.model]
+        for which in gone:
+            del self._metrics.breakers[which]
+        self._metrics.breakers |= {(route.model, str(number)): version.breaker for number, version in versions.items()}
         for lane in leaving:
             await lane.drained()
 
@@ -110,17 +141,44 @@ class Router:
         crashed = [number for number in route.loaded() if (route.model, number) in self._quarantined and number != route.live]
         if not crashed:
             return None
+        if route.canary is not None and route.canary.version in crashed:
+            return f"version {route.canary.version} crashed the gateway as the canary and is left out; see %rollout {route.model}"
+        if route.previous in crashed:
+            return f"version {route.previous} crashed the gateway and is left out; a rollback to it is not possible"
         return f"version {crashed[0]} crashed the gateway as a shadow and is left out; end it with %shadow {route.model} --stop"
 
     def _wanted(self, route: Route) -> list[int]:
         return [number for number in route.loaded() if number == route.live or (route.model, number) not in self._quarantined]
 
     def _lane(self, active: _Active, route: Route, version: LoadedVersion) -> Lane:
-        live = version.version == route.live
-        arm = "live" if live else "direct"
-        answered = (lambda batch: self._mirror(active, batch)) if live else _ignore
-        counts = self._metrics.lane(route.model, version.version, arm)
-        return Lane(version, arm, self._log, self._limits, self._executor, answered, counts, active.traffic)
+        return self._armed(active, version, "live" if version.version == route.live else "direct")
+
+    def _armed(self, active: _Active, version: LoadedVersion, arm: str, allotted: tuple[int, float] = (0, 0.0)) -> Lane:
+        answered = (lambda batch: self._mirror(active, batch)) if arm == "live" else _ignore
+        counts = self._metrics.lane(version.model, version.version, arm)
+        return Lane(version, arm, self._log, self._limits, self._executor, answered, counts, active.traffic, allotted)
+
+    def _change_fallbacks(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> None:
+        """The previous version answers for the live one, and the live one for a canary, where they take the same requests."""
+        previous = None if route.previous is None else versions.get(route.previous)
+        for lane in active.every_lane():
+            stands_in = previous if lane.arm == "live" else versions[route.live] if lane.arm == "canary" and route.live else None
+            if stands_in is not None and _takes_the_same(stands_in, lane.version):
+                lane.fallback = self._armed(active, stands_in, "fallback")
+
+    def _split(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> Split | None:
+        """Lanes of their own for what is randomised: requests that name a version never count for or against it."""
+        canary = route.canary
+        if canary is None or route.live not in versions or canary.version not in versions:
+            return None
+        candidate: Any = versions[canary.version]
+        if self._canary_marker is not None:
+            candidate = MarkedVersion(candidate, self._canary_marker)
+        allotted = (canary.rollout, canary.share)
+        control = self._armed(active, versions[route.live], "live", allotted)
+        split = Split(control, self._armed(active, candidate, "canary", allotted), canary.share, canary.salt)
+        active.lanes[route.live].split = split
+        return split
 
     def _change_shadows(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> None:
         wanted = {shadow.version: shadow for shadow in route.shadows if shadow.version in versions}
@@ -183,7 +241,7 @@ class Router:
         self._held = {key: until for key, until in self._held.items() if until > now}
         named = {_key(route.model, route.file(number)) for route in routes.values() for number in route.loaded()}
         for key in self._versions.keys() - named - self._held.keys():
-            del self._versions[key]
+            self._versions.pop(key).close()
 
     def lane(self, model: str, version: int | None = None) -> Lane:
         """The lane that answers for `model`, or for one of its loaded versions; `NotFound` or `Unavailable` else."""
@@ -198,6 +256,20 @@ class Router:
             raise Unavailable(f"{model} cannot be served: {active.problem}")
         loaded = ", ".join(str(each) for each in active.lanes)
         raise NotFound(f"{model} has no version {version} loaded here; loaded: {loaded or 'none'}")
+
+    def loaded(self, model: str) -> list[int]:
+        """The versions of `model` that can be asked for, in order."""
+        active = self._models.get(model)
+        return [] if active is None else sorted(active.lanes)
+
+    def held(self, model: str) -> list[int]:
+        """The versions of `model` that are in memory though no route names them, in order."""
+        return sorted(version for name, version, _ in self._held if name == model and version not in self.loaded(model))
+
+    def release(self, model: str) -> None:
+        """Let go of what is only held."""
+        self._held = {key: until for key, until in self._held.items() if key[0] != model}
+        self._evict({name: active.route for name, active in self._models.items()})
 
     def route(self, model: str) -> Route | None:
         """The route in force for `model`."""
@@ -224,7 +296,8 @@ class Router:
             live=active.route.live,
             loaded=tuple(active.lanes),
             traffic=traffic,
-            problem=active.problem,
+            problem=active.notes(),
+            crashed=tuple(sorted(version for model, version in self._quarantined if model == name)),
         )
 
     async def close(self) -> None:
@@ -233,12 +306,19 @@ class Router:
             for shadow in active.shadows:
                 shadow.close()
         for active in self._models.values():
-            for lane in active.lanes.values():
+            for lane in active.every_lane():
                 await lane.drained()
+        for version in self._versions.values():
+            version.close()
 
 
 def _key(model: str, files: VersionFiles) -> Key:
     return model, files.version, files.model_sha256 + files.contract_sha256 + files.samples_sha256
+
+
+def _takes_the_same(one: LoadedVersion, other: LoadedVersion) -> bool:
+    names = [[(column.name, column.kind) for column in version.contract.columns] for version in (one, other)]
+    return one.contract.inputs == other.contract.inputs and names[0] == names[1]
 
 
 def _ignore(_batch: Batch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -11,12 +12,16 @@ import numpy as np
 
 from prodml_magics.contract.samples import read_samples
 from prodml_magics.contract.schema import Contract, read_contract
-from prodml_magics.errors import GateRefused, Unavailable
-from prodml_magics.inference.session import Session, open_session
-from prodml_magics.wire.routes import VersionFiles
+from prodml_magics.errors import GateRefused, ProdmlError, Unavailable
+from prodml_magics.inference.isolated import IsolatedSession
+from prodml_magics.inference.runner import Runner
+from prodml_magics.inference.session import open_session
+from prodml_magics.serving.breaker import Breaker
+from prodml_magics.wire.routes import MODEL_FILES, VersionFiles
 
 __all__ = ["LoadedVersion", "load_version"]
 
+_PYTHON = "prodml_magics.registry.trusted"
 _WARM_RUNS = 3
 _ABSOLUTE = 1e-5
 _RELATIVE = 1e-4
@@ -25,17 +30,33 @@ _RELATIVE = 1e-4
 class LoadedVersion:
     """A version that can answer; `seconds_per_row` follows its measured runs."""
 
-    def __init__(self, model: str, version: int, session: Session, contract: Contract) -> None:
+    def __init__(self, model: str, version: int, session: Runner, contract: Contract) -> None:
         self.model = model
         self.version = version
         self.session = session
         self.contract = contract
+        self.executor = ThreadPoolExecutor(1, thread_name_prefix=f"{model}@{version}") if session.isolated else None
+        """A thread of its own for a model in another process, where a run waits: it must not hold up the runs of other models."""
+        self.breaker = Breaker()
+        self.holes = True
+        """Whether its outputs may hold NaN or infinity; False when none of its registered answers does."""
         self.seconds_per_run = 0.0
         self.seconds_per_row = 0.0
 
     def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Answer `tensors` (batch axis first); every output by name."""
         return self.session.run(tensors)
+
+    @property
+    def platform(self) -> str:
+        """The protocol's word for what runs it."""
+        return "python" if self.session.isolated else "onnx_onnxv1"
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        self.session.close()
+        if self.executor is not None:
+            self.executor.shutdown(wait=False)
 
     def expected_seconds(self, rows: int) -> float:
         """How long a run of `rows` rows should take, from what was measured."""
@@ -55,15 +76,28 @@ def load_version(model: str, files: VersionFiles, home: Path, *, device: str = "
     """
     folder = home / files.folder
     where = f"{model}@{files.version}"
-    data = _verified(folder / "model.onnx", files.model_sha256, where)
+    data = _verified(folder / MODEL_FILES[files.flavor], files.model_sha256, where)
+    described = _verified(folder / "contract.json", files.contract_sha256, where)
     try:
-        contract = read_contract(_verified(folder / "contract.json", files.contract_sha256, where))
+        contract = read_contract(described)
     except msgspec.DecodeError as error:
         raise GateRefused(f"{where} has a contract that this release cannot read ({error}); register it again") from error
-    loaded = LoadedVersion(model, files.version, open_session(data, device=device), contract)  # type: ignore[arg-type]
+    loaded = LoadedVersion(model, files.version, _opened(files, data, described, device), contract)
     if files.samples_sha256:
-        _check_samples(loaded, _verified(folder / "samples.json", files.samples_sha256, where), where)
+        samples = _verified(folder / "samples.json", files.samples_sha256, where)
+        try:
+            _check_samples(loaded, samples, where)
+        except ProdmlError:
+            loaded.close()
+            raise
     return loaded
+
+
+def _opened(files: VersionFiles, model: bytes, contract: bytes, device: str) -> Runner:
+    # Python is never loaded into a worker: the process that unpickles it is known here by the name of its module alone.
+    if files.flavor == "python":
+        return IsolatedSession(_PYTHON, model, contract)
+    return open_session(model, device=device)  # type: ignore[arg-type]
 
 
 def _read(path: Path, where: str) -> bytes:
@@ -92,6 +126,7 @@ def _check_samples(loaded: LoadedVersion, data: bytes, where: str) -> None:
     except Exception as error:  # whatever the runtime throws on rows that it has answered before
         reason = str(error).splitlines()[0][:200]
         raise GateRefused(f"{where} fails on its registered samples ({reason}); register it again on this machine") from error
+    loaded.holes = not all(np.isfinite(values).all() for values in samples.outputs.values() if values.dtype.kind == "f")
     for name, values in samples.outputs.items():
         if not _same(answered[name], values):
             raise GateRefused(f"{where} answers its registered samples differently ({name}); register it again on this machine")

@@ -42,7 +42,7 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
 
     model: str
     version: int
-    arm: Literal["live", "canary", "shadow", "fallback", "cache"]
+    arm: Literal["live", "canary", "shadow", "direct", "fallback", "cache"]
     sequence: int
     request_ids: list[str]
     request_rows: list[int]
@@ -55,6 +55,10 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
     outputs: dict[str, Array] | None
     mirrors: list[int] | None = None
     """For shadow rows: the sequence number of the live row that each one mirrors."""
+    rollout: int = 0
+    """The rollout in which these requests were randomised; 0 for none."""
+    share: float = 0.0
+    """The probability with which each of them was the canary's."""
 
     @property
     def rows(self) -> int:

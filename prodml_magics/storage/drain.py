@@ -23,10 +23,18 @@ class Drainer:
     It may be killed at any moment: offsets are kept in memory only, and what is read again is recognised by its sequence numbers.
     """
 
-    def __init__(self, spool: Path, lake: Lake, contract_of: Callable[[str, int], Contract]) -> None:
+    def __init__(
+        self,
+        spool: Path,
+        lake: Lake,
+        contract_of: Callable[[str, int], Contract],
+        took: Callable[[str, LakeRows], None] = lambda _model, _rows: None,
+    ) -> None:
         self._spool = spool
         self._lake = lake
         self._contract_of = contract_of
+        self._took = took
+        """Told of rows that the lake holds now; some may be rows that it held before."""
         self._offsets: dict[Path, int] = {}
         self._contracts: dict[tuple[str, int], Contract] = {}
         """A version's contract never changes."""
@@ -51,12 +59,17 @@ class Drainer:
         # Asked before reading: what is finished now can hold nothing that the reading misses.
         finished = segment.finished()
         batches, offset, stuck = self._collect(segment)
-        moved = sum(self._lake.append(model, [rows]) for model, rows in batches.items())
+        moved = sum(self._move(model, rows) for model, rows in batches.items())
         if stuck:
             return moved
         self._offsets[segment.path] = offset
         if finished:
             segment.remove(self._offsets.pop(segment.path))
+        return moved
+
+    def _move(self, model: str, rows: LakeRows) -> int:
+        moved = self._lake.append(model, [rows])
+        self._took(model, rows)
         return moved
 
     def _collect(self, segment: Segment) -> tuple[dict[str, LakeRows], int, bool]:

@@ -10,6 +10,7 @@ Columns of ``requests/MODEL`` (format 1), partitioned by ``date`` (UTC day of `r
     latency_ms         from the last byte read to the reply handed over, of the whole request
     run_ms             time of the model run in which the row was answered; what versions are compared by
     status             HTTP status that was answered
+    rollout, share     the rollout in which the request was randomised and the probability with which it was the canary's; 0 for none
     mirrors            for shadow rows: `sequence` of the live row of the same writer that was mirrored
     inputs, outputs    structs of float64 and text, one field per column; null where the row's version has no such field
 

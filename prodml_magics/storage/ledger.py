@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL, make_url
 
 from prodml_magics.errors import Conflict, NotFound, Unavailable
 from prodml_magics.wire.events import ROUTE_KINDS, Event
+from prodml_magics.wire.rollouts import RolloutState
 from prodml_magics.wire.routes import Route
 
 __all__ = ["LEDGER_FORMAT", "Ledger", "sqlite_url"]
@@ -45,6 +46,15 @@ _events = sa.Table(
     sa.UniqueConstraint("model", "revision"),
     sqlite_autoincrement=True,
 )
+_evidence = sa.Table(
+    "evidence",
+    _metadata,
+    sa.Column("model", sa.String(100), primary_key=True),
+    sa.Column("rollout", sa.Integer, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+)
+"""What the latest rollout of a model rests on, rewritten as it grows; the decisions themselves are events."""
+
 _format = sa.Table("format", _metadata, sa.Column("version", sa.Integer, primary_key=True))
 
 
@@ -155,6 +165,30 @@ class Ledger:
         route = msgspec.convert(events[0].payload["route"], type=Route) if events else Route(model=model, revision=0)
         return msgspec.structs.replace(route, revision=self.revision(model))
 
+    def rollout(self, model: str) -> RolloutState | None:
+        """Where the latest rollout of `model` stands; whether the route still follows it is for the caller to ask."""
+        query = sa.select(_events).where(_events.c.model == model, _ABOUT_A_ROLLOUT).order_by(_events.c.id.desc()).limit(1)
+        return next((_rollout(event) for event in self._read(query)), None)
+
+    def rollouts(self) -> dict[str, RolloutState]:
+        """Where the latest rollout of every model stands."""
+        latest = sa.select(sa.func.max(_events.c.id)).where(_ABOUT_A_ROLLOUT).group_by(_events.c.model)
+        return {event.model: _rollout(event) for event in self._read(sa.select(_events).where(_events.c.id.in_(latest)))}
+
+    def keep_evidence(self, model: str, rollout: int, payload: bytes) -> None:
+        """Keep what `rollout` rests on now, in place of what was kept before."""
+        row = _evidence.insert().values(model=model, rollout=rollout, payload=payload.decode())
+        with _Readable(self._url), self._engine.begin() as connection:
+            connection.execute(_evidence.delete().where(_evidence.c.model == model))
+            connection.execute(row)
+
+    def evidence(self, model: str, rollout: int) -> bytes | None:
+        """What was kept last for this rollout."""
+        query = sa.select(_evidence.c.payload).where(_evidence.c.model == model, _evidence.c.rollout == rollout)
+        with _Readable(self._url), self._engine.connect() as connection:
+            found = connection.scalar(query)
+        return None if found is None else str(found).encode()
+
     def close(self) -> None:
         """Close every connection; the ledger may be used again."""
         self._engine.dispose()
@@ -167,6 +201,13 @@ class Ledger:
     def _scalar(self, query: sa.Select[Any]) -> int:
         with _Readable(self._url), self._engine.connect() as connection:
             return int(connection.scalar(query) or 0)
+
+
+_ABOUT_A_ROLLOUT = _events.c.payload.contains('"rollout":{', autoescape=True)
+
+
+def _rollout(event: Event) -> RolloutState:
+    return msgspec.convert(event.payload["rollout"], type=RolloutState)
 
 
 class _Readable:

@@ -19,6 +19,10 @@ _MARKS = {
     "shadow": "circle",
     "unshadow": "cross",
     "undeploy": "square",
+    "canary": "triangle-up",
+    "step": "arrow",
+    "promote": "triangle-right",
+    "abort": "triangle-down",
 }
 
 Entry = Mapping[str, Any]

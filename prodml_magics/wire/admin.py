@@ -36,6 +36,8 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
     loaded: tuple[int, ...]
     traffic: Traffic
     problem: str | None = None
+    crashed: tuple[int, ...] = ()
+    """Versions that were running when the process before this one died by a native crash."""
 
 
 class GatewayReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import msgspec
 
 __all__ = ["ROUTE_KINDS", "Event"]
 
-ROUTE_KINDS = ("deploy", "rollback", "undeploy", "shadow", "unshadow", "undo")
+ROUTE_KINDS = ("deploy", "rollback", "undeploy", "shadow", "unshadow", "undo", "canary", "step", "promote", "abort")
 """Kinds whose payload carries the complete route after the event, under ``route``."""
 
 

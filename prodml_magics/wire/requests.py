@@ -20,6 +20,7 @@ __all__ = [
     "Register",
     "Request",
     "Rollback",
+    "Rollout",
     "Shadow",
     "Status",
     "Timeline",
@@ -52,21 +53,57 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Register(Request, frozen=True):
     """Convert a model to ONNX, prove that it answers the same, and record it as a new version in MLflow."""
 
-    model: Annotated[Any, _positional("fitted scikit-learn estimator or pipeline, or an .onnx file", "MODEL", reference=True)]
+    model: Annotated[
+        Any,
+        _positional("fitted scikit-learn estimator or pipeline, or an .onnx file; more with --trust", "MODEL", reference=True),
+    ]
     name: Annotated[str, _flag("name of the registered model", "NAME", completes="model")]
     train: Annotated[tuple[Any, ...], _flag("training features, and target", "X [y]", reference=True, most=2)] = ()
     test: Annotated[tuple[Any, ...], _flag("held-out features, and target", "X [y]", reference=True, most=2)] = ()
     task: Annotated[Literal["auto", "classification", "regression", "other"], _flag("what the model does")] = "auto"
     description: Annotated[str, _flag("text for the model version", "TEXT")] = ""
-    trust: Annotated[bool, _flag("load a pickled model file; run only files that you made: a pickle can run any code")] = False
+    trust: Annotated[
+        bool,
+        _flag(
+            "also take what has no exact ONNX form: other estimators, functions over frames, pickled files; they are served as "
+            "Python by a process of their own. Only for models that you made: a pickle can run any code"
+        ),
+    ] = False
 
 
 class Deploy(Request, frozen=True):
-    """Load a version beside the live one, check its answers, and switch all traffic to it at once."""
+    """Load a version beside the live one, check its answers, and switch traffic to it: all at once, or by a canary ladder."""
 
     model: Annotated[
         str, _positional("model, as NAME or NAME@VERSION (default: NAME@candidate)", "NAME[@V]", completes="version")
     ]
+    canary: Annotated[
+        str, _flag("shares of the traffic in percent, rising, such as 1,5,25,50,100 (default: all at once)", "PERCENTS")
+    ] = ""
+    bake: Annotated[str, _flag("the least time in a step, and how long it is watched once it is live", "DURATION")] = "10m"
+    min_rows: Annotated[int, Meta(ge=1), _flag("requests that the canary must have answered in a step", "N")] = 200
+    guard: Annotated[
+        str,
+        _flag("what must not get worse (default: error_rate,latency_p99); also timeout_rate, latency_p50, _p90, _p95", "GUARDS"),
+    ] = ""
+    margin: Annotated[str, _flag("by how much it may (default: error_rate=0.005,latency_p99=20%)", "MARGINS")] = ""
+    alpha: Annotated[
+        float, Meta(gt=0, lt=1), _flag("rate of wrong verdicts that is allowed, however often one looks", "RATE")
+    ] = 0.05
+    deadline: Annotated[str, _flag("a step that is undecided for longer is held for a person", "DURATION")] = "24h"
+    dry_run: Annotated[bool, _flag("say what would change, and change nothing")] = False
+    why: Annotated[str, _WHY] = ""
+
+
+class Rollout(Request, frozen=True):
+    """See how a canary fares and what it waits for, or steer it by hand."""
+
+    model: Annotated[str, _MODEL]
+    pause: Annotated[bool, _flag("stay at this share until it is resumed; harm still takes it back")] = False
+    resume: Annotated[bool, _flag("go on after a pause or a hold")] = False
+    step: Annotated[bool, _flag("go one step on now, whatever the guards say")] = False
+    promote: Annotated[bool, _flag("make it live now, whatever the guards say")] = False
+    abort: Annotated[bool, _flag("put all traffic back on the version before")] = False
     why: Annotated[str, _WHY] = ""
 
 
@@ -177,6 +214,6 @@ class Doctor(Request, frozen=True):
 
 VERBS: dict[str, type[Request]] = {
     request.verb(): request
-    for request in (Register, Deploy, Rollback, Undeploy, Shadow, Drift, Timeline, Undo, Status, Up, Down, Doctor)
+    for request in (Register, Deploy, Rollout, Rollback, Undeploy, Shadow, Drift, Timeline, Undo, Status, Up, Down, Doctor)
 }
 """Every verb with its request record, in the order in which help lists them."""

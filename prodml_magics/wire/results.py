@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from prodml_magics.wire.rollouts import GuardVerdict
+from prodml_magics.wire.routes import Flavor
 from prodml_magics.wire.status import TimelineEntry
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "DoctorRecord",
     "DriftRecord",
     "RegisterRecord",
+    "RolloutRecord",
     "ServicesRecord",
     "ShadowComparison",
     "ShadowRecord",
@@ -32,6 +35,7 @@ class RegisterRecord(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     importance: dict[str, float]
     parity: dict[str, Any]
+    flavor: Flavor = "onnx"
     size_bytes: int
     seconds: float
     warnings: tuple[str, ...] = ()
@@ -82,6 +86,37 @@ class ShadowRecord(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     comparisons: tuple[ShadowComparison, ...]
     seen_until: datetime | None = None
+
+
+class RolloutRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A canary rollout: where it stands, what its guards say, and what it waits for."""
+
+    model: str
+    version: int | None
+    """Version that is live now."""
+    previous: int | None
+    url: str | None
+    candidate: int
+    control: int
+    phase: Literal["planned", "running", "paused", "held", "baking", "done", "rolled back", "aborted"]
+    step: int
+    """Index into `steps`."""
+    steps: tuple[float, ...]
+    """Shares of the traffic in percent."""
+    alpha: float
+    began_at: datetime
+    step_at: datetime
+    by: str
+    reason: str
+    waits_for: str
+    canary_requests: int
+    """Exposure: requests that the candidate has answered in this rollout."""
+    control_requests: int
+    step_requests: int
+    """Requests that it has answered in this step."""
+    guards: tuple[GuardVerdict, ...]
+    event: int | None = None
+    note: str = ""
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):

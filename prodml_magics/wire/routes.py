@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Literal
+
 import msgspec
 
-__all__ = ["ROUTE_FORMAT", "Route", "ShadowRoute", "VersionFiles"]
+__all__ = ["MODEL_FILES", "ROUTE_FORMAT", "CanaryRoute", "Flavor", "Route", "ShadowRoute", "VersionFiles", "flavor_of"]
 
 ROUTE_FORMAT = 1
+
+Flavor = Literal["onnx", "python"]
+"""How a version is kept: as an ONNX file, or as trusted Python that a process of its own answers for."""
+
+MODEL_FILES: dict[Flavor, str] = {"onnx": "model.onnx", "python": "model.pkl"}
+"""The file of a version that holds the model."""
+
+
+def flavor_of(files: Iterable[str]) -> Flavor | None:
+    """Which flavor a version with these `files` has; None for a version of somebody else's."""
+    known = set(files)
+    return next((flavor for flavor, name in MODEL_FILES.items() if name in known), None)
 
 
 class VersionFiles(msgspec.Struct, frozen=True):
@@ -18,6 +33,7 @@ class VersionFiles(msgspec.Struct, frozen=True):
     contract_sha256: str
     samples_sha256: str = ""
     """Empty for a version that was registered without rows: it then has no samples to be held to."""
+    flavor: Flavor = "onnx"
 
 
 class ShadowRoute(msgspec.Struct, frozen=True):
@@ -26,6 +42,18 @@ class ShadowRoute(msgspec.Struct, frozen=True):
     version: int
     sample: float = 1.0
     """Share of the live rows that are mirrored, in (0, 1]."""
+
+
+class CanaryRoute(msgspec.Struct, frozen=True):
+    """A version that answers a share of the live traffic, chosen by routing key."""
+
+    version: int
+    share: float
+    """Probability with which a routing key is the canary's, in (0, 1)."""
+    salt: str
+    """Makes the choice of keys this rollout's own; the same through all its steps, so that a key never leaves the canary."""
+    rollout: int
+    """Revision of the event that began the rollout: its name in the request log."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -38,10 +66,12 @@ class Route(msgspec.Struct, frozen=True):
     shadows: tuple[ShadowRoute, ...] = ()
     files: tuple[VersionFiles, ...] = ()
     format: int = ROUTE_FORMAT
+    canary: CanaryRoute | None = None
 
     def loaded(self) -> tuple[int, ...]:
         """Versions that a gateway must hold in memory for this route, live first."""
-        wanted = [self.live, self.previous, *(shadow.version for shadow in self.shadows)]
+        canary = self.canary.version if self.canary else None
+        wanted = [self.live, canary, self.previous, *(shadow.version for shadow in self.shadows)]
         return tuple(dict.fromkeys(version for version in wanted if version is not None))
 
     def file(self, version: int) -> VersionFiles:

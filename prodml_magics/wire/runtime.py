@@ -18,6 +18,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     pid: int | None = None
     started_at: datetime | None = None
     restarts: int = 0
+    grpc: str | None = None
+    """host:port of its gRPC service, where it has one."""
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,6 +57,10 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     live: int | None = None
     previous: int | None = None
     canary: int | None = None
+    canary_share: float | None = None
+    """Share of the live traffic that the canary answers, in (0, 1)."""
+    rollout: str | None = None
+    """Where the running rollout stands: ``running``, ``paused``, ``held`` or ``baking``; null when there is none."""
     shadows: tuple[ShadowRoute, ...] = ()
     revision: int = 0
     url: str | None = None
@@ -89,5 +93,10 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     """One phrase, such as ``version 2 live, version 1 kept as previous``."""
     live: int | None = None
+    canary: int | None = None
+    share: float | None = None
+    """The canary's share of the traffic after the entry."""
+    tier: str | None = None
+    """Of the alert that it is: ``immediate``, ``daily``; null when it is none."""
     cause: str = ""
     can_undo: bool = False

@@ -232,10 +232,7 @@ def bad_frames(shop: Shop) -> dict[str, tuple[list[str], str]]:
         frame.write_parquet(shop.folder / f"{name}.parquet")
     train.drop("city").write_parquet(shop.folder / "narrow_train.parquet")
     joblib.dump(LogisticRegression(), shop.folder / "unfitted.joblib")
-    joblib.dump(
-        make_pipeline(FunctionTransformer(np.abs), LogisticRegression()).fit(NUMBERS, [0, 1, 0, 1]),
-        shop.folder / "function.joblib",
-    )
+    joblib.dump(FunctionTransformer(np.abs).fit(NUMBERS), shop.folder / "transformer.joblib")
     pl.DataFrame({"x0": NUMBERS[:, 0]}).write_parquet(shop.folder / "numbers.parquet")
     joblib.dump({"not": "a model"}, shop.folder / "other.joblib")
     (shop.folder / "broken.joblib").write_bytes(b"\x80\x05 no pickle\nat all")
@@ -255,9 +252,9 @@ def bad_frames(shop: Shop) -> dict[str, tuple[list[str], str]]:
         ),
         "other": (["register", "other.joblib", "--trust", "--name", "shop", *TRAIN], "is no model"),
         "broken": (["register", "broken.joblib", "--trust", "--name", "shop", *TRAIN], "cannot be loaded"),
-        "function": (
-            ["register", "function.joblib", "--trust", "--name", "shop", "--train", "numbers.parquet"],
-            "FunctionTransformer",
+        "transformer": (
+            ["register", "transformer.joblib", "--trust", "--name", "shop", "--train", "numbers.parquet"],
+            "FunctionTransformer has no predict",
         ),
         "reordered": ([*model, "reordered.parquet", "target"], "order"),
         "no train": (["register", "model1.joblib", "--trust", "--name", "shop"], "add --train X y"),

@@ -13,6 +13,7 @@ from prodml_magics.contract.schema import write_contract
 from prodml_magics.errors import GateRefused, InvalidInput, NotFound, Unavailable
 from prodml_magics.registry.parity import write_parity
 from prodml_magics.registry.store import Registry
+from prodml_magics.wire.routes import MODEL_FILES
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def registry(home):
 
 def files(candidate):
     return {
+        MODEL_FILES[candidate.flavor]: candidate.model,
         "contract.json": write_contract(candidate.contract),
         "parity.json": write_parity(candidate.parity),
         "samples.json": candidate.samples,
@@ -37,7 +39,6 @@ def log(registry, candidate, name="cancer"):
     return registry.log_version(
         name,
         files(candidate),
-        model=candidate.model,
         contract=candidate.contract,
         metrics=candidate.metrics,
         tags={"team": "a"},
@@ -138,6 +139,7 @@ def test_the_users_own_tracking_uri_is_left_alone(registry, versions, monkeypatc
 def test_processes_and_threads_may_register_at_once(registry, versions, candidate, home):
     code = f"""
 from prodml_magics.registry.store import Registry
+from prodml_magics.wire.routes import MODEL_FILES
 registry = Registry({registry.tracking_uri!r}, {registry.artifact_root!r})
 for _ in range(5):
     registry.set_alias("cancer", "previous", 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,7 +41,8 @@ class Gateway:
         self.router = Router(home, self.log, self.metrics, limits)
         ledger = Ledger(sqlite_url(home / "ledger.db"))
         control = Control(self.router, Follower(ledger, self.router), self.metrics, TOKEN, "cpu")
-        control.ready = True
+        self.catalog = control.catalog
+        self.catalog.ready = True
         self.predictor = Predictor(self.router, self.metrics, self.log, limits)
         self.app = Front(self.predictor, limits, control.app())
         self.home = home
@@ -193,6 +196,42 @@ def test_a_body_over_the_limit_is_413(placed: Placed) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("encoding", "body", "status"),
+    [
+        ("gzip", gzip.compress(bytes(64 << 20)), 413),
+        ("deflate", zlib.compress(bytes(64 << 20)), 413),
+        ("gzip", b"no gzip", 400),
+        ("gzip", gzip.compress(b"{}")[:-9], 400),
+        ("gzip", gzip.compress(b"{}") + b"more", 400),
+        ("br", b"{}", 400),
+        ("gzip", gzip.compress(b"{"), 400),
+    ],
+)
+def test_a_packed_body_is_held_to_the_same_limits(placed: Placed, encoding: str, body: bytes, status: int) -> None:
+    async def scenario() -> None:
+        async with serving(placed, limits=Limits(body_bytes=1 << 20)) as (_, client):
+            headers = {"content-encoding": encoding}
+            for path in (URL, "/predict/cancer"):
+                assert (await client.post(path, content=body, headers=headers)).status_code == status
+            packed = gzip.compress(msgspec.json.encode(infer_body(placed.rows[:1])))
+            assert (await client.post(URL, content=packed, headers={"content-encoding": "gzip"})).status_code == 200
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("given", ["x", "-1", "1.5", "", "1" * 13])
+def test_a_deadline_of_the_client_is_whole_milliseconds(placed: Placed, given: str) -> None:
+    async def scenario() -> None:
+        async with serving(placed) as (_, client):
+            headers = {"x-prodml-deadline-ms": given}
+            assert (await client.post(URL, json=infer_body(placed.rows[:1]), headers=headers)).status_code == 400
+            headers = {"x-prodml-deadline-ms": "500"}
+            assert (await client.post(URL, json=infer_body(placed.rows[:1]), headers=headers)).status_code == 200
+
+    asyncio.run(scenario())
+
+
 def test_a_slow_model_is_504_and_logged_once(placed: Placed) -> None:
     import threading
 
@@ -205,10 +244,14 @@ def test_a_slow_model_is_504_and_logged_once(placed: Placed) -> None:
 
             class Slow:
                 device = "cpu"
+                isolated = False
 
                 def run(self, tensors: Any) -> Any:
                     release.wait(20)
                     return honest.run(tensors)
+
+                def close(self) -> None:
+                    honest.close()
 
             version.session = Slow()  # type: ignore[assignment]
             answer = await client.post(URL, json=infer_body(placed.rows[:1]))
@@ -294,7 +337,7 @@ def _rows(block: Any) -> list[tuple[int, bytes]]:
 def test_metadata_health_and_readiness(placed: Placed) -> None:
     async def scenario() -> None:
         async with serving(placed) as (_, client):
-            assert (await client.get("/v2")).json()["extensions"] == ["binary_tensor_data"]
+            assert "binary_tensor_data" in (await client.get("/v2")).json()["extensions"]
             assert (await client.get("/v2/health/live")).json() == {"live": True}
             assert (await client.get("/v2/health/ready")).json() == {"ready": True}
             metadata = (await client.get("/v2/models/cancer")).json()
@@ -302,6 +345,8 @@ def test_metadata_health_and_readiness(placed: Placed) -> None:
             assert metadata["parameters"]["columns"][0] == "mean radius"
             assert (await client.get("/v2/models/cancer/versions/1/ready")).json()["ready"] is True
             assert (await client.get("/v2/models/cancer/versions/9/ready")).status_code == 404
+            assert (await client.get("/v2/models/cancer/")).status_code == 404
+            assert (await client.get("/v2/")).json() == (await client.get("/v2")).json()
             assert (await client.get("/nowhere")).json()["error"].startswith("GET /nowhere")
             assert (await client.get(URL)).status_code in (404, 405)
 

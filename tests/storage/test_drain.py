@@ -169,3 +169,17 @@ def test_windows_choose_by_time_arm_and_number(spool: Path, lake: Lake) -> None:
     assert lake.rows("cancer", arms=["live"], last=2)["sequence"].to_list() == [6, 8]
     assert lake.rows("nobody").is_empty()
     assert lake.count("cancer") == 10
+
+
+def test_rows_of_every_arm_that_a_worker_writes_reach_the_lake_with_how_they_were_allotted(spool: Path, lake: Lake) -> None:
+    writer = SpoolWriter(spool)
+    arms = ("live", "canary", "shadow", "direct")
+    for index, arm in enumerate(arms):
+        allotted = {"rollout": 7, "share": 0.25} if arm in ("live", "canary") else {}
+        writer.append(block(3 * index, arm=arm, **allotted))
+    writer.close()
+    assert Drainer(spool, lake, contract_of).drain() == 12
+    rows = lake.rows("cancer")
+    assert rows["arm"].to_list() == [arm for arm in arms for _ in range(3)]
+    assert rows["rollout"].to_list() == [7] * 6 + [0] * 6
+    assert rows["share"].to_list() == [0.25] * 6 + [0.0] * 6

@@ -52,7 +52,7 @@ def family_of(model: Any) -> Family:
         return found
     name = f"{type(model).__module__}.{type(model).__name__}"
     what = (
-        f"{name} is a {found.name} model"
+        f"{name} is {'an' if found.name[0] in 'X' else 'a'} {found.name} model"
         if found
         else f"{name} is a plain function"
         if callable(model)

@@ -1,0 +1,115 @@
+"""``%deploy NAME@V --canary``: begin a rollout that walks its ladder, or returns, by itself."""
+
+from __future__ import annotations
+
+import msgspec
+
+from prodml_magics.actions.perform import running
+from prodml_magics.actions.results import RolloutResult
+from prodml_magics.actions.rollout import record_of
+from prodml_magics.actions.services import Services
+from prodml_magics.actions.switch import switch
+from prodml_magics.actions.windows import parse_duration
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.contract.compare import compare
+from prodml_magics.errors import Conflict, GateRefused, InvalidInput, UsageError
+from prodml_magics.rollouts.canary import route_of
+from prodml_magics.rollouts.guards import read_guards
+from prodml_magics.rollouts.plan import read_steps
+from prodml_magics.wire.requests import Deploy
+from prodml_magics.wire.rollouts import RolloutPlan, RolloutState
+from prodml_magics.wire.routes import Route
+
+__all__ = ["begin_canary", "refuse_second", "refuse_stray_flags"]
+
+_LADDER_FLAGS = ("bake", "min_rows", "guard", "alpha", "margin", "deadline")
+
+
+def begin_canary(workspace: Workspace, request: Deploy, before: Route, version: int) -> RolloutResult:
+    """Send the first share of the traffic to `version`; everything after that is the controller's.
+
+    Refused without live traffic, beside another rollout, and for a version that clients of the live one cannot go on with.
+    """
+    state = _state(workspace, request, before, version)
+    _refuse_contract(workspace, before, version)
+    files = workspace.files(before.model, version)
+    after = route_of(state, before, files)
+    if request.dry_run:
+        return RolloutResult(record_of(workspace, state, before, dry_run=True))
+    services = Services(workspace)
+    services.up()
+    _refuse_crashed(services, before.model, version)
+    details = {"rollout": msgspec.to_builtins(state)}
+    change = switch(workspace, before, after, kind="canary", cause=request.why, details=details)
+    return RolloutResult(record_of(workspace, state, after, event=change.event, note=change.note))
+
+
+def _state(workspace: Workspace, request: Deploy, before: Route, version: int) -> RolloutState:
+    if before.live is None:
+        raise InvalidInput(
+            f"{before.model} is not deployed, so there is no traffic to split; deploy it first with %deploy {before.model}@{version}"
+        )
+    if before.live == version:
+        raise InvalidInput(f"version {version} of {before.model} is live; a canary is another version")
+    refuse_second(workspace, before)
+    now = workspace.clock.now()
+    plan = RolloutPlan(
+        control=before.live,
+        candidate=version,
+        steps=read_steps(request.canary),
+        guards=read_guards(request.guard, request.margin),
+        alpha=request.alpha,
+        min_rows=request.min_rows,
+        bake=parse_duration(request.bake).total_seconds(),
+        deadline=parse_duration(request.deadline).total_seconds(),
+    )
+    return RolloutState(
+        model=before.model,
+        id=before.revision + 1,
+        plan=plan,
+        phase="running",
+        step=0,
+        began_at=now,
+        step_at=now,
+        by=workspace.actor,
+        reason=request.why,
+    )
+
+
+def refuse_second(workspace: Workspace, before: Route) -> None:
+    """`Conflict` while a rollout of the model runs, naming who began it."""
+    state = running(workspace, before)
+    if state is not None:
+        raise Conflict(
+            f"{state.model}@{state.plan.candidate} is being rolled out by {state.by} since {state.began_at:%Y-%m-%d %H:%M} UTC "
+            f"({state.phase}); see %rollout {state.model}, end it with %rollout {state.model} --abort"
+        )
+
+
+def refuse_stray_flags(request: Deploy) -> None:
+    """`UsageError` for a flag that means nothing without a ladder."""
+    default = Deploy(model=request.model)
+    for name in _LADDER_FLAGS:
+        if getattr(request, name) != getattr(default, name):
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(f"{flag} is for a canary; give its steps as well, such as --canary 1,5,25,50,100")
+
+
+def _refuse_contract(workspace: Workspace, before: Route, version: int) -> None:
+    assert before.live is not None
+    broken = compare(workspace.contract(before.model, before.live), workspace.contract(before.model, version))
+    if broken:
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        raise GateRefused(
+            f"clients of {before.model}@{before.live} cannot go on with version {version}: {broken[0]}{more}; "
+            "register a version with the same columns, or move the clients first"
+        )
+
+
+def _refuse_crashed(services: Services, model: str, version: int) -> None:
+    report = services.gateway()
+    crashed = [each for each in report.models if each.name == model and version in each.crashed] if report else []
+    if crashed:
+        raise GateRefused(
+            f"{model}@{version} crashed the gateway and is left out; register a mended one, or restart with `prodml down` and `prodml up`"
+        )

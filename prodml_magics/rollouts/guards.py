@@ -1,0 +1,76 @@
+"""What may be guarded, and how a margin is written."""
+
+from __future__ import annotations
+
+import math
+
+from prodml_magics.errors import InvalidInput
+from prodml_magics.wire.rollouts import Guard
+
+__all__ = ["DEFAULT_GUARDS", "GUARDS", "is_latency", "level_of", "margin_text", "read_guards"]
+
+_RATES = {"error_rate": Guard("error_rate", 0.005, False), "timeout_rate": Guard("timeout_rate", 0.005, False)}
+_LATENCIES = {f"latency_p{percent}": Guard(f"latency_p{percent}", 0.2, True) for percent in (50, 90, 95, 99)}
+
+GUARDS: dict[str, Guard] = _RATES | _LATENCIES
+"""Every guard with its default margin."""
+
+DEFAULT_GUARDS = ("error_rate", "latency_p99")
+
+
+def is_latency(metric: str) -> bool:
+    """Whether the guard counts slow requests rather than failed ones."""
+    return metric in _LATENCIES
+
+
+def level_of(metric: str) -> float:
+    """The quantile that a latency guard is about: 0.99 for ``latency_p99``."""
+    return int(metric.removeprefix("latency_p")) / 100
+
+
+def margin_text(guard: Guard) -> str:
+    """The margin as people write it.
+
+    >>> margin_text(Guard("error_rate", 0.005, False)), margin_text(Guard("latency_p99", 0.2, True))
+    ('0.005', '20%')
+    """
+    return f"{guard.margin * 100:g}%" if guard.relative else f"{guard.margin:g}"
+
+
+def read_guards(names: str, margins: str) -> tuple[Guard, ...]:
+    """Guards from ``error_rate,latency_p99`` and margins from ``error_rate=0.005,latency_p99=20%``; empty texts mean the defaults.
+
+    >>> [guard.metric for guard in read_guards("", "")]
+    ['error_rate', 'latency_p99']
+    """
+    chosen = [_known(name.strip()) for name in names.split(",")] if names.strip() else list(DEFAULT_GUARDS)
+    given = dict(_margin(entry) for entry in margins.split(",")) if margins.strip() else {}
+    for name in given:
+        if name not in chosen:
+            raise InvalidInput(
+                f"there is a margin for {name}, which is not guarded; add it to --guard {','.join([*chosen, name])}"
+            )
+    return tuple(given.get(name, GUARDS[name]) for name in dict.fromkeys(chosen))
+
+
+def _known(name: str) -> str:
+    if name not in GUARDS:
+        raise InvalidInput(f"{ascii(name)[:40]} is no guard; guards are {', '.join(GUARDS)}")
+    return name
+
+
+def _margin(entry: str) -> tuple[str, Guard]:
+    name, equals, text = (part.strip() for part in entry.partition("="))
+    metric = _known(name)
+    relative = text.endswith("%")
+    try:
+        value = float(text.removesuffix("%")) / (100 if relative else 1)
+    except ValueError:
+        value = math.nan
+    if is_latency(metric) and value > 0 and not relative:
+        raise InvalidInput(f"a margin of {metric} needs a unit: {text} of what; write {metric}=20%")
+    if not equals or not 0 < value < (10 if relative else 1):
+        raise InvalidInput(
+            f"{ascii(entry)[:60]} is no margin; write {metric}=20%" + ("" if is_latency(metric) else f" or {metric}=0.005")
+        )
+    return metric, Guard(metric, value, relative)

@@ -1,0 +1,172 @@
+"""From evidence to verdicts: harm on any guard, "no worse" on every one, and whether the split itself is sound.
+
+Harm is one decision at alpha: the mean of the guards' e-values, then e-BH to name who it was. "No worse" is asked of each guard at
+full alpha: all of them must be shown, so no error is spread over them.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from prodml_magics.rollouts.canary import Judgement
+from prodml_magics.rollouts.evidence import Counts, Evidence, kinds_of
+from prodml_magics.rollouts.guards import is_latency, margin_text
+from prodml_magics.stats.sequential.e_bh import e_benjamini_hochberg
+from prodml_magics.stats.sequential.exceedances import log_slower
+from prodml_magics.stats.sequential.interval import ratio_interval
+from prodml_magics.stats.sequential.mixture import log_mean_exp
+from prodml_magics.stats.sequential.onset import log_over_onsets
+from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE, log_e_value, within
+from prodml_magics.stats.sequential.rows_needed import rows_for_difference, rows_for_ratio
+from prodml_magics.stats.sequential.sample_ratio import ALPHA, log_mismatch
+from prodml_magics.wire.rollouts import Guard, GuardVerdict, RolloutPlan, RolloutState
+
+__all__ = ["judge", "latched", "log_harm", "log_no_worse", "verdicts"]
+
+_MOST = 700.0
+
+
+def latched(plan: RolloutPlan, evidence: Evidence) -> Evidence:
+    """`evidence` that remembers what was shown at this look: evidence may shrink again, a verdict that was reached stands."""
+    shown = [guard.metric for guard in plan.guards if log_no_worse(guard, plan, evidence) >= math.log(1 / plan.alpha)]
+    counted = np.array(evidence.requests)
+    mismatch = float(log_mismatch(counted[1].sum(), counted.sum(axis=0), evidence.shares)) >= math.log(1 / ALPHA)
+    passed = tuple(sorted({*evidence.passed, *shown}))
+    return replace(evidence, passed=passed, mismatch=evidence.mismatch or mismatch)
+
+
+def judge(state: RolloutState, evidence: Evidence) -> Judgement:
+    """What the machine decides by."""
+    plan = state.plan
+    return Judgement(
+        requests=evidence.requests[1][state.step],
+        harm=_harm(plan, evidence),
+        no_worse=all(guard.metric in evidence.passed for guard in plan.guards),
+        mismatch=evidence.mismatch,
+    )
+
+
+def log_harm(plan: RolloutPlan, evidence: Evidence) -> dict[str, float]:
+    """Log e-value against "no worse at all", per rate and once for latency (named after its first guard)."""
+    kinds = kinds_of(plan.guards)
+    parts = np.array(
+        [evidence.counts, *(_minus(evidence.counts, begun) for begun in evidence.beginnings)]
+    )  # [onset, kind, 2, step]
+    canary, both = parts[:, :, 1].sum(axis=-1), parts.sum(axis=2)
+    found: dict[str, float] = {}
+    for guard in plan.guards:
+        if not is_latency(guard.metric):
+            index = kinds.index(guard.metric)
+            found[guard.metric] = float(log_over_onsets(log_e_value(canary[:, index], both[:, index], evidence.shares, MORE)))
+    slow = [index for index, kind in enumerate(kinds) if kind.startswith("slower_")]
+    if slow:
+        name = next(guard.metric for guard in plan.guards if is_latency(guard.metric))
+        found[name] = float(log_over_onsets(log_slower(canary[:, slow], both[:, slow], evidence.shares)))
+    return found
+
+
+def _minus(counts: Counts, begun: Counts) -> NDArray[np.int64]:
+    return np.array(counts) - np.array(begun)
+
+
+def _harm(plan: RolloutPlan, evidence: Evidence) -> tuple[str, ...]:
+    each = log_harm(plan, evidence)
+    values = np.array(list(each.values()))
+    if float(log_mean_exp(values)) < math.log(1 / plan.alpha):
+        return ()
+    named = e_benjamini_hochberg(values, plan.alpha) | (values == values.max())
+    order = np.argsort(-values, kind="stable")
+    return tuple(list(each)[index] for index in order if named[index])
+
+
+def log_no_worse(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> float:
+    """Log e-value against "worse by the margin or more"."""
+    if not guard.relative:
+        return float(log_mean_exp(evidence.differences[guard.metric]))
+    control, canary = evidence.counts[kinds_of(plan.guards).index(guard.metric)]
+    both = np.array(control) + np.array(canary)
+    if is_latency(guard.metric):  # its margin is in the threshold: at the margin both arms exceed theirs equally often
+        return float(log_e_value(sum(canary), both, evidence.shares, FEWER))
+    return float(log_e_value(sum(canary), both, evidence.shares, within(guard.margin), 1 + guard.margin))
+
+
+def verdicts(state: RolloutState, evidence: Evidence) -> tuple[GuardVerdict, ...]:
+    """Every guard with its evidence, for people."""
+    harm, culprits = log_harm(state.plan, evidence), _harm(state.plan, evidence)
+    return tuple(_verdict(guard, state, evidence, harm, culprits) for guard in state.plan.guards)
+
+
+def _verdict(
+    guard: Guard, state: RolloutState, evidence: Evidence, harm: dict[str, float], culprits: tuple[str, ...]
+) -> GuardVerdict:
+    plan = state.plan
+    control, canary = evidence.counts[kinds_of(plan.guards).index(guard.metric)]
+    both = np.array(control) + np.array(canary)
+    log_worse = _latency(harm) if is_latency(guard.metric) else harm[guard.metric]
+    log_better = -math.inf if is_latency(guard.metric) else float(log_e_value(sum(canary), both, evidence.shares, FEWER))
+    log_good = log_no_worse(guard, plan, evidence)
+    passed = guard.metric in evidence.passed
+    worse = guard.metric in culprits
+    interval = ratio_interval(sum(canary), both, evidence.shares, plan.alpha)
+    return GuardVerdict(
+        metric=guard.metric,
+        margin=margin_text(guard),
+        verdict="worse"
+        if worse
+        else "better"
+        if log_better >= math.log(1 / plan.alpha)
+        else "no worse"
+        if passed
+        else "undecided",
+        e_worse=math.exp(min(log_worse, _MOST)),
+        e_no_worse=math.exp(min(log_good, _MOST)),
+        canary_events=sum(canary),
+        control_events=sum(control),
+        low=interval.low,
+        high=interval.high if math.isfinite(interval.high) else None,
+        canary_rows=sum(evidence.requests[1]),
+        control_rows=sum(evidence.requests[0]),
+        rows_needed=None if passed or worse else _needed(guard, state, evidence, log_good),
+        note=_note(guard, evidence, events=int(both.sum())),
+    )
+
+
+def _latency(harm: dict[str, float]) -> float:
+    return next((value for name, value in harm.items() if is_latency(name)), 0.0)
+
+
+def _note(guard: Guard, evidence: Evidence, *, events: int) -> str:
+    if evidence.mismatch:
+        return "the split is unsound: no verdict counts"
+    if is_latency(guard.metric) and not evidence.thresholds:
+        return f"learning what is slow from the first live requests ({len(evidence.learning)} so far)"
+    if guard.relative and not is_latency(guard.metric) and not events:
+        return "no event on either arm: a relative margin cannot decide; an absolute one can"
+    return ""
+
+
+def _needed(guard: Guard, state: RolloutState, evidence: Evidence, log_good: float) -> int | None:
+    """Requests that "no worse" is expected to take still, if the arms are alike and the rates stay as they are."""
+    rows = _expected(guard, state.share, _control_rate(guard, state.plan, evidence), state.plan.alpha)
+    left = rows * max(0.0, 1 - log_good / math.log(1 / state.plan.alpha))
+    return round(left) if math.isfinite(left) else None
+
+
+@lru_cache(maxsize=256)
+def _expected(guard: Guard, share: float, rate: float, alpha: float) -> float:
+    if not guard.relative:
+        return rows_for_difference(share, rate, 0.0, guard.margin, alpha=alpha)
+    if is_latency(guard.metric):  # how much rarer the margin makes an exceedance depends on the shape: a half stands for most
+        return rows_for_ratio(share, rate, 0.5, low=0.1, high=1 / 1.1, alpha=alpha)
+    null = 1 + guard.margin
+    return rows_for_ratio(share, rate, 1.0, null=null, low=0.8 / null, high=1.2 / null, points=12, alpha=alpha)
+
+
+def _control_rate(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> float:
+    events = sum(evidence.counts[kinds_of(plan.guards).index(guard.metric)][0])
+    return float(f"{events / max(1, sum(evidence.requests[0])):.2g}")

@@ -1,0 +1,55 @@
+"""A canary plan from what was typed, refused where it cannot be meant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from prodml_magics.errors import InvalidInput
+
+__all__ = ["check_alpha", "read_steps"]
+
+
+def read_steps(text: str | Sequence[float]) -> tuple[float, ...]:
+    """Shares of the traffic in percent: rising, above 0, at most 100.
+
+    >>> read_steps("1,5,25,50,100")
+    (1.0, 5.0, 25.0, 50.0, 100.0)
+    """
+    words = text.split(",") if isinstance(text, str) else list(text)
+    steps = tuple(_percent(word) for word in words if str(word).strip())
+    if not steps:
+        raise InvalidInput("the ladder has no steps; write percents of the traffic, such as --canary 1,5,25,50,100")
+    if any(after <= before for before, after in pairwise(steps)):
+        raise InvalidInput(
+            f"the steps {_shown(steps)} do not rise; write them in order, such as --canary {_shown(sorted(set(steps)))}"
+        )
+    if steps[0] >= 100:
+        raise InvalidInput(
+            "a ladder of only 100 is no canary; deploy at once with %deploy NAME@V, or begin lower: --canary 5,25,100"
+        )
+    return steps
+
+
+def check_alpha(alpha: float) -> float:
+    """The rate of wrong decisions that is allowed, in (0, 1)."""
+    if not 0 < alpha < 1:
+        raise InvalidInput(f"alpha is {alpha:g}; give a rate between 0 and 1, such as --alpha 0.05")
+    return alpha
+
+
+def _percent(word: object) -> float:
+    try:
+        value = float(str(word).strip().removesuffix("%"))
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 100:
+        raise InvalidInput(
+            f"{ascii(str(word))[:40]} is no step; write percents above 0 and up to 100, such as --canary 1,5,25,50,100"
+        )
+    return value
+
+
+def _shown(steps: Sequence[float]) -> str:
+    return ",".join(f"{step:g}" for step in steps)

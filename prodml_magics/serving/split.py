@@ -1,0 +1,59 @@
+"""Which version answers a request while a canary runs: chosen by routing key, the same for the same key, more keys at a larger share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prodml_magics.serving.marker import ShadowMarker
+from prodml_magics.serving.version import LoadedVersion
+
+if TYPE_CHECKING:
+    from prodml_magics.serving.batcher import Lane
+
+__all__ = ["MarkedVersion", "Split", "position"]
+
+
+def position(key: bytes, salt: bytes) -> float:
+    """Where `key` lies in [0, 1): uniform over keys, independent between salts, the same on every worker and after every restart.
+
+    A key is the canary's when it lies below the share, so that whoever is in at 5 % stays in at 25 %.
+    """
+    return int.from_bytes(blake2b(key, digest_size=8, salt=salt).digest(), "big") / 2**64
+
+
+class Split:
+    """The two lanes of a rollout and the share of keys that go to the canary."""
+
+    def __init__(self, control: Lane, canary: Lane, share: float, salt: str) -> None:
+        self.control = control
+        self.canary = canary
+        self._share = share
+        # blake2b takes 16 bytes of salt; a longer one is shortened by its own hash.
+        self._salt = blake2b(salt.encode(), digest_size=16).digest()
+
+    def lane(self, key: bytes) -> Lane:
+        """Who answers `key`."""
+        return self.canary if position(key, self._salt) < self._share else self.control
+
+
+class MarkedVersion:
+    """A version that leaves its name in a file while it runs, so that a native crash can be laid at its door."""
+
+    def __init__(self, version: LoadedVersion, marker: ShadowMarker) -> None:
+        self._version = version
+        self._marker = marker
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._version, name)
+
+    def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Answer `tensors` as the version does."""
+        self._marker.set(self._version.model, self._version.version)
+        try:
+            return self._version.run(tensors)
+        finally:
+            self._marker.clear()

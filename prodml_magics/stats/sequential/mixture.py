@@ -1,0 +1,29 @@
+"""The log of a weighted sum of exponentials: how several bets are held at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["log_mean_exp", "log_sum_exp"]
+
+Floats = NDArray[np.float64]
+
+
+def log_sum_exp(values: ArrayLike, weights: ArrayLike = 1.0) -> Floats:
+    """log Σ w exp(v) over the last axis, with no overflow; −inf where every term is 0.
+
+    >>> round(float(log_sum_exp([1000.0, 1000.0])), 3)
+    1000.693
+    """
+    v = np.asarray(values, np.float64)
+    top = v.max(axis=-1)
+    shift = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(shift + np.log((np.exp(v - shift[..., None]) * weights).sum(axis=-1)))
+
+
+def log_mean_exp(values: ArrayLike) -> Floats:
+    """log of the mean of exp(v) over the last axis: the e-value of equal stakes on every bet."""
+    v = np.asarray(values, np.float64)
+    return log_sum_exp(v) - np.log(v.shape[-1])

@@ -1,0 +1,206 @@
+"""Evidence from requests: it adds up, counts keys once, freezes what must not look ahead, and decides as its statistics say."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+from rollouts.plans import LADDER, earlier, plan, rollout, stream, until_harm, walked
+
+from prodml_magics.errors import InvalidInput
+from prodml_magics.rollouts.evidence import LEVELS, Evidence, Requests, Seen, begin, fold, kinds_of, lift_of
+from prodml_magics.rollouts.guards import GUARDS, read_guards
+from prodml_magics.rollouts.judge import judge, latched, log_harm, verdicts
+from prodml_magics.rollouts.plan import check_alpha, read_steps
+
+PLAN = plan()
+
+
+def of(canary: list[int], status: list[int], latency: list[float], keys: list[str] | None = None, step: int = 2) -> Requests:
+    count = len(canary)
+    return Requests(
+        np.array(canary, bool), np.full(count, step), np.array(status), np.array(latency, float), keys or [""] * count
+    )
+
+
+def test_events_are_counted_by_arm_and_step() -> None:
+    evidence = begin(PLAN, 3, latencies=np.arange(1.0, 1001.0))
+    batch = of([0, 1, 1, 0], [500, 504, 200, 200], [2.0, 3.0, 2000.0, 600.0])
+    after = fold(PLAN, evidence, batch, {})
+    kinds = kinds_of(PLAN.guards)
+    assert after.requests == ((0, 0, 2, 0, 0), (0, 0, 2, 0, 0))
+    assert after.counts[kinds.index("error_rate")] == ((0, 0, 1, 0, 0), (0, 0, 1, 0, 0))
+    assert after.counts[kinds.index("slower_0.5")] == ((0, 0, 1, 0, 0), (0, 0, 1, 0, 0))
+    assert after.counts[kinds.index("latency_p99")] == ((0, 0, 0, 0, 0), (0, 0, 1, 0, 0))
+    assert evidence.canary_requests == 0 and after.canary_requests == 2
+
+
+def test_a_canary_request_has_to_exceed_the_floor_or_the_margin_to_count() -> None:
+    median = 500.0 + 1
+    lifted = median * 1.05 + 0.25
+    batch = of([1, 1, 0], [200] * 3, [lifted, np.nextafter(lifted, 999), np.nextafter(median, 999)])
+    after = fold(PLAN, begin(PLAN, 3, latencies=np.arange(1.0, 1001.0)), batch, {})
+    index = kinds_of(PLAN.guards).index("slower_0.5")
+    assert [sum(arm) for arm in after.counts[index]] == [1, 1]
+    assert lift_of(GUARDS["latency_p99"], 100.0) == pytest.approx(120.0)
+    assert lift_of(GUARDS["latency_p99"], 0.1) == pytest.approx(0.355)
+
+
+def test_a_key_counts_once_for_each_kind_of_event_and_requests_without_one_always() -> None:
+    batch = of([0] * 6, [500] * 6, [1.0] * 6, ["ann", "ann", "", "", "bob", "ann"])
+    seen: Seen = {}
+    after = fold(PLAN, begin(PLAN, 3), batch, seen)
+    assert sum(after.counts[0][0]) == 4 and after.keyed
+    again = fold(PLAN, after, batch, seen)
+    assert sum(again.counts[0][0]) == 6
+    assert again.sizes["error_rate"] == ((6, 0), (6, 0))
+    assert again.requests[0][2] == 12
+
+
+def test_thresholds_are_learned_from_the_first_live_requests_which_are_then_spent() -> None:
+    rng = np.random.default_rng(0)
+    evidence = begin(PLAN, 3)
+    assert evidence.thresholds == ()
+    first = stream(rng, 500, 2)
+    after = fold(PLAN, evidence, first, {})
+    assert len(after.thresholds) == len(LEVELS) and after.learning == ()
+    assert after.thresholds == tuple(np.quantile(first.latency_ms[~first.canary], LEVELS, method="higher").tolist())
+    assert all(sum(map(sum, after.counts[kinds_of(PLAN.guards).index(f"slower_{level}")])) == 0 for level in LEVELS)
+    later = fold(PLAN, after, stream(rng, 500, 2), {})
+    assert later.thresholds == after.thresholds
+    assert sum(map(sum, later.counts[kinds_of(PLAN.guards).index("slower_0.5")])) > 100
+
+
+def test_what_is_kept_in_the_ledger_is_the_whole_evidence() -> None:
+    rng = np.random.default_rng(1)
+    batches = [stream(rng, 400, step) for step in (0, 1, 2, 2, 3)]
+    seen: Seen = {}
+    evidence = begin(PLAN, 3, latencies=earlier(rng), error_rate=0.01)
+    for batch in batches[:3]:
+        evidence = latched(PLAN, fold(PLAN, evidence, batch, seen))
+    resumed = msgspec.convert(json.loads(msgspec.json.encode(evidence)), type=Evidence)
+    assert resumed == evidence
+    assert len(msgspec.json.encode(evidence)) < 20_000
+    assert walked(PLAN, resumed, batches[3:]) == walked(PLAN, evidence, batches[3:])
+
+
+def test_beginnings_keep_the_counts_at_which_they_began() -> None:
+    rng = np.random.default_rng(2)
+    evidence = begin(PLAN, 3, latencies=earlier(rng))
+    small = fold(PLAN, evidence, stream(rng, 900, 2), {})
+    assert len(small.beginnings) == 0 or small.canary_requests >= 250
+    large = fold(PLAN, small, stream(rng, 900, 2), {})
+    assert large.beginnings and large.beginnings[0] == large.counts
+    later = fold(PLAN, large, stream(rng, 900, 2), {})
+    assert later.beginnings[0] == large.counts != later.counts
+
+
+def test_a_good_candidate_is_no_worse_and_a_bad_one_is_named() -> None:
+    rng = np.random.default_rng(3)
+    state = rollout(PLAN, step=2)
+    good = walked(
+        PLAN, begin(PLAN, 3, latencies=earlier(rng)), [stream(rng, 1_000, 2, failing=(0.002, 0.002)) for _ in range(20)]
+    )
+    assert judge(state, good).no_worse and not judge(state, good).harm
+    assert {each.verdict for each in verdicts(state, good)} == {"no worse"}
+    failing = walked(PLAN, begin(PLAN, 3), [stream(rng, 500, 2, failing=(0.005, 0.05)) for _ in range(4)])
+    assert judge(state, failing).harm == ("error_rate",)
+    slow = walked(PLAN, begin(PLAN, 3), [stream(rng, 500, 2, slow=2.0) for _ in range(4)])
+    assert judge(state, slow).harm == ("latency_p99",)
+    assert [each.verdict for each in verdicts(state, slow)][1] == "worse"
+
+
+def test_without_any_error_the_absolute_margin_decides_and_the_relative_one_says_that_it_cannot() -> None:
+    rng = np.random.default_rng(4)
+    both = plan(guards=read_guards("error_rate,timeout_rate", "timeout_rate=20%"))
+    evidence = walked(both, begin(both, 3), [stream(rng, 400, 2, failing=(0.0, 0.0)) for _ in range(10)])
+    absolute, relative = verdicts(rollout(both, step=2), evidence)
+    assert absolute.verdict == "no worse" and 600 <= absolute.canary_rows <= 1_200
+    assert (relative.verdict, relative.rows_needed) == ("undecided", None)
+    assert "no event on either arm" in relative.note
+
+
+def test_a_split_that_loses_canary_requests_is_a_mismatch_for_ever() -> None:
+    rng = np.random.default_rng(5)
+    lossy = stream(rng, 20_000, 2)
+    kept = ~lossy.canary | (rng.random(20_000) < 0.8)
+    batch = Requests(*(np.asarray(each)[kept] for each in lossy[:4]), key=[""] * int(kept.sum()))
+    evidence = walked(PLAN, begin(PLAN, 3), [batch])
+    assert evidence.mismatch
+    assert walked(PLAN, evidence, [stream(rng, 50_000, 3)]).mismatch
+    assert not walked(PLAN, begin(PLAN, 3), [stream(rng, 20_000, 2)]).mismatch
+
+
+def test_an_empty_batch_changes_nothing() -> None:
+    evidence = begin(PLAN, 3)
+    assert fold(PLAN, evidence, of([], [], []), {}) is evidence
+    assert judge(rollout(PLAN), latched(PLAN, evidence))[:4] == (0, (), False, False)
+    assert log_harm(PLAN, evidence) == pytest.approx({"error_rate": 0.0, "latency_p99": 0.0})
+
+
+def test_three_times_slower_at_one_percent_is_harm_after_some_hundreds_of_requests() -> None:
+    rng = np.random.default_rng(6)
+    assert np.median([until_harm(rng, PLAN, 0, 25, 3_000, slow=3.0) for _ in range(25)]) <= 1_000
+
+
+def test_looked_at_after_every_batch_identical_versions_are_rarely_called_harm() -> None:
+    rng = np.random.default_rng(7)
+    runs = 60
+    called = sum(np.isfinite(until_harm(rng, PLAN, 2, 250, 10_000)) for _ in range(runs))
+    assert called / runs <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / runs)
+
+
+@pytest.mark.parametrize(
+    ("guards", "margins", "said"),
+    [
+        ("speed", "", "'speed' is no guard; guards are error_rate, timeout_rate, latency_p50"),
+        ("error_rate", "latency_p99=20%", "there is a margin for latency_p99, which is not guarded"),
+        ("", "latency_p99=20", "a margin of latency_p99 needs a unit"),
+        ("", "error_rate", "'error_rate' is no margin; write error_rate=20% or error_rate=0.005"),
+        ("", "error_rate=-1", "is no margin"),
+        ("", "error_rate=nan", "is no margin"),
+        ("", "latency_p99=x%", "is no margin; write latency_p99=20%"),
+    ],
+)
+def test_a_guard_or_margin_that_cannot_be_meant_is_one_line(guards: str, margins: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_guards(guards, margins)
+    assert said in str(caught.value) and "; " in str(caught.value)
+
+
+def test_guards_and_margins_are_read() -> None:
+    found = read_guards("latency_p95, error_rate,error_rate", "latency_p95=10%,error_rate=0.01")
+    assert [(each.metric, each.margin, each.relative) for each in found] == [
+        ("latency_p95", 0.1, True),
+        ("error_rate", 0.01, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has no steps"),
+        (",", "has no steps"),
+        ("5,1", "do not rise; write them in order, such as --canary 1,5"),
+        ("5,5", "do not rise"),
+        ("50,101", "'101' is no step"),
+        ("0,5", "'0' is no step"),
+        ("five", "'five' is no step"),
+        ("nan", "'nan' is no step"),
+        ("100", "a ladder of only 100 is no canary"),
+    ],
+)
+def test_a_ladder_that_cannot_be_meant_is_one_line(text: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_steps(text)
+    assert said in str(caught.value) and "; " in str(caught.value)
+
+
+def test_ladders_are_read_from_words_and_numbers() -> None:
+    assert read_steps("1%,5,25,50,100") == read_steps([1, 5, 25, 50, 100]) == LADDER
+    assert [check_alpha(each) for each in (0.05, 0.5)] == [0.05, 0.5]
+    for alpha in (0.0, 1.0, float("nan")):
+        with pytest.raises(InvalidInput, match="give a rate between 0 and 1"):
+            check_alpha(alpha)
