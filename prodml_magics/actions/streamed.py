@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -71,18 +74,14 @@ def sampled_reference(scanned: Scanned, columns: list[str], rows: int, memory: f
 def sketched(scanned: Scanned, reference: Reference, memory: float) -> dict[str, Sketched]:
     """Sketches of every column of the reference, exact however often the file was cut."""
     collectors = {name: _collector(name, column) for name, column in reference.columns.items()}
-    for batch in _batches(scanned, list(collectors), memory, ordered=False, told="now"):
-        _collect(batch, collectors)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for batch in _batches(scanned, list(collectors), memory, ordered=False, told="now"):
+            list(pool.map(partial(_collect, batch, collectors), collectors))
     return {name: collector.result() for name, collector in collectors.items()}
 
 
-def _collect(batch: pl.DataFrame, collectors: dict[str, Any]) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-    from os import cpu_count
-
-    with ThreadPoolExecutor(min(8, cpu_count() or 1)) as pool:
-        for _ in pool.map(lambda name: collectors[name].add(batch[name].to_numpy()), collectors):
-            pass
+def _collect(batch: pl.DataFrame, collectors: Mapping[str, Any], name: str) -> None:
+    collectors[name].add(batch[name].to_numpy())
 
 
 def _batches(scanned: Scanned, columns: list[str], memory: float, *, ordered: bool, told: str) -> Iterator[pl.DataFrame]:
@@ -121,10 +120,12 @@ class _OfNumbers:
         self._sketch = empty_sketch(self._grid)
 
     def add(self, values: np.ndarray) -> None:
-        from prodml_magics.stats.drift.columns import as_numbers
+        from prodml_magics.stats.drift.columns import Numbers, as_numbers
         from prodml_magics.stats.drift.sketch import merge, sketch_numbers
 
-        self._sketch = merge(self._sketch, sketch_numbers(self._grid, as_numbers(self._name, values)))
+        plain = values.dtype in (np.float32, np.float64)
+        numbers = Numbers(values, len(values)) if plain else as_numbers(self._name, values)
+        self._sketch = merge(self._sketch, sketch_numbers(self._grid, numbers))
 
     def result(self) -> Any:
         return self._sketch
