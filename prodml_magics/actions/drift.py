@@ -7,12 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
 from prodml_magics.actions.deploy import resolve
 from prodml_magics.actions.detection import detect_request
 from prodml_magics.actions.formats import moment
 from prodml_magics.actions.frames import as_columns
+from prodml_magics.actions.onsets import find_onsets
 from prodml_magics.actions.results import DriftResult
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.slices import compare_slices
@@ -165,7 +167,9 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
         sides = _against_profile(workspace, which.name, version, rows, window, request)
     else:
         sides = _against_rows(which.name, version, earlier, rows, window, request)
-    return _result(sides._replace(model=which.name, version=version, seen_until=seen), request)
+    result = _result(sides._replace(model=which.name, version=version, seen_until=seen), request)
+    onsets = find_onsets(sides.reference, rows, result.record.drifted, request.alpha)
+    return DriftResult(msgspec.structs.replace(result.record, onsets=tuple(onsets)), result.details)
 
 
 def _check_against(request: Drift, since: datetime | None) -> None:

@@ -97,11 +97,13 @@ def detect(
     comparisons, where = _compare(reference, current, tolerances, alpha, device, tuple(of_columns))
     others = [shares_evidence(reference, name, current[name], tolerances, alpha) for name in current]
     verdicts = verdicts_of([comparison.evidence for comparison in comparisons], others, alpha, fdr)
-    joint = _jointly(reference, given, jointly, alpha)
+    joint = _jointly(reference, given, jointly, alpha, where)
     return detection_of(reference, current, comparisons, verdicts, joint, clock.monotonic() - started, where)
 
 
-def _jointly(reference: Reference, given: dict[str, NDArray[Any]], methods: list[str], alpha: float) -> tuple[JointFinding, ...]:
+def _jointly(
+    reference: Reference, given: dict[str, NDArray[Any]], methods: list[str], alpha: float, where: str
+) -> tuple[JointFinding, ...]:
     """The statistics of all numeric columns at once that were asked for; a model's outputs are not among the columns."""
     if not methods:
         return ()
@@ -115,7 +117,11 @@ def _jointly(reference: Reference, given: dict[str, NDArray[Any]], methods: list
     scales = {name: (column.mean, column.sd) for name, column in columns.items() if isinstance(column, NumericColumn)}
     now = joint_rows({name: as_rows(given[name]) for name in names}, scales, names, seed=1)
     before = kept.values[:, [kept.names.index(name) for name in names]]
-    return tuple(find_jointly(methods, before, now.values, alpha))
+    if not where.startswith("gpu"):
+        return tuple(find_jointly(methods, before, now.values, alpha))
+    import jax.numpy as jnp
+
+    return tuple(find_jointly(methods, before, now.values, alpha, jnp.asarray))
 
 
 def _pick(reference: Reference, x: Any, columns: Sequence[str] | None) -> dict[str, NDArray[Any]]:
