@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
 from prodml_magics.actions.deploy import resolve
 from prodml_magics.actions.detection import detect_request
 from prodml_magics.actions.formats import moment
 from prodml_magics.actions.frames import as_columns
+from prodml_magics.actions.onsets import find_onsets
 from prodml_magics.actions.results import DriftResult
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.slices import compare_slices
+from prodml_magics.actions.streamed import Scanned, large, sampled_reference, scan, sketched
 from prodml_magics.actions.windows import before, parse_duration, parse_stretch, parse_time
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.clock import Clock
 from prodml_magics.contract.nearest import did_you_mean
 from prodml_magics.errors import InvalidInput, NotFound, UsageError
 from prodml_magics.wire.names import parse_reference
@@ -40,7 +45,7 @@ def drift(workspace: Workspace, request: Drift) -> DriftResult:
     """Compare; what was answered a moment ago is seen, since the controller is asked to bring it in first."""
     _check_methods(request)
     if request.current is not None or not isinstance(request.model, str):
-        return _between_frames(request)
+        return _between_frames(workspace, request)
     return _of_model(workspace, request)
 
 
@@ -68,19 +73,45 @@ class _Sides(NamedTuple):
 # ── two frames ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _between_frames(request: Drift) -> DriftResult:
+def _between_frames(workspace: Workspace, request: Drift) -> DriftResult:
     if request.current is None:
         raise UsageError("give the frame to compare with as well: %drift REFERENCE CURRENT")
     if request.window or request.last or request.since or request.until:
         raise UsageError("--window, --last, --since and --until choose rows of a served model; two frames are compared whole")
     if request.against != "reference":
         raise UsageError("--against chooses what a served model is compared with; two frames are compared with each other")
+    files = [scan(Path(frame)) if isinstance(frame, str | Path) else None for frame in (request.model, request.current)]
+    if files[0] and files[1] and not request.exact and any(large(each, request.memory) for each in files):
+        return _between_files(workspace.clock, files[0], files[1], request)
     reference = as_columns(request.model, "reference frame")
     current = as_columns(request.current, "current frame")
     _check_schemas(reference, current, request)
     rows = len(next(iter(current.values()), ()))
     window = Window(since=None, until=None, rows=rows)
     return _result(_Sides(_prepared(reference, request), current, window, "the reference frame", reference), request)
+
+
+def _between_files(clock: Clock, reference: Scanned, current: Scanned, request: Drift) -> DriftResult:
+    """Files beyond the memory bound: exact counts on the grid of a sample of the reference."""
+    from prodml_magics.stats.drift import Tolerances
+    from prodml_magics.stats.drift.detect_sketches import detect_sketches, sketch_detail
+
+    if request.method or request.by:
+        flag = "--method" if request.method else "--by"
+        raise UsageError(f"{flag} needs the rows, and the files exceed --memory {request.memory:g}; raise it, or add --exact")
+    names = [dict.fromkeys(each.frame.collect_schema().names()) for each in (reference, current)]
+    _check_schemas(names[0], names[1], request)
+    summarised = sampled_reference(reference, list(request.columns or names[0]), _SAMPLE, request.memory)
+    started = clock.monotonic()
+    sketches = sketched(current, summarised, request.memory)
+    tolerances = None if request.tolerance is None else Tolerances(request.tolerance, request.tolerance)
+    found = detect_sketches(summarised, sketches, alpha=request.alpha, tolerances=tolerances, fdr=request.fdr)
+    found = found._replace(seconds=clock.monotonic() - started)
+    window = Window(since=None, until=None, rows=current.rows)
+    kept = min(_SAMPLE, reference.rows)
+    against = f"a sample of {kept:,} of {reference.rows:,} reference rows"
+    record = _record(_Sides(summarised, {}, window, against, None), found, [])
+    return DriftResult(record, {name: sketch_detail(summarised, sketches[name], name).to_dict() for name in found.names})
 
 
 def _prepared(columns: Mapping[str, np.ndarray], request: Drift, *, calibrate: bool = False) -> Reference:
@@ -136,7 +167,9 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
         sides = _against_profile(workspace, which.name, version, rows, window, request)
     else:
         sides = _against_rows(which.name, version, earlier, rows, window, request)
-    return _result(sides._replace(model=which.name, version=version, seen_until=seen), request)
+    result = _result(sides._replace(model=which.name, version=version, seen_until=seen), request)
+    onsets = find_onsets(sides.reference, rows, result.record.drifted, request.alpha)
+    return DriftResult(msgspec.structs.replace(result.record, onsets=tuple(onsets)), result.details)
 
 
 def _check_against(request: Drift, since: datetime | None) -> None:
@@ -271,15 +304,19 @@ def _result(sides: _Sides, request: Drift) -> DriftResult:
     reference, current = sides.reference, sides.current
     found = detect_request(reference, current, request)
     slices = compare_slices(sides.rows, current, request) if request.by and sides.rows is not None else []
+    details = {name: column_detail(reference, current[name], name).to_dict() for name in found.names}
+    return DriftResult(_record(sides, found, slices), details)
+
+
+def _record(sides: _Sides, found: Detection, slices: list[dict[str, Any]]) -> DriftRecord:
     table = found.to_columns()
-    rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
-    record = DriftRecord(
+    return DriftRecord(
         model=sides.model,
         version=sides.version,
         verdict=_verdict(found),
         drifted=tuple(found.drifted),
-        outputs=tuple(name for name in reference.extras.get("outputs", ()) if name in found.names),
-        columns=rows,
+        outputs=tuple(name for name in sides.reference.extras.get("outputs", ()) if name in found.names),
+        columns=[dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)],
         window=sides.window,
         device=found.device,
         seconds=found.seconds,
@@ -290,8 +327,6 @@ def _result(sides: _Sides, request: Drift) -> DriftResult:
         slices=slices,
         seen_until=sides.seen_until,
     )
-    details = {name: column_detail(reference, current[name], name).to_dict() for name in found.names}
-    return DriftResult(record, details)
 
 
 def _verdict(found: Detection) -> Literal["drift", "no drift", "undecided"]:

@@ -14,6 +14,7 @@ from prodml_magics.wire.results import (
     Change,
     DoctorRecord,
     DriftRecord,
+    OnsetRecord,
     RegisterRecord,
     RolloutRecord,
     ServicesRecord,
@@ -389,6 +390,7 @@ class DriftResult(Result[DriftRecord]):
         found = [("window", f"{window.rows} rows, {reach}"), ("against", self.record.against)]
         if self.record.summary:
             found.append(("because", self.record.summary))
+        found += [("since", _onset(each)) for each in self.record.onsets[:_SHOWN_ONSETS]]
         if self.record.drifted and self.record.dataset.get("weighted"):
             found.append(("weight", f"what drifted carries {share(self.record.dataset['share'])} of the importance"))
         found += [(each["method"], each["reason"]) for each in self.record.joint]
@@ -428,6 +430,11 @@ class DriftResult(Result[DriftRecord]):
 
 
 _SHOWN_SLICES = 5
+_SHOWN_ONSETS = 2
+
+
+def _onset(each: OnsetRecord) -> str:
+    return f"{each.column} moved at about {moment(each.at)}, between {each.earliest:%H:%M:%S} and {each.latest:%H:%M:%S}"
 
 
 def _slice_fact(part: Mapping[str, Any]) -> tuple[str, str]:

@@ -179,6 +179,9 @@ class Drift(Request, frozen=True):
         "bh"
     )
     exact: Annotated[bool, _flag("keep every value of the reference instead of a sample of 100,000")] = False
+    memory: Annotated[
+        float, Meta(gt=0), _flag("memory in GiB beyond which Parquet files are streamed through sketches, unless --exact", "GIB")
+    ] = 4.0
     device: Annotated[Literal["auto", "cpu", "gpu"], _flag("where to compute")] = "auto"
 
 

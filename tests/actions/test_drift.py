@@ -83,6 +83,16 @@ def test_a_window_is_compared_with_the_profile_with_earlier_rows_and_with_anothe
     assert drift(served, Drift(model="cancer", since=since, until=until, against="previous")).record.drifted == ()
 
 
+def test_the_moment_at_which_a_column_began_to_move_is_told(served: Workspace) -> None:
+    found = drift(served, Drift(model="cancer", window="2h", against="cancer@1"))
+    (onset,) = (each for each in found.record.onsets if each.column == _first(served))
+    truth = datetime.now(UTC) - timedelta(hours=1)
+    assert onset.earliest - timedelta(seconds=30) <= truth <= onset.latest + timedelta(seconds=30)
+    assert onset.latest - onset.earliest < timedelta(minutes=30)
+    assert f"{_first(served)} moved at about " in str(found)
+    assert drift(served, Drift(model="cancer", window="50m")).record.onsets == ()
+
+
 def test_a_window_can_be_looked_at_part_by_part(served: Workspace) -> None:
     second = served.contract("cancer", 1).columns[1].name
     found = drift(served, Drift(model="cancer", window="1h", against="previous", by=second))

@@ -91,6 +91,17 @@ def test_a_broken_correlation_that_no_column_shows_is_seen_by_those_that_can(nam
 
 
 @pytest.mark.parametrize("name", JOINT)
+def test_either_array_library_finds_the_same(name: str) -> None:
+    import jax.numpy as jnp
+
+    x, y = _rows(20, 90), _rows(21, 70) + np.float32(0.4)
+    (of_numpy,), (of_jax,) = find_jointly([name], x, y, 0.05), find_jointly([name], x, y, 0.05, jnp.asarray)
+    assert of_jax.effect == pytest.approx(of_numpy.effect, abs=1e-4)
+    assert of_jax.effect_low == pytest.approx(of_numpy.effect_low, abs=1e-3)
+    assert of_jax.p_value == pytest.approx(of_numpy.p_value, abs=0.004)
+
+
+@pytest.mark.parametrize("name", JOINT)
 def test_p_values_without_drift_are_uniform_enough(name: str) -> None:
     p = [find_jointly([name], _rows(seed, 80), _rows(10_000 + seed, 60), 0.05)[0].p_value for seed in range(120)]
     assert np.mean(np.array(p) <= 0.1) <= 0.1 + 3 * math.sqrt(0.1 * 0.9 / 120)

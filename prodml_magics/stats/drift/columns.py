@@ -111,7 +111,9 @@ def as_numbers(name: str, values: NDArray[Any]) -> Numbers:
     elif values.dtype.kind not in "biuf":
         raise InvalidInput(f"column '{name}' was numeric in the reference and holds {values.dtype} now; convert it to numbers")
     values = _plain(values)
-    return Numbers(values[~np.isnan(values)] if values.dtype.kind == "f" else values, rows, unit)
+    if values.dtype.kind == "f" and (gaps := np.isnan(values)).any():
+        values = values[~gaps]
+    return Numbers(values, rows, unit)
 
 
 def as_rows(values: NDArray[Any]) -> NDArray[np.float64]:

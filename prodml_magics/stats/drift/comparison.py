@@ -18,7 +18,7 @@ from prodml_magics.stats.drift.ks import ks_margin, ks_p_value, ks_rows_needed
 from prodml_magics.stats.drift.limits import Limits
 from prodml_magics.stats.drift.missing import missing_change
 from prodml_magics.stats.drift.psi import psi
-from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, bin_counts
+from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn
 from prodml_magics.stats.drift.total_variation import total_variation, total_variation_bias, total_variation_spread
 from prodml_magics.stats.drift.verdict import FEWEST_ROWS, Evidence
 
@@ -79,21 +79,22 @@ def _overflows(values: NDArray[Any]) -> bool:
         return bool((np.isinf(values.astype(np.float32)) & ~np.isinf(values)).any())
 
 
-def compare_numbers(pair: Pair, found: NumericStatistics, limits: Limits, column: NumericColumn) -> Comparison:
-    """Statistics and evidence of a numeric column from what the kernel found."""
-    n, m = limits.effective(len(pair.reference)), limits.effective(len(pair.current))
-    before = bin_counts(pair.reference, pair.edges)
+def compare_numbers(column: NumericColumn, m: int, found: NumericStatistics, limits: Limits) -> Comparison:
+    """Statistics and evidence of a numeric column from what the kernel found in m present rows."""
+    rows = min(len(column.values), m)
+    n, m = limits.effective(len(column.values)), limits.effective(m)
     evidence = Evidence(
         effect=found.ks,
         effect_low=max(0.0, found.ks - ks_margin(n, m, limits.alpha)),
         p_value=ks_p_value(found.ks, n, m),
         tolerance=limits.tolerance,
-        rows=min(len(pair.reference), len(pair.current)),
+        rows=rows,
         finding=f"KS distance {found.ks:.2f}",
-        hint=number_hint(quartiles(pair.reference), found.quartiles, column.unit),
+        hint=number_hint(quartiles(column.values), found.quartiles, column.unit),
         note="infinite or huge values leave Wasserstein undefined" if math.isnan(found.wasserstein) else "",
         needed=_rows_needed(found.ks - limits.tolerance, n, limits),
     )
+    before = column.counts
     index, distance = psi(before, found.counts), jensen_shannon(before, found.counts)
     return Comparison(evidence, found.ks, found.wasserstein, float(index), float(distance))
 

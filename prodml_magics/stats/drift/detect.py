@@ -31,19 +31,22 @@ from prodml_magics.stats.drift.joint.rows import joint_rows
 from prodml_magics.stats.drift.kernels import NumericStatistics, Pair, compute_with_numpy
 from prodml_magics.stats.drift.limits import limits_of_missing, limits_of_values
 from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, Reference, TextColumn
+from prodml_magics.stats.drift.sketch import NumericSketch, TextSketch
 from prodml_magics.stats.drift.statistics import check_methods
 from prodml_magics.stats.drift.text import text_parts
 from prodml_magics.stats.drift.verdict import Evidence, Tolerances, Verdict, judge
 from prodml_magics.stats.multiplicity import ADJUSTMENTS, Adjustment
 from prodml_magics.stats.nearest import nearest
 
-__all__ = ["detect"]
+__all__ = ["Current", "absence", "detect", "detection_of", "shares_evidence", "verdicts_of"]
 
 _CLOCK = SystemClock()
 
 
-class _Current(NamedTuple):
-    found: Numbers | Levels | Texts
+class Current(NamedTuple):
+    """A column of now as it was read, and its missing rows."""
+
+    found: Numbers | Levels | Texts | NumericSketch | TextSketch
     missing: int
 
 
@@ -92,13 +95,15 @@ def detect(
     given = _pick(reference, x, columns)
     current = {name: _read(reference, name, values) for name, values in given.items()}
     comparisons, where = _compare(reference, current, tolerances, alpha, device, tuple(of_columns))
-    others = [_shares_evidence(reference, name, current[name], tolerances, alpha) for name in current]
-    verdicts = _verdicts([comparison.evidence for comparison in comparisons], others, alpha, fdr)
-    joint = _jointly(reference, given, jointly, alpha)
-    return _detection(reference, current, comparisons, verdicts, joint, clock.monotonic() - started, where)
+    others = [shares_evidence(reference, name, current[name], tolerances, alpha) for name in current]
+    verdicts = verdicts_of([comparison.evidence for comparison in comparisons], others, alpha, fdr)
+    joint = _jointly(reference, given, jointly, alpha, where)
+    return detection_of(reference, current, comparisons, verdicts, joint, clock.monotonic() - started, where)
 
 
-def _jointly(reference: Reference, given: dict[str, NDArray[Any]], methods: list[str], alpha: float) -> tuple[JointFinding, ...]:
+def _jointly(
+    reference: Reference, given: dict[str, NDArray[Any]], methods: list[str], alpha: float, where: str
+) -> tuple[JointFinding, ...]:
     """The statistics of all numeric columns at once that were asked for; a model's outputs are not among the columns."""
     if not methods:
         return ()
@@ -112,7 +117,11 @@ def _jointly(reference: Reference, given: dict[str, NDArray[Any]], methods: list
     scales = {name: (column.mean, column.sd) for name, column in columns.items() if isinstance(column, NumericColumn)}
     now = joint_rows({name: as_rows(given[name]) for name in names}, scales, names, seed=1)
     before = kept.values[:, [kept.names.index(name) for name in names]]
-    return tuple(find_jointly(methods, before, now.values, alpha))
+    if not where.startswith("gpu"):
+        return tuple(find_jointly(methods, before, now.values, alpha))
+    import jax.numpy as jnp
+
+    return tuple(find_jointly(methods, before, now.values, alpha, jnp.asarray))
 
 
 def _pick(reference: Reference, x: Any, columns: Sequence[str] | None) -> dict[str, NDArray[Any]]:
@@ -131,16 +140,16 @@ def _pick(reference: Reference, x: Any, columns: Sequence[str] | None) -> dict[s
     return {name: given[name] for name in wanted}
 
 
-def _read(reference: Reference, name: str, values: NDArray[Any]) -> _Current:
+def _read(reference: Reference, name: str, values: NDArray[Any]) -> Current:
     column = reference.columns[name]
     if isinstance(column, NumericColumn):
         numbers = as_numbers(name, values)
-        return _Current(numbers, numbers.rows - len(numbers.values))
+        return Current(numbers, numbers.rows - len(numbers.values))
     if isinstance(column, TextColumn):
         texts = as_texts(values)
-        return _Current(Texts(text_parts(texts), len(values)), len(values) - len(texts))
+        return Current(Texts(text_parts(texts), len(values)), len(values) - len(texts))
     levels = as_levels(values, column.levels)
-    return _Current(levels, levels.rows - int(levels.counts.sum()))
+    return Current(levels, levels.rows - int(levels.counts.sum()))
 
 
 _Key = tuple[str, str]
@@ -149,7 +158,7 @@ _Key = tuple[str, str]
 
 def _compare(
     reference: Reference,
-    current: dict[str, _Current],
+    current: dict[str, Current],
     tolerances: Tolerances | None,
     alpha: float,
     device: Device,
@@ -159,14 +168,14 @@ def _compare(
     backend = choose(device, sum(len(pair.current) for pair, _ in tasks.values()))
     limits = {key: limits_of_values(column, tolerances, alpha) for key, (_, column) in tasks.items()}
     found, where = _run(backend, {key: pair for key, (pair, _) in tasks.items()})
-    made = {key: compare_numbers(pair, found[key], limits[key], column) for key, (pair, column) in tasks.items()}
+    made = {key: compare_numbers(column, len(pair.current), found[key], limits[key]) for key, (pair, column) in tasks.items()}
     if methods:
         for key, (pair, column) in tasks.items():
             made[key] = with_numeric_statistics(made[key], pair, column, methods, limits[key])
     return [_comparison(reference, name, current[name], made, tolerances, alpha, methods) for name in current], where
 
 
-def _tasks(reference: Reference, current: dict[str, _Current]) -> dict[_Key, tuple[Pair, NumericColumn]]:
+def _tasks(reference: Reference, current: dict[str, Current]) -> dict[_Key, tuple[Pair, NumericColumn]]:
     """Numeric columns, and parts of texts, with a present value on each side."""
     tasks = {}
     for name, (found, _) in current.items():
@@ -192,7 +201,7 @@ def _run(backend: Backend, pairs: dict[_Key, Pair]) -> tuple[dict[_Key, NumericS
 def _comparison(
     reference: Reference,
     name: str,
-    current: _Current,
+    current: Current,
     made: dict[_Key, Comparison],
     tolerances: Tolerances | None,
     alpha: float,
@@ -203,7 +212,7 @@ def _comparison(
         return made[name, ""]
     if parts := {part: comparison for (owner, part), comparison in made.items() if owner == name}:
         return compare_texts(parts)
-    absent = _absence("the reference", column.rows, column.missing) or _absence("the current rows", found.rows, current.missing)
+    absent = absence("the reference", column.rows, column.missing) or absence("the current rows", found.rows, current.missing)
     if absent or not (isinstance(column, LevelColumn) and isinstance(found, Levels)):
         return Comparison(absent)
     limits = limits_of_values(column, tolerances, alpha)
@@ -211,14 +220,14 @@ def _comparison(
     return with_count_statistics(compared, *paired_counts(column, found)[1:], methods, limits) if methods else compared
 
 
-def _absence(side: str, rows: int, missing: int) -> str:
+def absence(side: str, rows: int, missing: int) -> str:
     if not rows:
         return f"{side.removeprefix('the ')}: no rows, nothing to compare"
     return f"every value of {side} is missing, nothing to compare" if missing == rows else ""
 
 
-def _shares_evidence(
-    reference: Reference, name: str, current: _Current, tolerances: Tolerances | None, alpha: float
+def shares_evidence(
+    reference: Reference, name: str, current: Current, tolerances: Tolerances | None, alpha: float
 ) -> list[Evidence]:
     """Evidence of the missing share and of unseen categories, where there are any."""
     column, found = reference.columns[name], current.found
@@ -230,7 +239,7 @@ def _shares_evidence(
     return [each for each in evidence if each is not None]
 
 
-def _verdicts(values: list[Evidence | str], others: list[list[Evidence]], alpha: float, fdr: Adjustment) -> list[Verdict]:
+def verdicts_of(values: list[Evidence | str], others: list[list[Evidence]], alpha: float, fdr: Adjustment) -> list[Verdict]:
     """Judge every column, with p-values adjusted over all tests of all columns together."""
     tests = [[evidence.p_value if isinstance(evidence, Evidence) else math.nan] for evidence in values]
     for of_column, more in zip(tests, others, strict=True):
@@ -243,9 +252,9 @@ def _verdicts(values: list[Evidence | str], others: list[list[Evidence]], alpha:
 _KINDS = {NumericColumn: "numeric", LevelColumn: "categorical", TextColumn: "text"}
 
 
-def _detection(
+def detection_of(
     reference: Reference,
-    current: dict[str, _Current],
+    current: dict[str, Current],
     comparisons: list[Comparison],
     verdicts: list[Verdict],
     joint: tuple[JointFinding, ...],

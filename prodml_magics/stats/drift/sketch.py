@@ -23,6 +23,7 @@ __all__ = [
     "LevelSketch",
     "NumericSketch",
     "SketchGrid",
+    "TextSketch",
     "empty_sketch",
     "merge",
     "sketch_columns",
@@ -72,6 +73,14 @@ class LevelSketch(NamedTuple):
     unseen: int
 
 
+class TextSketch(NamedTuple):
+    """`rows` of which `missing`, and the sketches of what describes the texts."""
+
+    rows: int
+    missing: int
+    parts: Mapping[str, NumericSketch]
+
+
 def sketch_grid(column: NumericColumn) -> SketchGrid:
     """The grid of a reference column; the same for every window, machine and release."""
     defined = column.sd > 0
@@ -83,9 +92,9 @@ def sketch_grid(column: NumericColumn) -> SketchGrid:
 
 
 def sketch_numbers(grid: SketchGrid, numbers: Numbers) -> NumericSketch:
-    """Count present values on the grid: a sort of each chunk, and one search per edge instead of one per value.
+    """Count values on the grid: a sort of each chunk, and one search per edge instead of one per value.
 
-    Values are rounded to the reference's dtype first, as `detect` does.
+    Values are rounded to the reference's dtype first, as `detect` does. NaN among them counts as missing.
     """
     values, missing = numbers.values, numbers.rows - len(numbers.values)
     if not len(grid.edges):
@@ -100,9 +109,12 @@ def sketch_numbers(grid: SketchGrid, numbers: Numbers) -> NumericSketch:
 def _sketch_chunk(grid: SketchGrid, values: NDArray[Any]) -> NumericSketch:
     with np.errstate(over="ignore"):
         values = np.sort(values.astype(grid.edges.dtype, copy=False))
+    rows = len(values)
+    if values.dtype.kind == "f" and np.isnan(values[-1]):
+        values = values[: np.searchsorted(values, np.nan)]
     counts = grid_counts(values, grid.edges)
     moments, finite = _moments(values, grid)
-    return NumericSketch(len(values), 0, counts, _beyond(values, counts, grid), moments, finite)
+    return NumericSketch(rows, rows - len(values), counts, _beyond(values, counts, grid), moments, finite)
 
 
 def _beyond(values: NDArray[Any], counts: NDArray[np.int64], grid: SketchGrid) -> NDArray[np.float64]:
@@ -116,7 +128,7 @@ def _beyond(values: NDArray[Any], counts: NDArray[np.int64], grid: SketchGrid) -
 
 def _moments(values: NDArray[Any], grid: SketchGrid) -> tuple[NDArray[np.float64], int]:
     """Sums of z and z² of the finite ones among sorted values."""
-    if values.dtype.kind == "f" and not np.isfinite(values[[0, -1]]).all():
+    if values.dtype.kind == "f" and len(values) and not (np.isfinite(values[0]) and np.isfinite(values[-1])):
         values = values[np.isfinite(values)]
     precision = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -35,6 +35,8 @@ class JointStatistic(NamedTuple):
     find: Callable[[Rows, Rows, float], _Found]
     columns: int = 1
     """Fewest columns."""
+    anywhere: bool = False
+    """Whether it takes JAX arrays as well."""
 
 
 class JointFinding(NamedTuple):
@@ -82,24 +84,27 @@ def _classifier(x: Rows, y: Rows, alpha: float) -> _Found:
 
 
 JOINT: dict[str, JointStatistic] = {
-    "mmd": JointStatistic("maximum mean discrepancy", 0.05, _mmd),
+    "mmd": JointStatistic("maximum mean discrepancy", 0.05, _mmd, anywhere=True),
     "mmd_linear": JointStatistic("maximum mean discrepancy (linear time)", 0.05, _mmd_linear),
-    "energy_joint": JointStatistic("root of the energy coefficient", 0.1, _energy),
+    "energy_joint": JointStatistic("root of the energy coefficient", 0.1, _energy, anywhere=True),
     "pca": JointStatistic("KS distance of the reconstruction errors", 0.1, _pca, columns=2),
     "classifier": JointStatistic("held-out AUC of a classifier of then and now", 0.55, _classifier),
 }
 """By the name that `--method` takes."""
 
 
-def find_jointly(methods: Sequence[str], x: Rows, y: Rows, alpha: float) -> list[JointFinding]:
+def find_jointly(
+    methods: Sequence[str], x: Rows, y: Rows, alpha: float, put: Callable[[Rows], Any] = np.asarray
+) -> list[JointFinding]:
     """Each of the named statistics on rows [n, columns] of the reference and [m, columns] of now.
 
     Missing and infinite values are replaced by values drawn from the reference's column, since the missing share is judged
     of its own; columns are divided by the reference's standard deviation, those without one are left out. A finding counts as
     drift when effect and lower bound exceed the tolerance and the p-value, times the number of methods, is at most alpha.
+    `put` moves rows to where they are to be computed (``jax.numpy.asarray``), for the statistics that can be elsewhere.
     """
     before, now = _standardised(x, y)
-    return [_finding(name, before, now, alpha, len(methods)) for name in methods]
+    return [_finding(name, before, now, alpha, len(methods), put) for name in methods]
 
 
 def find_nothing(methods: Sequence[str], reason: str) -> tuple[JointFinding, ...]:
@@ -133,13 +138,14 @@ def _stacked(columns: list[NDArray[np.float64]], rows: int) -> Rows:
         return np.array(columns, dtype=np.float32).reshape(len(columns), rows).T.copy()
 
 
-def _finding(name: str, x: Rows, y: Rows, alpha: float, methods: int) -> JointFinding:
+def _finding(name: str, x: Rows, y: Rows, alpha: float, methods: int, put: Callable[[Rows], Any]) -> JointFinding:
     statistic = JOINT[name]
     columns, n, m = x.shape[1], len(x), len(y)
     problem = _problem(statistic, columns, n, m)
     if problem:
         return JointFinding(name, math.nan, math.nan, math.nan, statistic.tolerance, None, problem, columns, n, m)
-    found = statistic.find(x, y, alpha)
+    before, now = (put(x), put(y)) if statistic.anywhere else (x, y)
+    found = statistic.find(before, now, alpha)
     drifted, reason = _verdict(statistic, found, min(1.0, found.p_value * methods), alpha)
     return JointFinding(name, *found, statistic.tolerance, drifted, reason, columns, n, m)
 
