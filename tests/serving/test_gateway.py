@@ -202,10 +202,10 @@ def test_a_body_over_the_limit_is_413(placed: Placed) -> None:
         ("gzip", gzip.compress(bytes(64 << 20)), 413),
         ("deflate", zlib.compress(bytes(64 << 20)), 413),
         ("gzip", b"no gzip", 400),
-        ("gzip", gzip.compress(b"{}")[:-9], 400),
-        ("gzip", gzip.compress(b"{}") + b"more", 400),
+        ("gzip", gzip.compress(b"{}", mtime=0)[:-9], 400),
+        ("gzip", gzip.compress(b"{}", mtime=0) + b"more", 400),
         ("br", b"{}", 400),
-        ("gzip", gzip.compress(b"{"), 400),
+        ("gzip", gzip.compress(b"{", mtime=0), 400),
     ],
 )
 def test_a_packed_body_is_held_to_the_same_limits(placed: Placed, encoding: str, body: bytes, status: int) -> None:
