@@ -33,14 +33,17 @@ def workspace_at(home: Path) -> Workspace:
     return Workspace(home, actor="ann@laptop (test)", clock=SystemClock(), environment=environment)
 
 
-def add_version(workspace: Workspace, version: int, *, name: str = "cancer", c: float = 1.0, **burden: Any) -> Placed:
+def add_version(
+    workspace: Workspace, version: int, *, name: str = "cancer", c: float = 1.0, profile: bool = True, **burden: Any
+) -> Placed:
     """Lay down a version as `register` leaves it: files in the home and an entry in the ledger. No MLflow involved."""
     workspace.make_home()
     placed = place(workspace.home, name, version, c=c, **burden)
     folder = workspace.home / placed.files.folder
     columns = {column.name: placed.rows[:, index] for index, column in enumerate(placed.contract.columns)}
     outputs = {"label": placed.model.predict(placed.rows).astype(str)}
-    (folder / "profile.arrow").write_bytes(to_arrow(prepare({**columns, **outputs}, extras={"outputs": ["label"]})))
+    if profile:
+        (folder / "profile.arrow").write_bytes(to_arrow(prepare({**columns, **outputs}, extras={"outputs": ["label"]})))
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     workspace.ledger.append(
         kind="register",

@@ -56,13 +56,14 @@ def test_load_ext_takes_under_three_tenths_of_a_second_and_loads_nothing_heavy()
 def test_a_gateway_worker_loads_no_statistics_registry_lake_or_frames() -> None:
     modules = loaded("import prodml_magics.serving.__main__")
     assert modules & NOT_IN_A_WORKER == set()
+    assert modules & {"grpc", "google"} == set(), "gRPC loads when its listener starts, beside the models"
     assert "prodml_magics" in modules
 
 
 def test_public_names_are_pinned_and_callable() -> None:
     assert set(prodml_magics.__all__) == {
-        "deploy", "doctor", "down", "drift", "load_ipython_extension", "plan", "register", "rollback", "rollout", "shadow", "status", "timeline",
-        "undeploy", "undo", "up",
+        "deploy", "doctor", "down", "drift", "load_ipython_extension", "plan", "register", "rollback", "rollout", "shadow",
+        "status", "timeline", "undeploy", "undo", "up",
     }  # fmt: skip
     assert all(callable(getattr(prodml_magics, name)) for name in prodml_magics.__all__)
     with pytest.raises(AttributeError, match="no attribute 'deploi'"):

@@ -1,17 +1,28 @@
-"""%drift: a window of served rows against the profile of the live version, or two frames against each other."""
+"""%drift: a window of served rows against what its version was trained on, or against other rows; or two frames."""
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
+from prodml_magics.actions.deploy import resolve
+from prodml_magics.actions.detection import detect_request
+from prodml_magics.actions.formats import moment
 from prodml_magics.actions.frames import as_columns
+from prodml_magics.actions.onsets import find_onsets
 from prodml_magics.actions.results import DriftResult
 from prodml_magics.actions.services import Services
+from prodml_magics.actions.slices import compare_slices
+from prodml_magics.actions.streamed import Scanned, large, sampled_reference, scan, sketched
+from prodml_magics.actions.windows import before, parse_duration, parse_stretch, parse_time
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.clock import Clock
+from prodml_magics.contract.nearest import did_you_mean
 from prodml_magics.errors import InvalidInput, NotFound, UsageError
 from prodml_magics.wire.names import parse_reference
 from prodml_magics.wire.requests import Drift
@@ -22,57 +33,229 @@ if TYPE_CHECKING:
 
     from prodml_magics.stats.drift import Detection, Reference
 
-__all__ = ["drift", "last_seen", "parse_duration"]
+__all__ = ["drift", "last_seen"]
 
 _ARMS = {"served": ("live", "canary", "fallback")}
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DURATION = re.compile(r"(\d{1,6}(?:\.\d+)?)\s*([smhdw])\Z")
+_SAMPLE = 100_000
+
+Columns = dict[str, np.ndarray]
 
 
 def drift(workspace: Workspace, request: Drift) -> DriftResult:
     """Compare; what was answered a moment ago is seen, since the controller is asked to bring it in first."""
+    _check_methods(request)
     if request.current is not None or not isinstance(request.model, str):
-        return _between_frames(request)
+        return _between_frames(workspace, request)
     return _of_model(workspace, request)
 
 
-def _between_frames(request: Drift) -> DriftResult:
-    from prodml_magics.stats.drift import prepare
+def _check_methods(request: Drift) -> None:
+    if request.method:
+        from prodml_magics.stats.drift.joint import JOINT
+        from prodml_magics.stats.drift.statistics import check_methods
 
+        check_methods(request.method, tuple(JOINT))
+
+
+class _Sides(NamedTuple):
+    """A reference, the rows of now, and the rows behind the reference where there are any at hand."""
+
+    reference: Reference
+    current: Columns
+    window: Window
+    against: str
+    rows: Mapping[str, np.ndarray] | None
+    model: str | None = None
+    version: int | None = None
+    seen_until: datetime | None = None
+
+
+# ── two frames ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _between_frames(workspace: Workspace, request: Drift) -> DriftResult:
     if request.current is None:
         raise UsageError("give the frame to compare with as well: %drift REFERENCE CURRENT")
     if request.window or request.last or request.since or request.until:
         raise UsageError("--window, --last, --since and --until choose rows of a served model; two frames are compared whole")
-    reference = prepare(as_columns(request.model, "reference frame"))
+    if request.against != "reference":
+        raise UsageError("--against chooses what a served model is compared with; two frames are compared with each other")
+    files = [scan(Path(frame)) if isinstance(frame, str | Path) else None for frame in (request.model, request.current)]
+    if files[0] and files[1] and not request.exact and any(large(each, request.memory) for each in files):
+        return _between_files(workspace.clock, files[0], files[1], request)
+    reference = as_columns(request.model, "reference frame")
     current = as_columns(request.current, "current frame")
+    _check_schemas(reference, current, request)
     rows = len(next(iter(current.values()), ()))
-    return _result(reference, current, request, model=None, version=None, window=Window(since=None, until=None, rows=rows))
+    window = Window(since=None, until=None, rows=rows)
+    return _result(_Sides(_prepared(reference, request), current, window, "the reference frame", reference), request)
+
+
+def _between_files(clock: Clock, reference: Scanned, current: Scanned, request: Drift) -> DriftResult:
+    """Files beyond the memory bound: exact counts on the grid of a sample of the reference."""
+    from prodml_magics.stats.drift import Tolerances
+    from prodml_magics.stats.drift.detect_sketches import detect_sketches, sketch_detail
+
+    if request.method or request.by:
+        flag = "--method" if request.method else "--by"
+        raise UsageError(f"{flag} needs the rows, and the files exceed --memory {request.memory:g}; raise it, or add --exact")
+    names = [dict.fromkeys(each.frame.collect_schema().names()) for each in (reference, current)]
+    _check_schemas(names[0], names[1], request)
+    summarised = sampled_reference(reference, list(request.columns or names[0]), _SAMPLE, request.memory)
+    started = clock.monotonic()
+    sketches = sketched(current, summarised, request.memory)
+    tolerances = None if request.tolerance is None else Tolerances(request.tolerance, request.tolerance)
+    found = detect_sketches(summarised, sketches, alpha=request.alpha, tolerances=tolerances, fdr=request.fdr)
+    found = found._replace(seconds=clock.monotonic() - started)
+    window = Window(since=None, until=None, rows=current.rows)
+    kept = min(_SAMPLE, reference.rows)
+    against = f"a sample of {kept:,} of {reference.rows:,} reference rows"
+    record = _record(_Sides(summarised, {}, window, against, None), found, [])
+    return DriftResult(record, {name: sketch_detail(summarised, sketches[name], name).to_dict() for name in found.names})
+
+
+def _prepared(columns: Mapping[str, np.ndarray], request: Drift, *, calibrate: bool = False) -> Reference:
+    from prodml_magics.stats.drift import prepare
+
+    wanted = set(request.columns) or set(columns)
+    rows = len(next(iter(columns.values()), ()))
+    chosen = {name: values for name, values in columns.items() if name in wanted}
+    return prepare(chosen or columns, sample=max(1, rows) if request.exact else _SAMPLE, calibrate=calibrate)
+
+
+def _check_schemas(reference: Mapping[str, Any], current: Mapping[str, Any], request: Drift) -> None:
+    """Frames of other columns are only compared in those that are named."""
+    for name in request.columns:
+        for side, columns in (("reference", reference), ("current", current)):
+            if name not in columns:
+                raise InvalidInput(f"the {side} frame has no column {name!r}; {did_you_mean(name, list(columns))}")
+    if request.columns:
+        return
+    gone, new = [name for name in reference if name not in current], [name for name in current if name not in reference]
+    if gone or new:
+        parts = [f"{what} {_named(names)}" for what, names in (("only the reference has", gone), ("only now has", new)) if names]
+        raise InvalidInput(f"the frames have different columns: {', '.join(parts)}; name those to compare with --columns")
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+# ── a served model ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
-    from prodml_magics.stats.drift import from_arrow
-
     which = parse_reference(request.model)
     now = workspace.clock.now()
     since, until = _window(request, now)
-    version = which.version or workspace.live(which.name)
-    files = workspace.files(which.name, version)
-    profile = workspace.home / files.folder / "profile.arrow"
+    version = resolve(workspace, which, default="live") if which.version or which.alias else workspace.live(which.name)
+    _check_against(request, since)
+    if request.against == "reference":
+        _profile(workspace, which.name, version)  # refused before anything is waited for
+    drained = Services(workspace).drain()
+    arms = _ARMS.get(request.arm, (request.arm,))
+    ends = until or now
+    rows, earlier = _rows(workspace, which.name, arms, since, until, request)
+    if rows.is_empty():
+        raise NotFound(f"{which.name} has answered no rows in this window; send requests to it, or widen the window")
+    stretch = None if earlier is not None else parse_stretch(request.against, since or _first(rows, ends))
+    if stretch is not None:
+        earlier = workspace.lake.rows(which.name, arms=arms, since=stretch[0], until=stretch[1])
+    window = Window(since=rows["received_at"].min(), until=rows["received_at"].max(), rows=rows.height)  # type: ignore[arg-type]
+    seen = None if drained is not None else last_seen(rows)
+    if earlier is None:
+        sides = _against_profile(workspace, which.name, version, rows, window, request)
+    else:
+        sides = _against_rows(which.name, version, earlier, rows, window, request)
+    result = _result(sides._replace(model=which.name, version=version, seen_until=seen), request)
+    onsets = find_onsets(sides.reference, rows, result.record.drifted, request.alpha)
+    return DriftResult(msgspec.structs.replace(result.record, onsets=tuple(onsets)), result.details)
+
+
+def _check_against(request: Drift, since: datetime | None) -> None:
+    if request.against == "previous" and not (since or request.last):
+        raise UsageError("--against previous needs to know how long the window is; give --window, --last or --since")
+    if request.by and request.against == "reference":
+        raise UsageError("--by compares rows with rows, and the profile keeps no rows of a part; add --against previous or 7d")
+
+
+def _rows(
+    workspace: Workspace,
+    model: str,
+    arms: tuple[str, ...],
+    since: datetime | None,
+    until: datetime | None,
+    request: Drift,
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """The rows of the window, and with ``--against previous`` as many or as long before."""
+    if request.against != "previous":
+        return workspace.lake.rows(model, arms=arms, since=since, until=until, last=request.last), None
+    if request.last:
+        both = workspace.lake.rows(model, arms=arms, until=until, last=2 * request.last)
+        return both.tail(request.last), both.head(max(0, both.height - request.last))
+    assert since is not None
+    end = until or workspace.clock.now()
+    rows = workspace.lake.rows(model, arms=arms, since=since, until=until)
+    return rows, workspace.lake.rows(model, arms=arms, since=before(since, end - since, "--against previous"), until=since)
+
+
+def _first(rows: pl.DataFrame, otherwise: datetime) -> datetime:
+    first = rows["received_at"].min()
+    return first if isinstance(first, datetime) else otherwise
+
+
+def _profile(workspace: Workspace, name: str, version: int) -> Reference:
+    from prodml_magics.stats.drift import from_arrow
+
+    profile = workspace.home / workspace.files(name, version).folder / "profile.arrow"
     if not profile.exists():
         raise InvalidInput(
-            f"{which.name}@{version} has no profile: it was registered without training rows; register it with --train"
+            f"{name}@{version} has no profile: it was registered without training rows; register it with --train, "
+            "or compare with earlier rows: --against previous or --against 7d"
         )
-    reference = from_arrow(profile.read_bytes())
-    drained = Services(workspace).drain()
-    frame = workspace.lake.rows(
-        which.name, arms=_ARMS.get(request.arm, (request.arm,)), since=since, until=until, last=request.last
-    )
-    if frame.is_empty():
-        raise NotFound(f"{which.name} has answered no rows in this window; send requests to it, or widen the window")
-    current = _columns(frame, reference, version)
-    window = Window(since=frame["received_at"].min(), until=frame["received_at"].max(), rows=frame.height)  # type: ignore[arg-type]
-    seen = None if drained is not None else last_seen(frame)
-    return _result(reference, current, request, model=which.name, version=version, window=window, seen_until=seen)
+    return from_arrow(profile.read_bytes())
+
+
+def _against_profile(workspace: Workspace, name: str, version: int, rows: pl.DataFrame, window: Window, request: Drift) -> _Sides:
+    of_version, against = version, f"version {version}'s training rows"
+    if request.against != "reference":
+        other = _other_version(workspace, request.against)
+        name, of_version, against = other[0], other[1], f"{other[0]}@{other[1]}'s training rows"
+    reference = _profile(workspace, name, of_version)
+    return _Sides(reference, _columns(rows, reference, version), window, against, None)
+
+
+def _other_version(workspace: Workspace, text: str) -> tuple[str, int]:
+    if "@" not in text:
+        raise UsageError(f"--against {text!r} is none of reference, previous, a stretch such as 7d, SINCE/UNTIL, or NAME@V")
+    which = parse_reference(text)
+    return which.name, resolve(workspace, which, default="live")
+
+
+def _against_rows(name: str, version: int, earlier: pl.DataFrame, rows: pl.DataFrame, window: Window, request: Drift) -> _Sides:
+    if earlier.is_empty():
+        raise NotFound(f"{name} had answered no rows before that to compare with; widen --against, or compare with the reference")
+    outputs = [field.name for field in earlier.schema["outputs"].fields] if "outputs" in earlier.columns else []  # type: ignore[attr-defined]
+    names = [field.name for field in earlier.schema["inputs"].fields]  # type: ignore[attr-defined]
+    answered = earlier.filter(earlier["version"] == version)
+    before_now = {name: earlier["inputs"].struct.field(name).to_numpy() for name in names}
+    if not answered.is_empty():
+        before_now |= {name: answered["outputs"].struct.field(name).to_numpy() for name in outputs}
+    chosen = {name: values for name, values in before_now.items() if not request.columns or name in request.columns}
+    reference = _of_unequal(chosen or before_now, [name for name in outputs if name in before_now], request)
+    first, last = earlier["received_at"].min(), earlier["received_at"].max()
+    against = f"{earlier.height} rows, {moment(first)} to {moment(last)}"  # type: ignore[arg-type]
+    inputs = {name: before_now[name] for name in names}
+    return _Sides(reference, _columns(rows, reference, version), window, against, inputs)
+
+
+def _of_unequal(columns: Columns, outputs: list[str], request: Drift) -> Reference:
+    """Outputs are known for the rows of one version only, so they are summarised apart from the inputs."""
+    from prodml_magics.stats.drift import Reference
+
+    inputs = _prepared({name: values for name, values in columns.items() if name not in outputs}, request, calibrate=True)
+    answers = _prepared({name: values for name, values in columns.items() if name in outputs}, request, calibrate=True)
+    return Reference({**inputs.columns, **answers.columns}, {"outputs": outputs}, inputs.rows)
 
 
 def last_seen(frame: pl.DataFrame) -> datetime:
@@ -82,56 +265,19 @@ def last_seen(frame: pl.DataFrame) -> datetime:
     return latest
 
 
-def _columns(frame: pl.DataFrame, reference: Reference, version: int) -> dict[str, np.ndarray]:
+def _columns(frame: pl.DataFrame, reference: Reference, version: int) -> Columns:
     """Inputs of all rows, outputs of those that `version` answered: another version's outputs say nothing of this profile."""
     outputs = set(reference.extras.get("outputs", ()))
     inputs = frame["inputs"].struct.unnest()
     answered = frame.filter(frame["version"] == version)
     answers = answered["outputs"].struct.unnest() if "outputs" in answered.columns else answered
-    columns: dict[str, np.ndarray] = {}
+    columns: Columns = {}
     for name in reference.names:
         source = answers if name in outputs else inputs
         if name not in source.columns:
             raise InvalidInput(f"the served rows have no column {name!r}: they were answered by a version with other columns")
         columns[name] = source[name].to_numpy()
     return columns
-
-
-def _result(
-    reference: Reference,
-    current: dict[str, np.ndarray],
-    request: Drift,
-    *,
-    model: str | None,
-    version: int | None,
-    window: Window,
-    seen_until: datetime | None = None,
-) -> DriftResult:
-    from prodml_magics.stats.drift import column_detail, detect
-
-    found = detect(reference, current, alpha=request.alpha, columns=request.columns or None, device=request.device)
-    rows = found.to_columns()
-    table = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
-    details = {name: column_detail(reference, current[name], name).to_dict() for name in found.names}
-    record = DriftRecord(
-        model=model,
-        version=version,
-        verdict=_verdict(found),
-        drifted=tuple(found.drifted),
-        outputs=tuple(name for name in reference.extras.get("outputs", ()) if name in found.names),
-        columns=table,
-        window=window,
-        device=found.device,
-        seconds=found.seconds,
-        seen_until=seen_until,
-    )
-    return DriftResult(record, details)
-
-
-def _verdict(found: Detection) -> Literal["drift", "no drift", "undecided"]:
-    if found.drifted:
-        return "drift"
-    return "undecided" if len(found.undecided) == len(found.names) else "no drift"
 
 
 def _window(request: Drift, now: datetime) -> tuple[datetime | None, datetime | None]:
@@ -141,39 +287,62 @@ def _window(request: Drift, now: datetime) -> tuple[datetime | None, datetime | 
     if request.window:
         if request.until:
             raise UsageError("--window ends now, so it cannot be combined with --until; give --since and --until")
-        return _before(now, request.window), None
-    since = _time(request.since, "--since") if request.since else None
-    until = _time(request.until, "--until") if request.until else None
+        return before(now, parse_duration(request.window), f"--window {request.window}"), None
+    since = parse_time(request.since, "--since") if request.since else None
+    until = parse_time(request.until, "--until") if request.until else None
     if since and until and since >= until:
         raise UsageError(f"the window is empty: --since {since.isoformat()} is not before --until {until.isoformat()}")
     return since, until
 
 
-def _before(now: datetime, window: str) -> datetime:
-    length = parse_duration(window)
-    try:
-        return now - length
-    except OverflowError as error:
-        raise UsageError(
-            f"--window {window} reaches back before the calendar begins; leave it out to look at all rows"
-        ) from error
+# ── the result ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def parse_duration(text: str) -> timedelta:
-    """Read ``90s``, ``30m``, ``1h``, ``7d`` or ``2w``.
+def _result(sides: _Sides, request: Drift) -> DriftResult:
+    from prodml_magics.stats.drift import column_detail
 
-    >>> parse_duration("1h")
-    datetime.timedelta(seconds=3600)
-    """
-    match = _DURATION.match(text.strip())
-    if not match or not float(match[1]):
-        raise UsageError(f"{text!r} is not a duration; write 90s, 30m, 1h, 7d or 2w")
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    reference, current = sides.reference, sides.current
+    found = detect_request(reference, current, request)
+    slices = compare_slices(sides.rows, current, request) if request.by and sides.rows is not None else []
+    details = {name: column_detail(reference, current[name], name).to_dict() for name in found.names}
+    return DriftResult(_record(sides, found, slices), details)
 
 
-def _time(text: str, flag: str) -> datetime:
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{flag} {text!r} is not a time; write 2026-11-23T14:00 or 2026-11-23T14:00+01:00") from error
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+def _record(sides: _Sides, found: Detection, slices: list[dict[str, Any]]) -> DriftRecord:
+    table = found.to_columns()
+    return DriftRecord(
+        model=sides.model,
+        version=sides.version,
+        verdict=_verdict(found),
+        drifted=tuple(found.drifted),
+        outputs=tuple(name for name in sides.reference.extras.get("outputs", ()) if name in found.names),
+        columns=[dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)],
+        window=sides.window,
+        device=found.device,
+        seconds=found.seconds,
+        against=sides.against,
+        summary=_summary(found),
+        dataset=found.dataset._asdict(),
+        joint=[_plain(finding._asdict()) for finding in found.joint],
+        slices=slices,
+        seen_until=sides.seen_until,
+    )
+
+
+def _verdict(found: Detection) -> Literal["drift", "no drift", "undecided"]:
+    if found.drifted or any(finding.drifted for finding in found.joint):
+        return "drift"
+    return "undecided" if len(found.undecided) == len(found.names) else "no drift"
+
+
+def _summary(found: Detection) -> str:
+    """The reasons of the columns that moved most, as sentences."""
+    places = sorted((i for i, name in enumerate(found.names) if name in found.drifted), key=lambda i: -found.effect[i])
+    said = [f"{found.names[i]}: {found.reason[i]}" for i in places[:2]]
+    said += [f"all numeric columns: {finding.reason}" for finding in found.joint if finding.drifted]
+    more = f"{len(places) - 2} more columns drifted" if len(places) > 2 else ""
+    return ". ".join([*said, *([more] if more else [])])
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in values.items()}

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from prodml_magics.actions.drift import parse_duration
 from prodml_magics.actions.results import PlanResult
+from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import GateRefused, NotFound
 from prodml_magics.rollouts.guards import margin_text, read_guards
@@ -30,19 +30,10 @@ def plan(workspace: Workspace, request: Plan) -> PlanResult:
     live = workspace.live(name)
     steps = [step for step in read_steps(request.canary) if step < 100]
     guards = read_guards(request.guard, request.margin)
-    wanted = (
-        {each.metric: each for each in read_guards(",".join(guard.metric for guard in guards), request.effect)}
-        if request.effect
-        else {}
-    )
-    named = {entry.partition("=")[0].strip() for entry in request.effect.split(",")}
-    effects = [wanted[guard.metric] if guard.metric in named else guard for guard in guards]
+    effects = _effects(guards, request.effect)
     traffic = _traffic(workspace, name, live, request.window)
-    rows = tuple(
-        _step(request, guard, effect, traffic, step / 100, len(guards))
-        for step in steps
-        for guard, effect in zip(guards, effects, strict=True)
-    )
+    pairs = list(zip(guards, effects, strict=True))
+    rows = tuple(_step(request, *pair, traffic, step / 100, len(guards)) for step in steps for pair in pairs)
     record = PlanRecord(
         model=name,
         version=live,
@@ -58,6 +49,13 @@ def plan(workspace: Workspace, request: Plan) -> PlanResult:
         advice = f"try {record.proposal}" if record.proposal else "wait for more traffic, or allow a larger effect"
         raise GateRefused(f"{record.warnings[0]}; {advice}")
     return PlanResult(record)
+
+
+def _effects(guards: tuple[Guard, ...], text: str) -> list[Guard]:
+    """What has to be seen of each guard: what was named, else its margin."""
+    named = [entry.partition("=")[0].strip() for entry in text.split(",")]
+    read = {each.metric: each for each in read_guards(",".join(guard.metric for guard in guards), text)}
+    return [read[guard.metric] if guard.metric in named else guard for guard in guards]
 
 
 def _traffic(workspace: Workspace, name: str, live: int, window: str) -> Traffic:

@@ -113,7 +113,7 @@ def profile_bytes(candidate: Candidate) -> bytes:
     }
     # Class labels are names, whatever their dtype; the lake keeps them as text as well.
     outputs = {name: values.astype(str) if name == "label" else values for name, values in candidate.train_outputs.items()}
-    return to_arrow(prepare({**candidate.train_columns, **outputs}, extras=extras))
+    return to_arrow(prepare({**candidate.train_columns, **outputs}, calibrate=True, extras=extras))
 
 
 def _enter(workspace: Workspace, name: str, version: int, digests: dict[str, str], candidate: Candidate) -> None:

@@ -14,6 +14,7 @@ from prodml_magics.wire.results import (
     Change,
     DoctorRecord,
     DriftRecord,
+    OnsetRecord,
     PlanRecord,
     RegisterRecord,
     RolloutRecord,
@@ -411,6 +412,8 @@ class DriftResult(Result[DriftRecord]):
             return f"{name}undecided: {self.record.window.rows} rows are too few to tell"
         if self.record.verdict == "no drift":
             return f"{name}none of {len(self.record.columns)} columns has drifted"
+        if not self.record.drifted:
+            return f"{name}none of {len(self.record.columns)} columns has drifted alone, but all of them together have"
         if not self.record.outputs:
             return name + _drifted(self.record.drifted, len(self.record.columns), "columns")
         inputs = [column for column in self.record.drifted if column not in self.record.outputs]
@@ -421,12 +424,15 @@ class DriftResult(Result[DriftRecord]):
     def facts(self) -> list[tuple[str, str]]:
         window = self.record.window
         reach = f"{moment(window.since)} to {moment(window.until)}" if window.since and window.until else "both frames"
-        against = f"version {self.record.version}'s training rows" if self.record.version else "the reference frame"
-        return [
-            ("window", f"{window.rows} rows, {reach}"),
-            ("against", against),
-            ("computed", f"on {self.record.device} in {span(self.record.seconds)}"),
-        ]
+        found = [("window", f"{window.rows} rows, {reach}"), ("against", self.record.against)]
+        if self.record.summary:
+            found.append(("because", self.record.summary))
+        found += [("since", _onset(each)) for each in self.record.onsets[:_SHOWN_ONSETS]]
+        if self.record.drifted and self.record.dataset.get("weighted"):
+            found.append(("weight", f"what drifted carries {share(self.record.dataset['share'])} of the importance"))
+        found += [(each["method"], each["reason"]) for each in self.record.joint]
+        found += [_slice_fact(each) for each in self.record.slices[:_SHOWN_SLICES]]
+        return [*found, ("computed", f"on {self.record.device} in {span(self.record.seconds)}")]
 
     def table(self) -> Table:
         names = ("column", "drifted", "effect", "p_adjusted", "psi", "reason")
@@ -458,6 +464,20 @@ class DriftResult(Result[DriftRecord]):
 
         summary = {"title": self.title, "facts": [list(fact) for fact in self.facts()], "verdict": self.record.verdict}
         return drift_widget(self.record.columns, dict(self.details), summary, self._picture_id)
+
+
+_SHOWN_SLICES = 5
+_SHOWN_ONSETS = 2
+
+
+def _onset(each: OnsetRecord) -> str:
+    return f"{each.column} moved at about {moment(each.at)}, between {each.earliest:%H:%M:%S} and {each.latest:%H:%M:%S}"
+
+
+def _slice_fact(part: Mapping[str, Any]) -> tuple[str, str]:
+    columns = f"{len(part['drifted'])} columns drifted, most " if part["drifted"] else "no column drifted, most "
+    said = "undecided: " if part["verdict"] == "undecided" else columns
+    return part["slice"], f"{part['n_current']} rows; {said}{part['worst']} ({part['reason']})"
 
 
 def _drifted(names: Sequence[str], count: int, what: str) -> str:

@@ -71,7 +71,7 @@ def rows_until_no_worse(guard: Guard, traffic: Traffic, share: float, *, alpha: 
     """Requests of both arms until a candidate that is as good as the live version is shown to be, with probability `power`."""
     if is_latency(guard.metric):
         threshold = float(freeze(traffic.run_ms, [level_of(guard.metric)])[0])
-        lifted = max(threshold * (1 + guard.margin), float(FLOOR.lifted(np.float64(threshold))))
+        lifted = max(threshold * (1 + guard.margin), float(FLOOR.lifted(np.array([threshold]))[0]))
         control, canary = ((traffic.run_ms > limit).mean() for limit in (threshold, lifted))
         ratio = max(float(canary), _LEAST_RATE / len(traffic.run_ms)) / max(float(control), 1e-9)
         return spread(power) * rows_for_ratio(share, float(control), ratio, low=0.1, high=1 / 1.1, alpha=alpha)

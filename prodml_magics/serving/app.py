@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from importlib.resources import files
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,6 +23,7 @@ from prodml_magics.serving.follow import Follower
 from prodml_magics.serving.metadata import server_metadata
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.router import Router
+from prodml_magics.serving.siblings import Siblings
 from prodml_magics.wire.admin import GatewayReport, LoadVersion, Synced
 
 __all__ = ["Control"]
@@ -33,7 +36,10 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 class Control:
     """Handlers of everything that is not a prediction."""
 
-    def __init__(self, router: Router, follower: Follower, metrics: Metrics, token: str, device: str) -> None:
+    def __init__(
+        self, router: Router, follower: Follower, metrics: Metrics, token: str, device: str, siblings: Siblings | None = None
+    ) -> None:
+        self._siblings = siblings
         self._router = router
         self._follower = follower
         self._metrics = metrics
@@ -48,6 +54,8 @@ class Control:
         pinned = model + "/versions/{version}"
         routes = [
             HttpRoute("/v2", self.server),
+            HttpRoute("/v2/", self.server),
+            HttpRoute("/v2/openapi.json", self.openapi),
             HttpRoute("/v2/health/live", self.live),
             HttpRoute("/v2/health/ready", self.health_ready),
             HttpRoute("/v2/models/stats", self.statistics),
@@ -66,11 +74,14 @@ class Control:
             HttpRoute("/v2/repository/models/{model}/unload", self._guarded(self.repository_unload), methods=["POST"]),
             HttpRoute("/metrics", self.metrics),
             HttpRoute("/admin/status", self._guarded(self.status)),
+            HttpRoute("/admin/counts", self._guarded(self.counts)),
             HttpRoute("/admin/sync", self._guarded(self.sync), methods=["POST"]),
             HttpRoute("/admin/load", self._guarded(self.load), methods=["POST"]),
         ]
         handlers: Any = {ProdmlError: _known, HTTPException: _http}
-        return Starlette(routes=routes, exception_handlers=handlers)
+        app = Starlette(routes=routes, exception_handlers=handlers)
+        app.router.redirect_slashes = False  # a redirect would go wherever the client's Host header says
+        return app
 
     def _guarded(self, handler: Handler) -> Handler:
         async def check(request: Request) -> Response:
@@ -83,6 +94,10 @@ class Control:
 
     async def server(self, _request: Request) -> Response:
         return _json(server_metadata())
+
+    async def openapi(self, _request: Request) -> Response:
+        """Every route of this class and of the front, but ``/admin`` and ``/metrics``; kept beside this file."""
+        return Response(files(__package__).joinpath("openapi.json").read_bytes(), media_type="application/json")
 
     async def live(self, _request: Request) -> Response:
         return _json({"live": True})
@@ -116,7 +131,12 @@ class Control:
         return _json({})
 
     async def metrics(self, _request: Request) -> Response:
-        return Response(self._metrics.page(), media_type="text/plain; version=0.0.4")
+        others = await asyncio.to_thread(self._siblings.counts) if self._siblings else []
+        metrics = self._metrics.with_others(others) if others else self._metrics
+        return Response(metrics.page(), media_type="text/plain; version=0.0.4")
+
+    async def counts(self, _request: Request) -> Response:
+        return _json(self._metrics.counts())
 
     async def status(self, _request: Request) -> Response:
         report = GatewayReport(

@@ -11,24 +11,25 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import numpy as np
 
-from prodml_magics.contract.schema import Contract, Tensor
-from prodml_magics.errors import ModelFailure, ProdmlError, Unavailable
+from prodml_magics.errors import ModelFailure, Overloaded, ProdmlError, Unavailable
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import LaneCounts, ModelTraffic
+from prodml_magics.serving.plain import PlainAnswers, PlainForm, PlainRequest, plain_form
 from prodml_magics.serving.requests import Answer, Outputs, Pending
 from prodml_magics.serving.split import Split
 from prodml_magics.serving.version import LoadedVersion
 
-__all__ = ["Batch", "Lane", "run_timed"]
+__all__ = ["Batch", "Lane", "Request", "run_timed"]
 
 Tensors = dict[str, np.ndarray]
+Request = Pending | PlainRequest
 
 
 class Batch:
     """Requests that ran together, with their rows in order; handed to shadows after the replies."""
 
-    def __init__(self, pending: Sequence[Pending], inputs: Tensors, outputs: Tensors, first: int) -> None:
+    def __init__(self, pending: Sequence[Request], inputs: Tensors, outputs: Tensors, first: int) -> None:
         self.pending = pending
         self.inputs = inputs
         self.outputs = outputs
@@ -64,42 +65,80 @@ class Lane:
         """The rollout in which its requests were randomised, and with which share; ``(0, 0.0)`` outside of one."""
         self.split: Split | None = None
         """Set on a live lane while a canary runs: who answers a request that names no version."""
+        self.fallback: Lane | None = None
+        """Who answers in its place while the breaker of its version is open."""
         self.counts = counts
         self.traffic = traffic
         self.outputs = tuple(tensor.name for tensor in contract.outputs)
         self.wide = any(tensor.datatype == "FP64" for tensor in contract.inputs)
-        self.plain = _plain_input(contract)
-        """Name and width of the only input where that is FP32 [-1, width]: such requests have a shorter way in."""
+        self.plain = plain_form(contract)
+        """Such requests have a shorter way in and out; None where the model's inputs are no plain matrix of floats."""
         names = msgspec.json.encode(version.model), str(version.version).encode()
         self.head = b'"model_name":%b,"model_version":"%b"' % names
         """The beginning of every JSON answer."""
+        self._answers = PlainAnswers(self.head, arm, self.outputs)
         self._log = log
         self._limits = limits
         self._executor = version.executor or executor
         self._answered = answered
-        self._queue: deque[Pending] = deque()
-        self._running: list[Pending] = []
+        self._queue: deque[Request] = deque()
+        self._running: list[Request] = []
         """What a thread works on."""
+        self._running_rows = 0
         self._queued_rows = 0
         self._scheduled = False
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def submit(self, pending: Pending) -> None:
-        """Queue a request; `Unavailable` when the queue is full."""
-        if self._queued_rows and self._queued_rows + pending.rows > self._limits.queue_rows:
-            raise Unavailable(f"{self.version.model} has {self._queued_rows} rows waiting; try again in a second")
+    def standing(self, *, named: bool = False) -> Lane:
+        """This lane, or the one that answers in its place while its version keeps failing; `Unavailable` when there is none.
+
+        A request that `named` the version wants that one and no other.
+        """
+        if self.version.breaker.admits():
+            return self
+        if named or self.fallback is None or not self.fallback.version.breaker.admits():
+            raise Unavailable(
+                f"{self.version.model}@{self.version.version} keeps failing and is not asked; try again in a second"
+            )
+        return self.fallback
+
+    def submit(self, pending: Request) -> None:
+        """Queue a request; `Unavailable` when the queue is full, or when the answer would come too late."""
+        if self._queued_rows or self._running_rows:
+            self.check_room(pending.deadline - pending.started, pending.rows)
         self._queue.append(pending)
         self._queued_rows += pending.rows
         self._idle.clear()
         self._schedule()
 
     @property
+    def busy(self) -> bool:
+        """Whether rows wait or run."""
+        return bool(self._queued_rows or self._running_rows)
+
+    def check_room(self, patience: float, rows: int = 1) -> None:
+        """`Unavailable` when `rows` more would overfill the queue, or be answered later than in `patience` seconds.
+
+        Early, since an answer that comes too late costs as much as one in time, and helps nobody.
+        """
+        waiting, limits = self._queued_rows + self._running_rows, self._limits
+        if waiting and self._queued_rows + rows > limits.queue_rows:
+            raise Unavailable(f"{self.version.model} has {self._queued_rows} rows waiting; try again in a second")
+        expected = self.version.expected_seconds(waiting + rows)
+        if expected > min(patience, limits.objective):
+            raise Overloaded(
+                f"{self.version.model} has {waiting} rows before this, an answer would take {expected:.3g} s and may take "
+                f"{min(patience, limits.objective):.3g} s; send fewer rows a second, or deploy a faster version",
+                expected,
+            )
+
+    @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing runs."""
         return self._idle.is_set()
 
-    def overdue(self, now: float) -> list[Pending]:
+    def overdue(self, now: float) -> list[Request]:
         """Requests whose deadline is `now` (monotonic seconds) or earlier and that are still without an answer."""
         return [each for each in (*self._running, *self._queue) if each.deadline <= now and not each.settled]
 
@@ -118,17 +157,17 @@ class Lane:
             self._done()
             return
         rows = sum(pending.rows for pending in batch)
-        inputs = _concatenate(batch)
+        inputs = _concatenate(batch, self.plain)
         if self.version.executor is None and self.version.expected_seconds(rows) < self._limits.inline_seconds:
             self._finish(batch, inputs, *run_timed(self.version, inputs, rows))
             self._done()
             return
-        self._running = batch
+        self._running, self._running_rows = batch, rows
         future = asyncio.get_running_loop().run_in_executor(self._executor, run_timed, self.version, inputs, rows)
         future.add_done_callback(lambda run: self._back(batch, inputs, run))
 
-    def _back(self, batch: list[Pending], inputs: Tensors, run: asyncio.Future[tuple[Tensors | Exception, float]]) -> None:
-        self._running = []
+    def _back(self, batch: list[Request], inputs: Tensors, run: asyncio.Future[tuple[Tensors | Exception, float]]) -> None:
+        self._running, self._running_rows = [], 0
         self._finish(batch, inputs, *run.result())
         self._done()
 
@@ -138,8 +177,8 @@ class Lane:
         if not self._queue and not self._scheduled:
             self._idle.set()
 
-    def _take(self) -> list[Pending]:
-        batch: list[Pending] = []
+    def _take(self) -> list[Request]:
+        batch: list[Request] = []
         rows = 0
         while self._queue and (not batch or self._fits(rows)):
             pending = self._queue.popleft()
@@ -153,9 +192,13 @@ class Lane:
 
     def _fits(self, rows: int) -> bool:
         following = self._queue[0]
-        return not following.alone and rows + following.rows <= self._limits.batch_rows
+        rows += following.rows
+        if following.alone or rows > self._limits.batch_rows:
+            return False
+        # With an objective a run takes at most half of it: whoever comes next waits for it, and has a run of its own to go.
+        return self.version.expected_seconds(rows) <= self._limits.objective / 2
 
-    def _finish(self, batch: list[Pending], inputs: Tensors, outputs: Tensors | Exception, seconds: float) -> None:
+    def _finish(self, batch: list[Request], inputs: Tensors, outputs: Tensors | Exception, seconds: float) -> None:
         if all(pending.abandoned for pending in batch):
             return
         if isinstance(outputs, Exception):
@@ -170,19 +213,44 @@ class Lane:
         except ProdmlError as error:
             _refuse(batch, error)
             return
-        shared = Outputs(outputs)
-        start = 0
-        for pending in batch:
-            pending.settle(Answer(shared, start, start := start + pending.rows))
-        self.counts.ran(len(batch), start, seconds)
+        rows = len(next(iter(inputs.values())))
+        if rows == len(batch) and all(type(pending) is PlainRequest for pending in batch):
+            self._answer_plain(batch, outputs)  # type: ignore[arg-type]  # as just seen
+        else:
+            _answer(batch, outputs)
+        self.counts.ran(len(batch), rows, seconds)
+        failed = 0 if self.version.holes else _with_holes(batch, outputs)
+        self.version.breaker.took(len(batch) - failed, failed)
         self._answered(Batch(batch, inputs, outputs, first))
 
-    def _fail(self, batch: list[Pending], inputs: Tensors, error: Exception, seconds: float) -> None:
+    def _answer_plain(self, batch: Sequence[PlainRequest], outputs: Tensors) -> None:
+        """Answer one-row requests: written down together, counted together."""
+        try:
+            bodies = self._answers.bodies([pending.request_id for pending in batch], outputs)
+        except Exception:
+            _answer(batch, outputs)  # whatever cannot be written down fails there, each request alone
+            return
+        for pending, body in zip(batch, bodies, strict=True):
+            pending.settled = True
+            pending.wire.answer(pending.request_id, body)
+        now = time.monotonic()
+        latencies = [now - pending.started for pending in batch]
+        self.counts.count_all(latencies)
+        self.traffic.count_all(latencies, now)
+
+    def counted(self, pending: Request, now: float, status: int) -> None:
+        """Take one request that was answered at `now` (monotonic seconds) into the counts."""
+        seconds = now - pending.started
+        self.counts.count(pending.rows, seconds, status)
+        self.traffic.count(pending.rows, seconds, now, failed=status >= 500)
+
+    def _fail(self, batch: list[Request], inputs: Tensors, error: Exception, seconds: float) -> None:
         # What the session itself reports (its process hung or died) is nobody's rows: it would only happen again.
         if len(batch) > 1 and not isinstance(error, ProdmlError):
             self._one_by_one(batch)
             return
         failure = self._failure(error)
+        self.version.breaker.took(0, len(batch))
         try:
             now, status = time.monotonic(), failure.http_status
             self._log.write(
@@ -192,7 +260,7 @@ class Lane:
             failure = refused
         _refuse(batch, failure)
 
-    def _one_by_one(self, batch: list[Pending]) -> None:
+    def _one_by_one(self, batch: list[Request]) -> None:
         """Queue the requests of a failed run again, in front, each to run by itself: one bad request fails alone."""
         for pending in reversed(batch):
             pending.alone = True
@@ -205,13 +273,6 @@ class Lane:
             return type(error)(f"{name} did not answer: {error}")
         reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         return ModelFailure(f"{name} failed on these rows ({reason})")
-
-
-def _plain_input(contract: Contract) -> tuple[str, int] | None:
-    match contract.inputs:
-        case (Tensor(name=name, datatype="FP32", shape=(-1, width)),) if width > 0:
-            return name, width
-    return None
 
 
 def run_timed(version: LoadedVersion, inputs: Tensors, rows: int) -> tuple[Tensors | Exception, float]:
@@ -233,13 +294,32 @@ def _check_rows(outputs: Tensors, rows: int) -> None:
             raise ValueError(f"output {name} has shape {list(values.shape)} for {rows} rows")
 
 
-def _concatenate(batch: Sequence[Pending]) -> Tensors:
+def _with_holes(batch: Sequence[Request], outputs: Tensors) -> int:
+    """How many requests were answered with NaN or infinity."""
+    numbers = [values for values in outputs.values() if values.dtype.kind == "f"]
+    if all(np.isfinite(values).all() for values in numbers):
+        return 0
+    broken = np.any([~np.isfinite(values.reshape(len(values), -1)).all(axis=1) for values in numbers], axis=0)
+    starts = np.cumsum([0, *(pending.rows for pending in batch[:-1])])
+    return int(np.add.reduceat(broken, starts).astype(bool).sum())
+
+
+def _answer(batch: Sequence[Request], outputs: Tensors) -> None:
+    shared = Outputs(outputs)
+    start = 0
+    for pending in batch:
+        pending.settle(Answer(shared, start, start := start + pending.rows))
+
+
+def _concatenate(batch: Sequence[Request], form: PlainForm | None) -> Tensors:
     if len(batch) == 1:
         return batch[0].tensors
+    if form is not None and all(type(pending) is PlainRequest for pending in batch):
+        return {form.name: form.array(b"".join([pending.packed for pending in batch]))}  # type: ignore[union-attr]
     return {name: np.concatenate([pending.tensors[name] for pending in batch]) for name in batch[0].tensors}
 
 
-def _without_abandoned(batch: list[Pending], inputs: Tensors, outputs: Tensors) -> tuple[list[Pending], Tensors, Tensors]:
+def _without_abandoned(batch: list[Request], inputs: Tensors, outputs: Tensors) -> tuple[list[Request], Tensors, Tensors]:
     if not any(pending.abandoned for pending in batch):
         return batch, inputs, outputs
     keep = np.repeat([not pending.abandoned for pending in batch], [pending.rows for pending in batch])
@@ -247,6 +327,6 @@ def _without_abandoned(batch: list[Pending], inputs: Tensors, outputs: Tensors) 
     return kept, {k: v[keep] for k, v in inputs.items()}, {k: v[keep] for k, v in outputs.items()}
 
 
-def _refuse(batch: Sequence[Pending], error: ProdmlError) -> None:
+def _refuse(batch: Sequence[Request], error: ProdmlError) -> None:
     for pending in batch:
         pending.settle(error)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from prodml_magics.serving.plain import PlainRequest
 from prodml_magics.serving.requests import Pending
 from prodml_magics.serving.version import LoadedVersion
 from prodml_magics.storage.arrays import to_array
@@ -27,7 +28,7 @@ class RequestLog:
         self,
         version: LoadedVersion,
         arm: str,
-        batch: Sequence[Pending],
+        batch: Sequence[Pending | PlainRequest],
         inputs: Tensors,
         outputs: Tensors | None,
         *,

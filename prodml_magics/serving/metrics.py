@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
 import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from prodml_magics.serving.breaker import Breaker
 from prodml_magics.wire.status import Traffic
 
-__all__ = ["LaneCounts", "Metrics", "ModelTraffic"]
+__all__ = ["Counts", "LaneCounts", "Metrics", "ModelTraffic"]
 
 _RECENT = 2048
 _WINDOW_SECONDS = 60
 _SIZES = 1024
+_STATES = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -61,6 +64,14 @@ class LaneCounts:
         self.seconds += seconds
         self.buckets[bisect_left(_BUCKETS, seconds)] += 1
 
+    def count_all(self, seconds: Sequence[float]) -> None:
+        """Take one-row requests that were answered 200, each after its seconds."""
+        self.requests[200] += len(seconds)
+        self.rows += len(seconds)
+        self.seconds += sum(seconds)
+        for each in seconds:
+            self.buckets[bisect_left(_BUCKETS, each)] += 1
+
 
 class ModelTraffic:
     """Counts of one model since the worker started, and the latencies of its latest requests."""
@@ -79,11 +90,20 @@ class ModelTraffic:
         self.rows += rows
         self.errors += failed
         self._latencies.append(seconds)
-        second = int(now)
+        self._at(int(now), 1)
+
+    def count_all(self, seconds: Sequence[float], now: float) -> None:
+        """Take one-row requests that were answered 200 at `now`, each after its seconds."""
+        self.requests += len(seconds)
+        self.rows += len(seconds)
+        self._latencies.extend(seconds)
+        self._at(int(now), len(seconds))
+
+    def _at(self, second: int, requests: int) -> None:
         if self._seconds and self._seconds[-1][0] == second:
-            self._seconds[-1][1] += 1
+            self._seconds[-1][1] += requests
         else:
-            self._seconds.append([second, 1])
+            self._seconds.append([second, requests])
             self._forget(second)
 
     def _forget(self, second: float) -> None:
@@ -109,6 +129,16 @@ class ModelTraffic:
         )
 
 
+class Counts(msgspec.Struct, frozen=True):
+    """What a worker has counted, for another one to add to its own."""
+
+    lanes: list[tuple[str, str, str, dict[int, int], int, float, list[int]]]
+    """Model, version, arm; requests by status, rows, seconds, latency buckets."""
+    refused: dict[int, int]
+    shadow_rows: list[tuple[str, str, int]]
+    shadow_dropped: list[tuple[str, str, int]]
+
+
 class Metrics:
     """The Prometheus page. Label values come from the ledger and from fixed words, never from clients.
 
@@ -122,6 +152,8 @@ class Metrics:
         self.shadow_rows: Counter[tuple[str, str]] = Counter()
         self.shadow_dropped: Counter[tuple[str, str]] = Counter()
         self.live: dict[str, int] = {}
+        self.breakers: dict[tuple[str, str], Breaker] = {}
+        """By model and version."""
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -132,6 +164,31 @@ class Metrics:
     def of_version(self, model: str, version: int) -> list[LaneCounts]:
         """The counts of a version, one for each arm that it had."""
         return [counts for key, counts in self._lanes.items() if key[:2] == (model, str(version))]
+
+    def counts(self) -> Counts:
+        """What was counted here."""
+        lanes = [(*which, dict(c.requests), c.rows, c.seconds, list(c.buckets)) for which, c in list(self._lanes.items())]
+        shadows = [[(*which, count) for which, count in list(each.items())] for each in (self.shadow_rows, self.shadow_dropped)]
+        return Counts(lanes, dict(self.refused), *shadows)
+
+    def with_others(self, others: Iterable[Counts]) -> Metrics:
+        """These metrics with what other workers of the gateway have counted; live versions and breakers are this worker's."""
+        together = Metrics()
+        for counts in (self.counts(), *others):
+            together._add(counts)
+        together.live, together.breakers = self.live, self.breakers
+        return together
+
+    def _add(self, counts: Counts) -> None:
+        for model, version, arm, requests, rows, seconds, buckets in counts.lanes:
+            lane = self._lanes.setdefault((model, version, arm), LaneCounts())
+            lane.requests.update(requests)
+            lane.rows += rows
+            lane.seconds += seconds
+            lane.buckets = [one + other for one, other in zip(lane.buckets, buckets, strict=True)]
+        self.refused.update(counts.refused)
+        self.shadow_rows.update({(model, version): rows for model, version, rows in counts.shadow_rows})
+        self.shadow_dropped.update({(model, version): rows for model, version, rows in counts.shadow_dropped})
 
     def page(self) -> bytes:
         """The text that Prometheus scrapes."""
@@ -159,10 +216,14 @@ class Metrics:
         _fill(dropped, list(self.shadow_dropped.items()))
         live = GaugeMetricFamily("prodml_live_version", "Version that is live; 0 when none", labels=["model"])
         _fill(live, (((model,), version) for model, version in list(self.live.items())))
-        yield from (refused, mirrored, dropped, live)
+        breakers = GaugeMetricFamily(
+            "prodml_breaker_open", "1 while a version is not asked, 0.5 while tried", labels=["model", "version"]
+        )
+        _fill(breakers, ((which, _STATES[breaker.state]) for which, breaker in list(self.breakers.items())))
+        yield from (refused, mirrored, dropped, live, breakers)
 
 
-def _fill(family: CounterMetricFamily | GaugeMetricFamily, values: Iterable[tuple[tuple[str, ...], int]]) -> None:
+def _fill(family: CounterMetricFamily | GaugeMetricFamily, values: Iterable[tuple[tuple[str, ...], float]]) -> None:
     for labels, value in values:
         family.add_metric(labels, value)
 

@@ -5,8 +5,6 @@ Source: https://github.com/kserve/open-inference-protocol (REST), and the binary
 
 from __future__ import annotations
 
-import math
-import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +17,7 @@ from prodml_magics.serving.classification import classified
 from prodml_magics.serving.requests import Answer
 from prodml_magics.serving.tensors import check_shape, datatype_of, dtype_for, from_raw, shaped, to_bfloat, to_raw
 
-__all__ = ["InferRequest", "Wanted", "decode_plain", "decode_request", "encode_response", "nested_tensor"]
+__all__ = ["InferRequest", "Wanted", "decode_request", "encode_response", "nested_tensor"]
 
 
 _DEEPEST = 16
@@ -64,47 +62,7 @@ class InferRequest(msgspec.Struct, frozen=True):
     """Whether outputs that are not named go out as binary."""
 
 
-class _PlainTensor(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[float]
-
-
-class _PlainRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """What most clients send: one flat tensor of floats and nothing beside it."""
-
-    inputs: tuple[_PlainTensor]
-    id: str = ""
-
-
 _decoder = msgspec.json.Decoder(_JsonRequest)
-_plain_decoder = msgspec.json.Decoder(_PlainRequest)
-
-
-def decode_plain(body: bytes, name: str, width: int) -> tuple[str, np.ndarray] | None:
-    """Id and tensor of the most common form, several times as fast as `decode_request` and a check by the contract.
-
-    That form is one flat FP32 tensor `name` of shape [rows, `width`], every value finite in float32. None when the body is anything
-    else, or wrong: the long way then says what.
-    """
-    try:
-        request = _plain_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    (tensor,) = request.inputs
-    data, shape = tensor.data, tensor.shape
-    count = len(data)
-    if not count or tensor.name != name or tensor.datatype != "FP32" or shape != [count // width, width]:
-        return None
-    if not math.isfinite(sum(data)):
-        return None
-    try:
-        # The format with a byte order refuses what float32 cannot hold; the native one would make it infinite.
-        values = np.frombuffer(struct.pack(f"<{count}f", *data), np.float32)
-    except (OverflowError, struct.error):
-        return None
-    return (request.id, values.reshape(shape)) if values.size == shape[0] * width else None
 
 
 def decode_request(body: bytes, header_length: int | None = None) -> InferRequest:

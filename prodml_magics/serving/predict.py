@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
@@ -21,7 +22,7 @@ import numpy as np
 from prodml_magics.contract.check import check_tensors
 from prodml_magics.contract.encode import encode_rows, widen
 from prodml_magics.contract.schema import Contract
-from prodml_magics.errors import DeadlineExceeded, InvalidInput, NotFound, ProdmlError
+from prodml_magics.errors import DeadlineExceeded, InvalidInput, NotFound, Overloaded, ProdmlError
 from prodml_magics.serving.batcher import Lane
 from prodml_magics.serving.classification import check_classes
 from prodml_magics.serving.compression import unpacked
@@ -29,11 +30,12 @@ from prodml_magics.serving.invocations import decode_invocation, encode_predicti
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import Metrics
-from prodml_magics.serving.openinference import InferRequest, decode_plain, decode_request, encode_response
+from prodml_magics.serving.openinference import InferRequest, decode_request, encode_response
+from prodml_magics.serving.plain import PlainRequest, Wire
 from prodml_magics.serving.requests import Answer, Pending
 from prodml_magics.serving.router import Router
 
-__all__ = ["DEADLINE", "Headers", "Predictor", "Reply", "version_number"]
+__all__ = ["DEADLINE", "Headers", "Known", "Predictor", "Reply", "version_number"]
 
 _log = logging.getLogger(__name__)
 Headers = Mapping[bytes, bytes]
@@ -46,6 +48,21 @@ DEADLINE = b"x-prodml-deadline-ms"
 _SWEEP_SECONDS = 0.1
 _VERSION_DIGITS = 10
 _BROKEN = b'{"error":"the gateway failed on this request; see gateway.log"}'
+
+
+_NOT_PLAIN = frozenset((b"content-encoding", b"inference-header-content-length", b"x-request-id", b"x-prodml-key"))
+"""Headers with which a request goes the long way, or that differ from request to request."""
+
+
+class Known(NamedTuple):
+    """What the head of an inference request said, for requests with the same head."""
+
+    model: str
+    version: str | None
+    number: int | None
+    headers: dict[bytes, bytes]
+    seconds: float
+    """How long its client waits."""
 
 
 class Predictor:
@@ -64,6 +81,59 @@ class Predictor:
     def infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
         """An inference request of the Open Inference Protocol."""
         self._guarded(reply, lambda: self._infer(model, version, headers, body, reply))
+
+    def known(self, model: str, version: str | None, headers: Sequence[tuple[bytes, bytes]]) -> Known | None:
+        """What a head means, where every request with it may be taken by `infer_known`."""
+        found = dict(headers)
+        if not _NOT_PLAIN.isdisjoint(found):
+            return None
+        try:
+            return Known(model, version, version_number(version), found, self._patience(found))
+        except InvalidInput:
+            return None
+
+    def infer_known(self, known: Known, body: bytes, wire: Wire) -> None:
+        """`infer` for a head that was seen before: most requests, and the least that one can cost."""
+        try:
+            plain = self._plain_request(known, body, wire)
+            if plain is None:
+                self._infer(known.model, known.version, known.headers, body, wire.reply)
+            else:
+                self._enter(plain.lane, plain)
+        except ProdmlError as error:
+            self.refuse(error, wire.reply)
+        except Exception:  # the last net, as in `_guarded`
+            _log.exception("a request failed")
+            wire.reply(500, [], _BROKEN)
+
+    def _plain_request(self, known: Known, body: bytes, wire: Wire) -> PlainRequest | None:
+        lane, own = self._router.lane(known.model, known.number), ""
+        if lane.split is not None or not lane.version.breaker.closed:
+            lane, own = self._chosen(lane, known.version, known.headers)
+        if lane.busy:  # before it is decoded, so that a refusal costs as little as it can
+            lane.check_room(known.seconds)
+        found = None if lane.plain is None else lane.plain.decode(body)
+        if found is None:
+            return None
+        given, packed, rows = found
+        request_id = self._checked_id(given) if given else own or self._made_identity()
+        now = time.monotonic()
+        return PlainRequest(self, lane, wire, request_id, packed, rows, time.time(), now, now + known.seconds)
+
+    def settle_plain(self, request: PlainRequest, outcome: Answer | ProdmlError) -> None:
+        """Reply to a plain request the long way: a refusal, or several rows."""
+        lane, wire = request.lane, request.wire
+        if isinstance(outcome, ProdmlError):
+            status = outcome.http_status
+            _refuse(outcome, wire.reply)
+        else:
+            status = _deliver(outcome, partial(self._encode_plain, lane, request.request_id), wire.reply)
+        lane.counted(request, time.monotonic(), status)
+
+    def _encode_plain(self, lane: Lane, request_id: str, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        request = InferRequest(request_id, {}, {}, False)
+        payload, _ = encode_response(_head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
+        return [(b"x-request-id", request_id.encode())], payload
 
     def infer_with(
         self,
@@ -180,12 +250,13 @@ class Predictor:
                 _refuse(outcome, reply)
             else:
                 status = _deliver(outcome, encode, reply)
-            now = time.monotonic()
-            lane.counts.count(rows, now - started, status)
-            lane.traffic.count(rows, now - started, now, failed=status >= 500)
+            lane.counted(pending, time.monotonic(), status)
 
         key = headers.get(b"x-prodml-key", b"").decode("latin-1")
         pending = Pending(request_id, key, tensors, rows, time.time(), started, deliver, started + seconds)
+        self._enter(lane, pending)
+
+    def _enter(self, lane: Lane, pending: Pending | PlainRequest) -> None:
         try:
             lane.submit(pending)
         except ProdmlError as error:  # the queue is full: routed, so it counts as the model's
@@ -208,8 +279,9 @@ class Predictor:
         if self._sweeping:
             asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
-    def _give_up(self, pending: Pending, lane: Lane) -> None:
+    def _give_up(self, pending: Pending | PlainRequest, lane: Lane) -> None:
         pending.abandoned = True
+        lane.version.breaker.took(0, 1)
         failure: ProdmlError = DeadlineExceeded(
             f"{lane.version.model} did not answer within {pending.deadline - pending.started:g} s; "
             "send fewer rows, or deploy a faster version"
@@ -235,9 +307,10 @@ class Predictor:
         The identity is made here, since clients leave their ids empty or repeat them; it is the request's id where it has none.
         """
         if lane.split is None or version is not None:
-            return lane, ""
+            return (lane if lane.version.breaker.closed else lane.standing(named=version is not None)), ""
         own = self._made_identity()
-        return lane.split.lane(headers.get(b"x-prodml-key") or own.encode()), own
+        lane = lane.split.lane(headers.get(b"x-prodml-key") or own.encode())
+        return (lane if lane.version.breaker.closed else lane.standing()), own
 
     def _made_identity(self) -> str:
         return f"{self._origin}-{next(self._made):x}"
@@ -259,8 +332,9 @@ class Predictor:
         """The request's id, made here where the client gave none; refuses ids and routing keys that are unusable."""
         self._text(headers.get(b"x-prodml-key", b""), "x-prodml-key")
         text = given or self._text(headers.get(b"x-request-id", b""), "x-request-id")
-        if not text:
-            return own or self._made_identity()
+        return self._checked_id(text) if text else own or self._made_identity()
+
+    def _checked_id(self, text: str) -> str:
         if len(text) > self._limits.id_length or not text.isprintable():
             raise InvalidInput(f"a request id is at most {self._limits.id_length} printable characters")
         return text
@@ -284,7 +358,8 @@ def _deliver(answer: Answer, encode: Encode, reply: Reply) -> int:
 
 
 def _refuse(error: ProdmlError, reply: Reply) -> None:
-    extra = [(b"retry-after", b"1")] if error.http_status == 503 else []
+    wait = math.ceil(error.seconds) if isinstance(error, Overloaded) else 1
+    extra = [(b"retry-after", b"%d" % wait)] if error.http_status == 503 else []
     reply(error.http_status, extra, msgspec.json.encode({"error": str(error)}))
 
 
@@ -314,9 +389,11 @@ def _plain(lane: Lane, body: bytes) -> tuple[InferRequest, int] | None:
     """The short way in, where the model and the body allow it."""
     if lane.plain is None:
         return None
-    name, width = lane.plain
-    found = decode_plain(body, name, width)
-    return None if found is None else (InferRequest(found[0], {name: found[1]}, {}, False), len(found[1]))
+    found = lane.plain.decode(body)
+    if found is None:
+        return None
+    request_id, packed, rows = found
+    return InferRequest(request_id, {lane.plain.name: lane.plain.array(packed)}, {}, False), rows
 
 
 def _checked(request: InferRequest, lane: Lane) -> tuple[InferRequest, int]:

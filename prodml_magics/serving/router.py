@@ -11,7 +11,7 @@ from typing import Any
 
 from prodml_magics.errors import NotFound, ProdmlError, Unavailable
 from prodml_magics.serving.batcher import Batch, Lane
-from prodml_magics.serving.limits import Limits
+from prodml_magics.serving.limits import Limits, limits_for
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.serving.metrics import Metrics, ModelTraffic
@@ -37,12 +37,28 @@ class _Active:
         self.lanes: dict[int, Lane] = {}
         self.shadows: list[ShadowLane] = []
         self.split: Split | None = None
+        self.serving = route.serving
         self.traffic = ModelTraffic()
         self.problem: str | None = None
 
     def every_lane(self) -> list[Lane]:
         """Every lane that may hold requests."""
-        return [*self.lanes.values(), *((self.split.control, self.split.canary) if self.split else ())]
+        lanes = [*self.lanes.values(), *((self.split.control, self.split.canary) if self.split else ())]
+        return [*lanes, *(lane.fallback for lane in lanes if lane.fallback is not None)]
+
+    def notes(self) -> str | None:
+        """What is wrong with it, in words."""
+        failing = [lane for lane in self.every_lane() if lane.arm in ("live", "canary") and not lane.version.breaker.closed]
+        said = {
+            f"version {lane.version.version} keeps failing; "
+            + (
+                f"version {lane.fallback.version.version} answers in its place"
+                if lane.fallback
+                else "nothing answers in its place"
+            )
+            for lane in failing
+        }
+        return "; ".join(filter(None, (self.problem, *sorted(said)))) or None
 
 
 class Router:
@@ -109,11 +125,17 @@ class Router:
         # From here to the end nothing awaits: a request sees the whole old route or the whole new one.
         kept = {number for number in active.lanes if number in versions and number != active.route.live}
         leaving = [lane for lane in active.every_lane() if lane.version.version not in kept or lane.allotted[0]]
+        active.serving = route.serving
         active.lanes = {number: self._lane(active, route, versions[number]) for number in versions}
         active.split = self._split(active, route, versions)
+        self._change_fallbacks(active, route, versions)
         self._change_shadows(active, route, versions)
         active.route, active.problem = route, self._quarantine(route)
         self._metrics.live[route.model] = route.live or 0
+        gone = [which for which in self._metrics.breakers if which[0] == route.model]
+        for which in gone:
+            del self._metrics.breakers[which]
+        self._metrics.breakers |= {(route.model, str(number)): version.breaker for number, version in versions.items()}
         for lane in leaving:
             await lane.drained()
 
@@ -136,7 +158,25 @@ class Router:
     def _armed(self, active: _Active, version: LoadedVersion, arm: str, allotted: tuple[int, float] = (0, 0.0)) -> Lane:
         answered = (lambda batch: self._mirror(active, batch)) if arm == "live" else _ignore
         counts = self._metrics.lane(version.model, version.version, arm)
-        return Lane(version, arm, self._log, self._limits, self._executor, answered, counts, active.traffic, allotted)
+        return Lane(
+            version,
+            arm,
+            self._log,
+            limits_for(active.serving, self._limits),
+            self._executor,
+            answered,
+            counts,
+            active.traffic,
+            allotted,
+        )
+
+    def _change_fallbacks(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> None:
+        """The previous version answers for the live one, and the live one for a canary, where they take the same requests."""
+        previous = None if route.previous is None else versions.get(route.previous)
+        for lane in active.every_lane():
+            stands_in = previous if lane.arm == "live" else versions[route.live] if lane.arm == "canary" and route.live else None
+            if stands_in is not None and _takes_the_same(stands_in, lane.version):
+                lane.fallback = self._armed(active, stands_in, "fallback")
 
     def _split(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> Split | None:
         """Lanes of their own for what is randomised: requests that name a version never count for or against it."""
@@ -268,7 +308,7 @@ class Router:
             live=active.route.live,
             loaded=tuple(active.lanes),
             traffic=traffic,
-            problem=active.problem,
+            problem=active.notes(),
             crashed=tuple(sorted(version for model, version in self._quarantined if model == name)),
         )
 
@@ -286,6 +326,11 @@ class Router:
 
 def _key(model: str, files: VersionFiles) -> Key:
     return model, files.version, files.model_sha256 + files.contract_sha256 + files.samples_sha256
+
+
+def _takes_the_same(one: LoadedVersion, other: LoadedVersion) -> bool:
+    names = [[(column.name, column.kind) for column in version.contract.columns] for version in (one, other)]
+    return one.contract.inputs == other.contract.inputs and names[0] == names[1]
 
 
 def _ignore(_batch: Batch) -> None:

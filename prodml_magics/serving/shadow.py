@@ -17,6 +17,7 @@ import numpy as np
 from prodml_magics.serving.batcher import Batch, run_timed
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.marker import ShadowMarker
+from prodml_magics.serving.plain import PlainRequest
 from prodml_magics.serving.requests import Pending
 from prodml_magics.serving.version import LoadedVersion
 
@@ -29,7 +30,7 @@ class Mirrored:
     """Rows that a shadow has run: its outputs, or none when it failed."""
 
     def __init__(self, batch: Batch, mirrors: list[int], outputs: Tensors | None, seconds: float) -> None:
-        self.pending: Sequence[Pending] = batch.pending
+        self.pending: Sequence[Pending | PlainRequest] = batch.pending
         self.inputs = batch.inputs
         self.mirrors = mirrors
         self.outputs = outputs

@@ -92,6 +92,17 @@ class Deploy(Request, frozen=True):
         float, Meta(gt=0, lt=1), _flag("rate of wrong verdicts that is allowed, however often one looks", "RATE")
     ] = 0.05
     deadline: Annotated[str, _flag("a step that is undecided for longer is held for a person", "DURATION")] = "24h"
+    slo_p99: Annotated[
+        str,
+        _flag(
+            "latency objective such as 20ms; requests that would take longer are refused with 503, and batches stay small enough "
+            "(kept until it is changed; none takes it away)",
+            "LATENCY",
+        ),
+    ] = ""
+    max_batch: Annotated[
+        Annotated[int, Meta(ge=1, le=65_536)] | None, _flag("rows of one run of the model (default: 1024)", "ROWS")
+    ] = None
     dry_run: Annotated[bool, _flag("say what would change, and change nothing")] = False
     why: Annotated[str, _WHY] = ""
 
@@ -163,8 +174,32 @@ class Drift(Request, frozen=True):
         Literal["served", "live", "shadow", "direct"],
         _flag("whose rows: served is all live traffic, direct are requests that named a version"),
     ] = "served"
+    against: Annotated[
+        str,
+        _flag(
+            "what to compare with: reference (the training rows), previous (as long, just before), a stretch such as 7d that "
+            "ends where the window begins, SINCE/UNTIL, or the training rows of NAME@V",
+            "WHAT",
+        ),
+    ] = "reference"
     columns: Annotated[tuple[str, ...], _flag("only these columns", "COLUMN")] = ()
+    method: Annotated[
+        tuple[str, ...],
+        _flag("decide by these statistics, such as wasserstein_iqr, psi, chi2 or mmd; any name lists all", "NAME"),
+    ] = ()
+    by: Annotated[str, _flag("look at each value, or quarter, of this column of its own", "COLUMN")] = ""
+    tolerance: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | None,
+        _flag("KS distance and total variation that are harmless (default: what the reference itself shows, or 0.1)", "SHARE"),
+    ] = None
     alpha: Annotated[float, Meta(gt=0, lt=1), _flag("false discovery rate over all columns", "SHARE")] = 0.05
+    fdr: Annotated[Literal["bh", "by", "ebh"], _flag("control of it: by and ebh hold however columns depend on each other")] = (
+        "bh"
+    )
+    exact: Annotated[bool, _flag("keep every value of the reference instead of a sample of 100,000")] = False
+    memory: Annotated[
+        float, Meta(gt=0), _flag("memory in GiB beyond which Parquet files are streamed through sketches, unless --exact", "GIB")
+    ] = 4.0
     device: Annotated[Literal["auto", "cpu", "gpu"], _flag("where to compute")] = "auto"
 
 
@@ -194,6 +229,10 @@ class Up(Request, frozen=True):
     port: Annotated[
         Annotated[int, Meta(ge=1, le=65_535)] | None,
         _flag("port of the gateway (default: a free one, then the same again)", "PORT"),
+    ] = None
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=256)] | None,
+        _flag("processes that answer requests (default: as many as last time, at first one for two cores)", "N"),
     ] = None
     foreground: Annotated[bool, _flag("stay in the foreground, as systemd or a container wants it", doors=("cli",))] = False
 

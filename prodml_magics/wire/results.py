@@ -16,6 +16,7 @@ __all__ = [
     "Check",
     "DoctorRecord",
     "DriftRecord",
+    "OnsetRecord",
     "PlanRecord",
     "PlanStep",
     "RegisterRecord",
@@ -161,6 +162,15 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
 
 
+class OnsetRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """When a column began to move within the window, and between which moments that was."""
+
+    column: str
+    at: datetime
+    earliest: datetime
+    latest: datetime
+
+
 class DriftRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Verdict per column."""
 
@@ -174,6 +184,18 @@ class DriftRecord(msgspec.Struct, frozen=True, kw_only=True):
     window: Window
     device: str
     seconds: float
+    against: str = "the reference"
+    """What was compared with."""
+    summary: str = ""
+    """Why, in a sentence or two."""
+    dataset: dict[str, Any] = {}
+    """All columns together, weighted by importance: verdict, share, possible, weighted."""
+    joint: list[dict[str, Any]] = []
+    """Findings of statistics of all numeric columns at once, where some were asked for."""
+    slices: list[dict[str, Any]] = []
+    """Parts of the rows, worst first, where some were asked for."""
+    onsets: tuple[OnsetRecord, ...] = ()
+    """Of drifted numeric inputs of a model that began to move within the window."""
     seen_until: datetime | None = None
     """Rows answered after this moment were not seen; null when all were."""
     note: str = ""

@@ -113,10 +113,25 @@ def test_two_frames_are_compared_without_a_home(tmp_path: Path) -> None:
     [
         (Drift(model=TABLE), UsageError, "give the frame to compare with as well"),
         (Drift(model=TABLE, current=TABLE, last=3), UsageError, "two frames are compared whole"),
-        (Drift(model=TABLE, current=TABLE[:, :1]), InvalidInput, "column 'x1' of the reference is absent"),
+        (
+            Drift(model=TABLE, current=TABLE[:, :1]),
+            InvalidInput,
+            "only the reference has 'x1'; name those to compare with --columns",
+        ),
+        (Drift(model=TABLE, current=TABLE, against="7d"), UsageError, "--against chooses what a served model is compared with"),
+        (Drift(model=TABLE, current=TABLE, method=("wasertein",)), InvalidInput, "unknown method 'wasertein'; did you mean"),
+        (
+            Drift(model=TABLE, current=TABLE, by="x9"),
+            NotFound,
+            "there is no column 'x9' to look at the parts of; known are 'x0', 'x1'",
+        ),
         (Drift(model=TABLE, current=TABLE, columns=("zz",)), InvalidInput, "no column 'zz'"),
         (Drift(model={"a": [1.0]}, current={"a": ["x"]}), InvalidInput, "column 'a' was numeric in the reference"),
-        (Drift(model={"a": [1.0], "b": [1.0, 2.0]}, current={"a": [1.0]}), InvalidInput, "give columns of one length"),
+        (
+            Drift(model={"a": [1.0], "b": [1.0, 2.0]}, current={"a": [1.0], "b": [1.0]}),
+            InvalidInput,
+            "give columns of one length",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -76,7 +76,7 @@ def test_tritons_client_gets_scikit_learns_answer(served: Served, client: Any) -
     config = client.get_model_config("cancer").config
     assert (config.max_batch_size, config.input[0].data_type, list(config.input[0].dims)) == (1024, 11, [30])
     wanted = [triton.InferRequestedOutput(name) for name in ("probabilities", "label")]
-    result = client.infer("cancer", [raw_input(placed.rows)], outputs=wanted, request_id="mine")
+    result = client.infer("cancer", [raw_input(placed.rows)], outputs=wanted, request_id="mine", compression_algorithm="gzip")
     np.testing.assert_allclose(result.as_numpy("probabilities"), placed.model.predict_proba(placed.rows), atol=1e-5)
     np.testing.assert_array_equal(result.as_numpy("label"), placed.model.predict(placed.rows))
     response = result.get_response()

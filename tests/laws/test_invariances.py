@@ -19,7 +19,7 @@ from prodml_magics.stats.drift.ks import ks_distance
 from prodml_magics.stats.drift.psi import psi
 from prodml_magics.stats.drift.total_variation import total_variation
 from prodml_magics.stats.drift.wasserstein import wasserstein
-from prodml_magics.stats.multiplicity import benjamini_hochberg
+from prodml_magics.stats.multiplicity import benjamini_hochberg, benjamini_yekutieli, e_benjamini_hochberg
 
 small_integers = arrays(np.float64, st.integers(1, 60), elements=st.integers(-8, 8).map(float))
 counts = arrays(np.int64, 6, elements=st.integers(0, 50)).filter(lambda a: a.sum() > 0)
@@ -73,3 +73,11 @@ def test_benjamini_hochberg_is_scipys_and_keeps_the_order(p: Sample) -> None:
     np.testing.assert_allclose(adjusted, stats.false_discovery_control(p), rtol=1e-12)
     assert (np.diff(adjusted[np.argsort(p)]) >= -1e-15).all()
     assert (adjusted >= p - 1e-15).all()
+    np.testing.assert_allclose(benjamini_yekutieli(p), stats.false_discovery_control(p, method="by"), rtol=1e-12, atol=1e-300)
+
+
+@given(arrays(np.float64, st.integers(1, 40), elements=st.floats(1e-12, 1)), st.floats(0.001, 0.999))
+def test_e_values_are_rejected_as_their_definition_says(p: Sample, alpha: float) -> None:
+    e = np.sort(0.5 / np.sqrt(p))[::-1]
+    most = max([k for k in range(1, len(p) + 1) if k * e[k - 1] >= len(p) / alpha * (1 - 1e-9)], default=0)
+    assert (e_benjamini_hochberg(p) <= alpha * (1 + 1e-9)).sum() == pytest.approx(most)

@@ -97,3 +97,20 @@ def test_int64_beyond_float64_is_compared_exactly() -> None:
     before, now = np.array([2**60, 2**60 + 1, 2**60 + 2]), np.array([2**60 + 1, 2**60 + 3, 2**60 + 3])
     (found,) = compute_with_numpy([Pair(before, now, bin_counts(before, before)[:0])])
     assert (found.ks, found.wasserstein) == (pytest.approx(2 / 3), pytest.approx(4 / 3))
+
+
+def test_windows_of_many_sizes_share_a_few_compilations() -> None:
+    from prodml_magics.stats.drift.kernels_jax import _columns
+
+    rng = np.random.default_rng(3)
+    before = np.sort(rng.normal(size=2_000).astype("f4"))
+
+    def compute(rows: int, columns: int) -> None:
+        pair = Pair(before, rng.normal(size=rows).astype("f4"), _edges(before[:: columns * 50]))
+        compute_with_jax([pair] * columns)
+
+    compute(1_500, 4)
+    compiled = _columns._cache_size()
+    for rows, columns in ((1_030, 3), (2_048, 4), (1_999, 3)):
+        compute(rows, columns)
+    assert _columns._cache_size() == compiled

@@ -17,6 +17,7 @@ from homes import infer_body
 from serving.test_gateway import Gateway
 from versions import Placed, place
 
+from prodml_magics.serving import fast
 from prodml_magics.serving.fast import fast_protocol
 from prodml_magics.serving.limits import Limits
 from prodml_magics.wire.routes import Route
@@ -25,12 +26,12 @@ Ports = tuple[int, int]
 
 
 @asynccontextmanager
-async def both(placed: Placed, **route: Any) -> AsyncIterator[tuple[Gateway, Ports]]:
+async def both(placed: Placed, keep_alive: float = 5, **route: Any) -> AsyncIterator[tuple[Gateway, Ports]]:
     """One gateway behind two servers: the short way, and ASGI alone."""
     gateway = Gateway(placed.home, Limits(body_bytes=1 << 21))
     routes = {"cancer": Route(model="cancer", revision=1, live=1, **({"files": (placed.files,)} | route))}
     assert await gateway.router.apply(routes, 1) == {}
-    servers = [await _serve(gateway, http) for http in (fast_protocol(gateway.predictor), "httptools")]
+    servers = [await _serve(gateway, http, keep_alive) for http in (fast_protocol(gateway.predictor), "httptools")]
     try:
         yield gateway, (servers[0][1], servers[1][1])
     finally:
@@ -39,9 +40,16 @@ async def both(placed: Placed, **route: Any) -> AsyncIterator[tuple[Gateway, Por
             await task
 
 
-async def _serve(gateway: Gateway, http: Any) -> tuple[uvicorn.Server, int, asyncio.Task[None]]:
+async def _serve(gateway: Gateway, http: Any, keep_alive: float) -> tuple[uvicorn.Server, int, asyncio.Task[None]]:
     config = uvicorn.Config(
-        gateway.app, port=0, http=http, lifespan="off", log_level="error", server_header=False, date_header=False
+        gateway.app,
+        port=0,
+        http=http,
+        lifespan="off",
+        log_level="error",
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=keep_alive,  # type: ignore[arg-type]  # seconds, whole or not
     )
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
@@ -85,6 +93,25 @@ def run(placed: Placed, scenario: Callable[[Gateway, Ports], Awaitable[None]], *
     asyncio.run(whole())
 
 
+def unmade(response: bytes) -> bytes:
+    """`response` without an id that the gateway made: it differs from request to request."""
+    return re.sub(rb"[0-9a-f]{12}-[0-9a-f]+", b"made", re.sub(rb"content-length: \d+", b"", response))
+
+
+async def repeat(port: int, data: bytes) -> list[bytes]:
+    """Responses to the same bytes on one connection: three times whole, three times the head before the body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    end = data.index(b"\r\n\r\n") + 4
+    found = []
+    for pieces in [(data,)] * 3 + [(data[:end], data[end:])] * 3:
+        for piece in filter(None, pieces):
+            writer.write(piece)
+            await asyncio.sleep(0.002 if len(pieces) > 1 else 0)
+        found += await asyncio.wait_for(answers(reader, 1), 20)
+    writer.close()
+    return found
+
+
 ROW = np.full((1, 30), 0.5, np.float32)
 NAMED = {"id": "me"}
 
@@ -120,10 +147,100 @@ NAMED = {"id": "me"}
 )
 def test_both_ways_answer_with_the_same_bytes(placed: Placed, data: bytes) -> None:
     async def scenario(_gateway: Gateway, ports: Ports) -> None:
-        (fast,), (asgi,) = await talk(ports[0], data), await talk(ports[1], data)
-        assert fast == asgi
+        (short,), (asgi,) = await talk(ports[0], data), await talk(ports[1], data)
+        assert unmade(short) == unmade(asgi)
+        # The same bytes again and again on one connection, whole and head first: what was parsed once is not parsed again.
+        if b"connection: close" not in short:
+            for response in await repeat(ports[0], data):
+                assert unmade(response) == unmade(asgi)
 
     run(placed, scenario)
+
+
+def test_a_known_head_with_other_bodies_is_read_as_if_it_were_new(placed: Placed) -> None:
+    rows = infer_body(ROW, "me")
+    bodies = [
+        rows,
+        infer_body(np.repeat(ROW, 3, axis=0), "me"),
+        rows | {"id": 'é and "'},
+        rows | {"id": "x" * 300},
+        rows | {"outputs": [{"name": "label"}]},
+        {"inputs": [rows["inputs"][0] | {"name": "other"}]},
+        {"inputs": [rows["inputs"][0] | {"shape": [2, 15]}]},
+        {"inputs": [rows["inputs"][0] | {"data": [1e39] * 30}]},
+        {"inputs": [rows["inputs"][0] | {"data": [None] * 30}]},
+        "no request at all",
+    ]
+    texts = [json.dumps(body) for body in bodies]
+    width = max(map(len, texts))
+    requests = [request(text.ljust(width).encode()) for text in texts] * 2
+
+    async def scenario(gateway: Gateway, ports: Ports) -> None:
+        for port in ports:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            found = []
+            for data in requests:
+                writer.write(data)
+                found += await asyncio.wait_for(answers(reader, 1), 20)
+            writer.close()
+            if port == ports[0]:
+                short = found
+        assert [unmade(each) for each in short] == [unmade(each) for each in found]
+        ids = [block.request_ids for block in gateway.blocks()]
+        assert len(ids) == 2 * 2 * 4, "four of the ten are answered, twice, on both ways"
+
+    run(placed, scenario)
+
+
+def test_what_follows_a_known_request_at_once_waits_for_its_turn(placed: Placed) -> None:
+    async def scenario(_gateway: Gateway, ports: Ports) -> None:
+        data = [request(infer_body(placed.rows[index : index + 1], f"{index:03}")) for index in range(40)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports[0])
+        for each in data[:5]:
+            writer.write(each)
+            await answers(reader, 1)
+        order = []
+        for index in range(5, 38, 3):
+            writer.write(data[index])  # a known head, alone in its packet
+            await asyncio.sleep(0)
+            writer.write(data[index + 1] + data[index + 2][:100])
+            await asyncio.sleep(0.001)
+            writer.write(data[index + 2][100:])
+            order += [json.loads(each.split(b"\r\n\r\n", 1)[1])["id"] for each in await answers(reader, 3)]
+        assert order == [f"{index:03}" for index in range(5, 38)]
+        writer.close()
+
+    run(placed, scenario)
+
+
+def test_many_different_heads_do_not_fill_the_memory(placed: Placed) -> None:
+    async def scenario(gateway: Gateway, ports: Ports) -> None:
+        heads = fast._Heads()
+        body = infer_body(ROW, "me")
+        for index in range(fast._HEADS + 5):
+            heads.learn(b"%d" % index, 1, gateway.predictor.known("cancer", None, []), True)
+        assert len(heads.known) == 5
+        for name in ("X-Request-Id", "X-Prodml-Key", "Content-Encoding", "Inference-Header-Content-Length"):
+            assert gateway.predictor.known("cancer", None, [(name.lower().encode(), b"7")]) is None
+        (response,) = await talk(ports[0], request(body, headers="X-Other: " + "x" * 4000 + "\r\n"))
+        assert response.startswith(b"HTTP/1.1 200")
+
+    run(placed, scenario)
+
+
+def test_an_idle_connection_is_closed_and_a_busy_one_is_not(placed: Placed) -> None:
+    async def scenario(_gateway: Gateway, ports: Ports) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports[0])
+        data = request(infer_body(ROW, "me"))
+        async with asyncio.timeout(10):
+            for _ in range(12):
+                writer.write(data)
+                assert len(await answers(reader, 1)) == 1
+                await asyncio.sleep(0.05)
+            assert await reader.read() == b""
+        writer.close()
+
+    run(placed, scenario, keep_alive=0.3)
 
 
 def test_pipelined_requests_to_two_versions_are_answered_in_order_and_never_crossed(placed: Placed) -> None:

@@ -41,7 +41,8 @@ class Gateway:
         self.router = Router(home, self.log, self.metrics, limits)
         ledger = Ledger(sqlite_url(home / "ledger.db"))
         control = Control(self.router, Follower(ledger, self.router), self.metrics, TOKEN, "cpu")
-        control.catalog.ready = True
+        self.catalog = control.catalog
+        self.catalog.ready = True
         self.predictor = Predictor(self.router, self.metrics, self.log, limits)
         self.app = Front(self.predictor, limits, control.app())
         self.home = home
@@ -344,6 +345,8 @@ def test_metadata_health_and_readiness(placed: Placed) -> None:
             assert metadata["parameters"]["columns"][0] == "mean radius"
             assert (await client.get("/v2/models/cancer/versions/1/ready")).json()["ready"] is True
             assert (await client.get("/v2/models/cancer/versions/9/ready")).status_code == 404
+            assert (await client.get("/v2/models/cancer/")).status_code == 404
+            assert (await client.get("/v2/")).json() == (await client.get("/v2")).json()
             assert (await client.get("/nowhere")).json()["error"].startswith("GET /nowhere")
             assert (await client.get(URL)).status_code in (404, 405)
 

@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+import httpx
 import numpy as np
 import pytest
-from serving.test_gateway import TOKEN, Gateway, serving
-from versions import Placed
+from serving.test_gateway import TOKEN, URL, Gateway, infer_body, serving
+from versions import Placed, place
 
 from prodml_magics.serving.catalog import Catalog
 from prodml_magics.serving.follow import Follower
@@ -21,15 +22,16 @@ from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.rpc import messages as m
 from prodml_magics.serving.rpc.server import listen
 from prodml_magics.storage.ledger import Ledger, sqlite_url
+from prodml_magics.wire.routes import CanaryRoute
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
 
 
 @asynccontextmanager
-async def listening(placed: Placed, **limits: Any) -> AsyncIterator[tuple[Gateway, Any]]:
+async def listening(placed: Placed, route: dict[str, Any] | None = None, **limits: Any) -> AsyncIterator[tuple[Gateway, Any]]:
     """The gateway, and a function that sends one request over gRPC."""
     bounds = Limits(**limits)
-    async with serving(placed, limits=bounds) as (gateway, _):
+    async with serving(placed, limits=bounds, **(route or {})) as (gateway, _):
         follower = Follower(Ledger(sqlite_url(placed.home / "ledger.db")), gateway.router)
         catalog = Catalog(gateway.router, follower, gateway.metrics)
         server, port = await listen("127.0.0.1:0", gateway.predictor, catalog, TOKEN, bounds)
@@ -164,5 +166,52 @@ def test_requests_of_http_and_grpc_run_together(placed: Placed) -> None:
         np.testing.assert_allclose(rpc, expected, atol=1e-5)
         np.testing.assert_allclose(rest, expected, atol=1e-5)
         assert len(gateway.blocks()) < 100
+
+    asyncio.run(scenario())
+
+
+def test_a_routing_key_gets_the_same_version_over_either_protocol(placed: Placed) -> None:
+    other = place(placed.home, "cancer", 2, c=0.01)
+    route = {"canary": CanaryRoute(2, share=0.3, salt="s", rollout=1), "files": (placed.files, other.files)}
+
+    async def scenario() -> None:
+        async with listening(placed, route) as (gateway, ask):
+            transport = httpx.ASGITransport(app=gateway.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+                for number in range(60):
+                    key = {"x-prodml-key": f"user-{number}"}
+                    answer = await client.post(URL, json=infer_body(placed.rows[:1]), headers=key)
+                    version = (await ask(placed.rows[:1], metadata=tuple(key.items()))).model_version
+                    assert version == answer.json()["model_version"]
+                    versions.add(version)
+            assert versions == {"1", "2"}
+
+    versions: set[str] = set()
+    asyncio.run(scenario())
+
+
+def test_a_deadline_of_years_is_none_and_an_unusable_key_is_refused(placed: Placed) -> None:
+    async def scenario() -> None:
+        async with listening(placed) as (_, ask):
+            assert (await ask(placed.rows[:1], timeout=1e9)).model_version == "1"
+            code, said = await code_of(ask(placed.rows[:1], metadata=(("x-prodml-key", "k" * 201),)))
+            assert (code, "x-prodml-key" in said) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+
+    asyncio.run(scenario())
+
+
+def test_the_server_is_ready_only_once_its_models_are(placed: Placed) -> None:
+    async def scenario() -> None:
+        async with serving(placed) as (gateway, client):
+            follower = Follower(Ledger(sqlite_url(placed.home / "ledger.db")), gateway.router)
+            catalog = Catalog(gateway.router, follower, gateway.metrics)
+            server, port = await listen("127.0.0.1:0", gateway.predictor, catalog, TOKEN, Limits())
+            async with _channel(port) as channel:
+                for ready in (False, True):
+                    catalog.ready = gateway.catalog.ready = ready
+                    answer = await channel.unary_unary(METHOD.replace("ModelInfer", "ServerReady"))(b"")
+                    assert m.ServerReadyResponse.FromString(answer).ready is ready
+                    assert (await client.get("/v2/health/ready")).status_code == (200 if ready else 503)
+            await server.stop(None)
 
     asyncio.run(scenario())

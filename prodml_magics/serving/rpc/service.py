@@ -25,6 +25,8 @@ SERVICE = "inference.GRPCInferenceService"
 _STREAM_AHEAD = 64
 """Requests of one stream that may be on their way at once; a client that sends more waits."""
 _KEPT = {"x-prodml-key": b"x-prodml-key", "x-request-id": b"x-request-id"}
+_LONGEST = 1e9
+"""Milliseconds; a deadline beyond is none."""
 _EMPTY_FINAL = "triton_enable_empty_final_response"
 Context = Any
 Reply = tuple[int, bytes]
@@ -179,5 +181,5 @@ def _headers(context: Context) -> dict[bytes, bytes]:
     found = {_KEPT[key]: value.encode() for key, value in context.invocation_metadata() or () if key in _KEPT}
     left = context.time_remaining()
     if left is not None:
-        found[DEADLINE] = b"%d" % max(left * 1e3, 0)
+        found[DEADLINE] = b"%d" % min(max(left * 1e3, 0), _LONGEST)
     return found

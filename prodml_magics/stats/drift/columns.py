@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput
 
-__all__ = ["Levels", "Numbers", "as_levels", "as_numbers", "is_numeric", "named_columns"]
+__all__ = [
+    "Levels",
+    "Numbers",
+    "Texts",
+    "as_levels",
+    "as_numbers",
+    "as_rows",
+    "as_texts",
+    "chunked_levels",
+    "is_numeric",
+    "named_columns",
+]
 
 
 class Numbers(NamedTuple):
@@ -21,6 +32,8 @@ class Numbers(NamedTuple):
 
     values: NDArray[Any]
     rows: int
+    unit: str = ""
+    """``date`` where the values are seconds since 1970, ``duration`` where they are seconds, else empty."""
 
 
 class Levels(NamedTuple):
@@ -28,6 +41,13 @@ class Levels(NamedTuple):
 
     levels: tuple[str, ...]
     counts: NDArray[np.int64]
+    rows: int
+
+
+class Texts(NamedTuple):
+    """The present values of a text column by the numbers that describe them, each float32 [rows − missing]."""
+
+    parts: Mapping[str, NDArray[Any]]
     rows: int
 
 
@@ -83,7 +103,7 @@ def is_numeric(name: str, values: NDArray[Any]) -> bool:
 
 def as_numbers(name: str, values: NDArray[Any]) -> Numbers:
     """Read a numeric column; dates and durations become seconds (since 1970), at a resolution of about 1e-6 s."""
-    rows = len(values)
+    rows, unit = len(values), {"M": "date", "m": "duration"}.get(values.dtype.kind, "")
     if values.dtype.kind == "O":
         values = _numbers_of_objects(name, values)
     elif values.dtype.kind in "Mm":
@@ -91,7 +111,18 @@ def as_numbers(name: str, values: NDArray[Any]) -> Numbers:
     elif values.dtype.kind not in "biuf":
         raise InvalidInput(f"column '{name}' was numeric in the reference and holds {values.dtype} now; convert it to numbers")
     values = _plain(values)
-    return Numbers(values[~np.isnan(values)] if values.dtype.kind == "f" else values, rows)
+    if values.dtype.kind == "f" and (gaps := np.isnan(values)).any():
+        values = values[~gaps]
+    return Numbers(values, rows, unit)
+
+
+def as_rows(values: NDArray[Any]) -> NDArray[np.float64]:
+    """A numeric column row by row as float64, NaN where missing; dates and durations as seconds."""
+    if values.dtype.kind in "Mm":
+        return _seconds(values)
+    if values.dtype.kind != "O":
+        return values.astype(np.float64)
+    return np.array([np.nan if _is_missing(value) else float(value) for value in values.tolist()])
 
 
 def _numbers_of_objects(name: str, values: NDArray[Any]) -> NDArray[Any]:
@@ -127,6 +158,22 @@ def as_levels(values: NDArray[Any], known: Iterable[str] = ()) -> Levels:
     levels, counts = counted.field("values").to_pylist(), counted.field("counts").to_numpy()
     order = sorted(range(len(levels)), key=lambda i: (-counts[i], levels[i]))
     return Levels(tuple(levels[i] for i in order), counts[order].astype(np.int64), len(values))
+
+
+def as_texts(values: NDArray[Any]) -> list[str]:
+    """The present values of a column as texts."""
+    texts: list[str] = pa.array(_text(values), type=pa.string()).drop_null().to_pylist()
+    return texts
+
+
+def chunked_levels(values: NDArray[Any], chunks: int) -> NDArray[np.int64]:
+    """Counts int64 [chunks, levels] of consecutive, equally long chunks of a column; missing values count nowhere."""
+    encoded = pa.array(_text(values), type=pa.string()).dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    chunk = np.arange(len(codes)) * chunks // len(codes)
+    width = max(1, len(encoded.dictionary))
+    counted = np.bincount((chunk * width + codes)[codes >= 0], minlength=chunks * width)
+    return counted.reshape(chunks, width)
 
 
 def _text(values: NDArray[Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,14 +14,25 @@ from prodml_magics.stats.drift.columns import Levels, Numbers
 from prodml_magics.stats.drift.hints import level_hint, number_hint
 from prodml_magics.stats.drift.jensen_shannon import jensen_shannon
 from prodml_magics.stats.drift.kernels import NumericStatistics, Pair, quartiles
-from prodml_magics.stats.drift.ks import ks_margin, ks_p_value
+from prodml_magics.stats.drift.ks import ks_margin, ks_p_value, ks_rows_needed
+from prodml_magics.stats.drift.limits import Limits
 from prodml_magics.stats.drift.missing import missing_change
 from prodml_magics.stats.drift.psi import psi
-from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, bin_counts
+from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn
 from prodml_magics.stats.drift.total_variation import total_variation, total_variation_bias, total_variation_spread
-from prodml_magics.stats.drift.verdict import Evidence
+from prodml_magics.stats.drift.verdict import FEWEST_ROWS, Evidence
 
-__all__ = ["OTHER", "Comparison", "aligned", "compare_levels", "compare_missing", "compare_numbers", "paired_counts"]
+__all__ = [
+    "OTHER",
+    "Comparison",
+    "aligned",
+    "compare_levels",
+    "compare_missing",
+    "compare_numbers",
+    "compare_texts",
+    "compare_unseen",
+    "paired_counts",
+]
 
 OTHER = "(other)"
 """Label of the levels that were pooled."""
@@ -36,6 +48,8 @@ class Comparison(NamedTuple):
     js: float = math.nan
     chi2: float = math.nan
     tv: float = math.nan
+    extra: Mapping[str, float] = {}
+    """Statistics that were asked for by name."""
 
 
 def aligned(column: NumericColumn, numbers: Numbers) -> Pair:
@@ -65,22 +79,40 @@ def _overflows(values: NDArray[Any]) -> bool:
         return bool((np.isinf(values.astype(np.float32)) & ~np.isinf(values)).any())
 
 
-def compare_numbers(pair: Pair, found: NumericStatistics, tolerance: float, alpha: float) -> Comparison:
-    """Statistics and evidence of a numeric column from what the kernel found."""
-    n, m = len(pair.reference), len(pair.current)
-    before = bin_counts(pair.reference, pair.edges)
+def compare_numbers(column: NumericColumn, m: int, found: NumericStatistics, limits: Limits) -> Comparison:
+    """Statistics and evidence of a numeric column from what the kernel found in m present rows."""
+    rows = min(len(column.values), m)
+    n, m = limits.effective(len(column.values)), limits.effective(m)
     evidence = Evidence(
         effect=found.ks,
-        effect_low=max(0.0, found.ks - ks_margin(n, m, alpha)),
+        effect_low=max(0.0, found.ks - ks_margin(n, m, limits.alpha)),
         p_value=ks_p_value(found.ks, n, m),
-        tolerance=tolerance,
-        rows=min(n, m),
+        tolerance=limits.tolerance,
+        rows=rows,
         finding=f"KS distance {found.ks:.2f}",
-        hint=number_hint(quartiles(pair.reference), found.quartiles),
+        hint=number_hint(quartiles(column.values), found.quartiles, column.unit),
         note="infinite or huge values leave Wasserstein undefined" if math.isnan(found.wasserstein) else "",
+        needed=_rows_needed(found.ks - limits.tolerance, n, limits),
     )
+    before = column.counts
     index, distance = psi(before, found.counts), jensen_shannon(before, found.counts)
     return Comparison(evidence, found.ks, found.wasserstein, float(index), float(distance))
+
+
+def _rows_needed(excess: float, n: int, limits: Limits) -> int | None:
+    if excess <= 0:
+        return None
+    rows = ks_rows_needed(excess, n, limits.alpha)
+    return None if rows is None else max(FEWEST_ROWS, math.ceil(rows * limits.inflation))
+
+
+def compare_texts(parts: Mapping[str, Comparison]) -> Comparison:
+    """The part of a text that has moved most stands for all; its p-value is multiplied by their number (Bonferroni)."""
+    name, worst = max(parts.items(), key=_moved)
+    evidence = worst.evidence
+    assert isinstance(evidence, Evidence)
+    p_value = min(1.0, evidence.p_value * len(parts))
+    return worst._replace(evidence=evidence._replace(p_value=p_value, finding=f"{name} of the texts: {evidence.finding}"))
 
 
 def paired_counts(column: LevelColumn, found: Levels) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
@@ -97,32 +129,71 @@ def paired_counts(column: LevelColumn, found: Levels) -> tuple[tuple[str, ...], 
     return levels, np.array([*column.counts, *before], dtype=np.int64), np.array([*known, *extra], dtype=np.int64)
 
 
-def compare_levels(column: LevelColumn, found: Levels, tolerance: float, alpha: float) -> Comparison:
+def _moved(part: tuple[str, Comparison]) -> float:
+    evidence = part[1].evidence
+    return evidence.effect if isinstance(evidence, Evidence) else 0.0
+
+
+def compare_levels(column: LevelColumn, found: Levels, limits: Limits) -> Comparison:
     """Statistics and evidence of a categorical column; both sides need a present row."""
     levels, before, now = paired_counts(column, found)
+    n, m = limits.effective(int(before.sum())), limits.effective(int(now.sum()))
     table = contingency(before, now)
-    distance, bias = float(total_variation(before, now)), total_variation_bias(before, now)
-    spread = total_variation_spread(int(before.sum()), int(now.sum()), alpha)
+    distance, bias = float(total_variation(before, now)), total_variation_bias(before, now, n, m)
+    spread = total_variation_spread(n, m, limits.alpha)
     evidence = Evidence(
         effect=distance,
         effect_low=max(0.0, distance - bias - spread),
-        p_value=table.p_value,
-        tolerance=tolerance,
+        p_value=_p_value(before, now, limits),
+        tolerance=limits.tolerance,
         rows=int(min(before.sum(), now.sum())),
         finding=f"total variation {distance:.2f}",
         hint=level_hint(levels, before, now),
-        chance=bias if spread <= tolerance else 0.0,
+        chance=bias if spread <= limits.tolerance else 0.0,
     )
     return Comparison(
         evidence, psi=float(psi(before, now)), js=float(jensen_shannon(before, now)), chi2=table.statistic, tv=distance
     )
 
 
-def compare_missing(missing_before: int, n: int, missing_now: int, m: int, tolerance: float, alpha: float) -> Evidence | None:
+def _p_value(before: NDArray[np.int64], now: NDArray[np.int64], limits: Limits) -> float:
+    """Of one distribution, for as many independent rows as the given ones are worth."""
+    if limits.inflation == 1:
+        return contingency(before, now).p_value
+    fewer = [np.rint(side / limits.inflation).astype(np.int64) for side in (before, now)]
+    return contingency(*fewer).p_value if all(side.any() for side in fewer) else math.nan
+
+
+def compare_missing(missing_before: int, n: int, missing_now: int, m: int, limits: Limits) -> Evidence | None:
     """Evidence of the missing share; None where nothing is missing on either side, or one side has no row."""
     if not n or not m or not missing_before + missing_now:
         return None
-    change = missing_change(missing_before, n, missing_now, m, alpha)
     verb = "rose" if missing_now / m >= missing_before / n else "fell"
-    finding = f"missing share {verb} from {missing_before / n:.1%} to {missing_now / m:.1%}"
-    return Evidence(change.effect, change.effect_low, change.p_value, tolerance, min(n, m), finding.replace(".0%", "%"))
+    finding = f"missing share {verb} from {missing_before / n:.1%} to {missing_now / m:.1%}".replace(".0%", "%")
+    return _share_evidence((missing_before, n), (missing_now, m), limits, finding)
+
+
+def compare_unseen(column: LevelColumn, found: Levels, limits: Limits) -> Evidence | None:
+    """Evidence of the share of present rows whose category the reference never had, beyond what was to be expected.
+
+    Without drift that share is about the share of reference rows whose category occurs once (Good 1953, Biometrika 40,
+    237–264), which is taken for the reference's own: a column of rare names always meets new ones. None where no more are
+    met than that. A reference that pooled its rarest levels does not know them all, so that nothing counts as unseen.
+    """
+    known, (n, m) = set(column.levels), (int(column.counts.sum()), int(found.counts.sum()))
+    unseen = sum(int(count) for level, count in zip(found.levels, found.counts, strict=True) if level not in known)
+    once = int((column.counts == 1).sum())
+    if column.other or not n or not m or unseen / m <= once / n:
+        return None
+    expected = f", {once / n:.1%} were to be expected" if once else ""
+    finding = f"{unseen / m:.1%} of the rows have unseen categories{expected}".replace(".0%", "%")
+    return _share_evidence((once, n), (unseen, m), limits, finding)
+
+
+def _share_evidence(before: tuple[int, int], now: tuple[int, int], limits: Limits, finding: str) -> Evidence:
+    """Hits and rows on either side, tested as if the rows were as many as independent ones that tell the same."""
+    (hits_before, n), (hits_now, m) = before, now
+    fewer = [min(round(value / limits.inflation), limits.effective(rows)) for value, rows in ((hits_before, n), (hits_now, m))]
+    change = missing_change(fewer[0], limits.effective(n), fewer[1], limits.effective(m), limits.alpha)
+    effect = abs(hits_now / m - hits_before / n)
+    return Evidence(effect, min(effect, change.effect_low), change.p_value, limits.tolerance, min(n, m), finding)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput
-from prodml_magics.stats.drift.columns import as_levels, as_numbers
+from prodml_magics.stats.drift.columns import as_levels, as_numbers, as_texts
 from prodml_magics.stats.drift.comparison import OTHER, paired_counts
-from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, Reference
+from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, Reference, TextColumn
+from prodml_magics.stats.drift.text import text_parts
 
 __all__ = ["ColumnDetail", "column_detail"]
 
@@ -49,6 +50,10 @@ def column_detail(reference: Reference, current_values: Any, name: str, bins: in
     values = np.asarray(current_values)
     if isinstance(column, LevelColumn):
         return _level_detail(name, column, values)
+    if isinstance(column, TextColumn):
+        lengths = text_parts(as_texts(values))["length"]
+        detail = _number_detail(name, column.parts["length"], lengths, bins)
+        return detail._replace(note="; ".join(filter(None, ["length of the texts in characters", detail.note])))
     return _number_detail(name, column, as_numbers(name, values).values, bins)
 
 

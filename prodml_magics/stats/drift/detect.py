@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,23 +11,42 @@ from numpy.typing import NDArray
 
 from prodml_magics.clock import Clock, SystemClock
 from prodml_magics.errors import InvalidInput
-from prodml_magics.stats.drift.columns import Levels, Numbers, as_levels, as_numbers, named_columns
-from prodml_magics.stats.drift.comparison import Comparison, aligned, compare_levels, compare_missing, compare_numbers
+from prodml_magics.stats.drift.chosen import with_count_statistics, with_numeric_statistics
+from prodml_magics.stats.drift.columns import Levels, Numbers, Texts, as_levels, as_numbers, as_rows, as_texts, named_columns
+from prodml_magics.stats.drift.comparison import (
+    Comparison,
+    aligned,
+    compare_levels,
+    compare_missing,
+    compare_numbers,
+    compare_texts,
+    compare_unseen,
+    paired_counts,
+)
+from prodml_magics.stats.drift.dataset import judge_dataset
 from prodml_magics.stats.drift.detection import Detection
 from prodml_magics.stats.drift.device import Backend, Device, choose
-from prodml_magics.stats.drift.kernels import Pair, compute_with_numpy
-from prodml_magics.stats.drift.reference import NumericColumn, Reference
+from prodml_magics.stats.drift.joint import JOINT, JointFinding, find_jointly, find_nothing
+from prodml_magics.stats.drift.joint.rows import joint_rows
+from prodml_magics.stats.drift.kernels import NumericStatistics, Pair, compute_with_numpy
+from prodml_magics.stats.drift.limits import limits_of_missing, limits_of_values
+from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, Reference, TextColumn
+from prodml_magics.stats.drift.sketch import NumericSketch, TextSketch
+from prodml_magics.stats.drift.statistics import check_methods
+from prodml_magics.stats.drift.text import text_parts
 from prodml_magics.stats.drift.verdict import Evidence, Tolerances, Verdict, judge
-from prodml_magics.stats.multiplicity import benjamini_hochberg
+from prodml_magics.stats.multiplicity import ADJUSTMENTS, Adjustment
+from prodml_magics.stats.nearest import nearest
 
-__all__ = ["detect"]
+__all__ = ["Current", "absence", "detect", "detection_of", "shares_evidence", "verdicts_of"]
 
-_DEFAULT_TOLERANCES = Tolerances()
 _CLOCK = SystemClock()
 
 
-class _Current(NamedTuple):
-    found: Numbers | Levels
+class Current(NamedTuple):
+    """A column of now as it was read, and its missing rows."""
+
+    found: Numbers | Levels | Texts | NumericSketch | TextSketch
     missing: int
 
 
@@ -37,17 +55,29 @@ def detect(
     x: Any,
     *,
     alpha: float = 0.05,
-    tolerances: Tolerances = _DEFAULT_TOLERANCES,
+    tolerances: Tolerances | None = None,
+    fdr: Adjustment = "bh",
+    methods: Sequence[str] = (),
     columns: Sequence[str] | None = None,
     device: Device = "auto",
     clock: Clock = _CLOCK,
 ) -> Detection:
     """Which columns of `x` differ from the reference by more than a harmless amount, beyond chance.
 
-    A column has drifted when its effect exceeds its tolerance and its p-value, adjusted over all columns, is at most
-    `alpha` (a false discovery rate). The effect is the KS distance of a numeric column, the total variation of a
-    categorical one, or the change of the missing share when that decides. Where the rows are too few to tell, the column
-    is undecided.
+    A column has drifted when its effect exceeds its tolerance, the lower bound of the effect at level 1 − `alpha` does too
+    (a minimum-effect test), and its p-value, adjusted over all columns by `fdr`, is at most `alpha` (a false discovery
+    rate). The effect is the KS distance of a numeric column (of a text, that of the description of it that moved most), the
+    total variation of a categorical one, or the change of the missing share or the share of unseen categories when that
+    decides. Where the rows are too few to tell, the column is undecided.
+
+    `tolerances`, where given, hold for all columns; else those that the reference was calibrated for (`prepare`), and
+    `Tolerances()` for columns without. `fdr` is ``bh`` (Benjamini–Hochberg), ``by`` (Benjamini–Yekutieli: any dependence
+    between columns) or ``ebh`` (e-BH, likewise).
+
+    `methods` names statistics of `prodml_magics.stats.drift.statistics`: all of them are computed where they apply, and the
+    first that applies and is defined decides a column in place of KS distance and total variation, at its own tolerance
+    (given tolerances are those of KS and total variation) and with a bootstrapped lower bound. Those of
+    `prodml_magics.stats.drift.joint` look at all numeric columns at once; what they find is in ``.joint``.
 
     `x` is an array [rows, columns of the reference], a mapping of name to 1-D array, or a frame; it may have other
     columns than the reference only when `columns` picks those to compare. Columns of a mapping may differ in length (a
@@ -58,111 +88,176 @@ def detect(
     started = clock.monotonic()
     if not 0 < alpha < 1:
         raise InvalidInput(f"alpha is {alpha}; give a share between 0 and 1, such as 0.05")
+    if fdr not in ADJUSTMENTS:
+        raise InvalidInput(f"unknown false discovery control '{fdr}'; choose {', '.join(ADJUSTMENTS)}")
+    check_methods(tuple(methods), tuple(JOINT))
+    of_columns, jointly = ([name for name in methods if (name in JOINT) == joint] for joint in (False, True))
     given = _pick(reference, x, columns)
     current = {name: _read(reference, name, values) for name, values in given.items()}
-    comparisons, where = _compare(reference, current, tolerances, alpha, device)
-    missing = [_missing(reference, name, current[name], tolerances.missing, alpha) for name in current]
-    verdicts = _verdicts([comparison.evidence for comparison in comparisons], missing, alpha)
-    return _detection(reference, current, comparisons, verdicts, clock.monotonic() - started, where)
+    comparisons, where = _compare(reference, current, tolerances, alpha, device, tuple(of_columns))
+    others = [shares_evidence(reference, name, current[name], tolerances, alpha) for name in current]
+    verdicts = verdicts_of([comparison.evidence for comparison in comparisons], others, alpha, fdr)
+    joint = _jointly(reference, given, jointly, alpha, where)
+    return detection_of(reference, current, comparisons, verdicts, joint, clock.monotonic() - started, where)
+
+
+def _jointly(
+    reference: Reference, given: dict[str, NDArray[Any]], methods: list[str], alpha: float, where: str
+) -> tuple[JointFinding, ...]:
+    """The statistics of all numeric columns at once that were asked for; a model's outputs are not among the columns."""
+    if not methods:
+        return ()
+    kept, outputs = reference.rows, set(reference.extras.get("outputs") or ())
+    names = [name for name in given if kept is not None and name in kept.names and name not in outputs]
+    if kept is None or not names:
+        return find_nothing(methods, "the reference kept no rows of numeric columns that vary")
+    if len({len(given[name]) for name in names}) > 1:
+        return find_nothing(methods, "the columns have unequal lengths, so that they make no rows")
+    columns = {name: reference.columns[name] for name in names}
+    scales = {name: (column.mean, column.sd) for name, column in columns.items() if isinstance(column, NumericColumn)}
+    now = joint_rows({name: as_rows(given[name]) for name in names}, scales, names, seed=1)
+    before = kept.values[:, [kept.names.index(name) for name in names]]
+    if not where.startswith("gpu"):
+        return tuple(find_jointly(methods, before, now.values, alpha))
+    import jax.numpy as jnp
+
+    return tuple(find_jointly(methods, before, now.values, alpha, jnp.asarray))
 
 
 def _pick(reference: Reference, x: Any, columns: Sequence[str] | None) -> dict[str, NDArray[Any]]:
     wanted = list(dict.fromkeys(columns)) if columns else list(reference.names)
     for name in wanted:
         if name not in reference.columns:
-            raise InvalidInput(f"the reference has no column '{name}'; {_nearest(name, reference.names)}")
+            raise InvalidInput(f"the reference has no column '{name}'; {nearest(name, reference.names)}")
     width = np.shape(x)[1] if isinstance(x, np.ndarray) and x.ndim == 2 else 0
     given = named_columns(x, wanted if columns and width == len(wanted) else reference.names, equal=False)
     for name in wanted:
         if name not in given:
-            raise InvalidInput(f"column '{name}' of the reference is absent; {_nearest(name, given)}")
+            raise InvalidInput(f"column '{name}' of the reference is absent; {nearest(name, given)}")
     extra = [name for name in given if name not in reference.columns]
     if extra and not columns:
         raise InvalidInput(f"the reference has no column '{extra[0]}'; leave it out, or name the columns to compare")
     return {name: given[name] for name in wanted}
 
 
-def _nearest(name: str, names: Any) -> str:
-    close = get_close_matches(name, list(names), n=3, cutoff=0.5)
-    if close:
-        return "did you mean " + " or ".join(f"'{match}'" for match in close) + "?"
-    shown = ", ".join(f"'{known}'" for known in list(names)[:8])
-    return f"there are {shown or 'none'}"
-
-
-def _read(reference: Reference, name: str, values: NDArray[Any]) -> _Current:
+def _read(reference: Reference, name: str, values: NDArray[Any]) -> Current:
     column = reference.columns[name]
     if isinstance(column, NumericColumn):
         numbers = as_numbers(name, values)
-        return _Current(numbers, numbers.rows - len(numbers.values))
+        return Current(numbers, numbers.rows - len(numbers.values))
+    if isinstance(column, TextColumn):
+        texts = as_texts(values)
+        return Current(Texts(text_parts(texts), len(values)), len(values) - len(texts))
     levels = as_levels(values, column.levels)
-    return _Current(levels, levels.rows - int(levels.counts.sum()))
+    return Current(levels, levels.rows - int(levels.counts.sum()))
+
+
+_Key = tuple[str, str]
+"""A column, and the part of it: empty, or the name of a part of a text."""
 
 
 def _compare(
-    reference: Reference, current: dict[str, _Current], tolerances: Tolerances, alpha: float, device: Device
+    reference: Reference,
+    current: dict[str, Current],
+    tolerances: Tolerances | None,
+    alpha: float,
+    device: Device,
+    methods: tuple[str, ...],
 ) -> tuple[list[Comparison], str]:
-    pairs = _pairs(reference, current)
-    backend = choose(device, sum(len(pair.current) for pair in pairs.values()))
-    numeric, where = _run(backend, pairs, tolerances.numeric, alpha)
-    made = [
-        numeric.get(name) or _other_comparison(reference, name, current[name], tolerances.categorical, alpha) for name in current
-    ]
-    return made, where
+    tasks = _tasks(reference, current)
+    backend = choose(device, sum(len(pair.current) for pair, _ in tasks.values()))
+    limits = {key: limits_of_values(column, tolerances, alpha) for key, (_, column) in tasks.items()}
+    found, where = _run(backend, {key: pair for key, (pair, _) in tasks.items()})
+    made = {key: compare_numbers(column, len(pair.current), found[key], limits[key]) for key, (pair, column) in tasks.items()}
+    if methods:
+        for key, (pair, column) in tasks.items():
+            made[key] = with_numeric_statistics(made[key], pair, column, methods, limits[key])
+    return [_comparison(reference, name, current[name], made, tolerances, alpha, methods) for name in current], where
 
 
-def _pairs(reference: Reference, current: dict[str, _Current]) -> dict[str, Pair]:
-    """Numeric columns with a present value on each side."""
-    pairs = {}
+def _tasks(reference: Reference, current: dict[str, Current]) -> dict[_Key, tuple[Pair, NumericColumn]]:
+    """Numeric columns, and parts of texts, with a present value on each side."""
+    tasks = {}
     for name, (found, _) in current.items():
         column = reference.columns[name]
         if isinstance(column, NumericColumn) and isinstance(found, Numbers) and len(column.values) and len(found.values):
-            pairs[name] = aligned(column, found)
-    return pairs
+            tasks[name, ""] = aligned(column, found), column
+        elif isinstance(column, TextColumn) and isinstance(found, Texts) and len(found.parts["length"]):
+            for part, values in found.parts.items():
+                if part in column.parts:
+                    tasks[name, part] = aligned(column.parts[part], Numbers(values, len(values))), column.parts[part]
+    return tasks
 
 
-def _run(backend: Backend, pairs: dict[str, Pair], tolerance: float, alpha: float) -> tuple[dict[str, Comparison], str]:
-    """Comparisons by name, and the device that made them."""
+def _run(backend: Backend, pairs: dict[_Key, Pair]) -> tuple[dict[_Key, NumericStatistics], str]:
+    """Statistics by column, and the device that found them."""
     accepted = [name for name, pair in pairs.items() if backend.accepts(pair)]
     rest = [name for name in pairs if name not in accepted]
     found = dict(zip(accepted, backend.kernel([pairs[name] for name in accepted]), strict=True))
     found |= dict(zip(rest, compute_with_numpy([pairs[name] for name in rest]), strict=True))
-    where = f"{backend.name}; {len(rest)} columns beyond float32 on cpu" if rest else backend.name
-    return {name: compare_numbers(pairs[name], found[name], tolerance, alpha) for name in pairs}, where
+    return found, f"{backend.name}; {len(rest)} columns beyond float32 on cpu" if rest else backend.name
 
 
-def _other_comparison(reference: Reference, name: str, current: _Current, tolerance: float, alpha: float) -> Comparison:
+def _comparison(
+    reference: Reference,
+    name: str,
+    current: Current,
+    made: dict[_Key, Comparison],
+    tolerances: Tolerances | None,
+    alpha: float,
+    methods: tuple[str, ...],
+) -> Comparison:
     column, found = reference.columns[name], current.found
-    absent = _absence("the reference", column.rows, column.missing) or _absence("the current rows", found.rows, current.missing)
-    if absent or isinstance(column, NumericColumn) or isinstance(found, Numbers):
+    if (name, "") in made:
+        return made[name, ""]
+    if parts := {part: comparison for (owner, part), comparison in made.items() if owner == name}:
+        return compare_texts(parts)
+    absent = absence("the reference", column.rows, column.missing) or absence("the current rows", found.rows, current.missing)
+    if absent or not (isinstance(column, LevelColumn) and isinstance(found, Levels)):
         return Comparison(absent)
-    return compare_levels(column, found, tolerance, alpha)
+    limits = limits_of_values(column, tolerances, alpha)
+    compared = compare_levels(column, found, limits)
+    return with_count_statistics(compared, *paired_counts(column, found)[1:], methods, limits) if methods else compared
 
 
-def _absence(side: str, rows: int, missing: int) -> str:
+def absence(side: str, rows: int, missing: int) -> str:
     if not rows:
         return f"{side.removeprefix('the ')}: no rows, nothing to compare"
     return f"every value of {side} is missing, nothing to compare" if missing == rows else ""
 
 
-def _missing(reference: Reference, name: str, current: _Current, tolerance: float, alpha: float) -> Evidence | None:
-    column = reference.columns[name]
-    return compare_missing(column.missing, column.rows, current.missing, current.found.rows, tolerance, alpha)
+def shares_evidence(
+    reference: Reference, name: str, current: Current, tolerances: Tolerances | None, alpha: float
+) -> list[Evidence]:
+    """Evidence of the missing share and of unseen categories, where there are any."""
+    column, found = reference.columns[name], current.found
+    limits = limits_of_missing(column, tolerances, alpha)
+    evidence = [compare_missing(column.missing, column.rows, current.missing, found.rows, limits)]
+    if isinstance(column, LevelColumn) and isinstance(found, Levels):
+        unseen = limits_of_values(column, None, alpha)._replace(tolerance=(tolerances or Tolerances()).unseen)
+        evidence.append(compare_unseen(column, found, unseen))
+    return [each for each in evidence if each is not None]
 
 
-def _verdicts(values: list[Evidence | str], missing: list[Evidence | None], alpha: float) -> list[Verdict]:
-    """Judge every column, with p-values adjusted over all tests of values and of missing shares together."""
-    tests = [evidence.p_value if isinstance(evidence, Evidence) else math.nan for evidence in (*values, *missing)]
-    adjusted = benjamini_hochberg(tests)
-    of_values, of_missing = adjusted[: len(values)].tolist(), adjusted[len(values) :].tolist()
-    return [judge(*column, alpha) for column in zip(values, missing, zip(of_values, of_missing, strict=True), strict=True)]
+def verdicts_of(values: list[Evidence | str], others: list[list[Evidence]], alpha: float, fdr: Adjustment) -> list[Verdict]:
+    """Judge every column, with p-values adjusted over all tests of all columns together."""
+    tests = [[evidence.p_value if isinstance(evidence, Evidence) else math.nan] for evidence in values]
+    for of_column, more in zip(tests, others, strict=True):
+        of_column += [evidence.p_value for evidence in more]
+    adjusted = iter(ADJUSTMENTS[fdr]([p for of_column in tests for p in of_column]).tolist())
+    shared = [[next(adjusted) for _ in of_column] for of_column in tests]
+    return [judge(*column, alpha) for column in zip(values, others, shared, strict=True)]
 
 
-def _detection(
+_KINDS = {NumericColumn: "numeric", LevelColumn: "categorical", TextColumn: "text"}
+
+
+def detection_of(
     reference: Reference,
-    current: dict[str, _Current],
+    current: dict[str, Current],
     comparisons: list[Comparison],
     verdicts: list[Verdict],
+    joint: tuple[JointFinding, ...],
     seconds: float,
     device: str,
 ) -> Detection:
@@ -170,21 +265,34 @@ def _detection(
     rows_before, rows_now = [column.rows for column in columns], [column.found.rows for column in current.values()]
     missing_before, missing_now = [column.missing for column in columns], [column.missing for column in current.values()]
     judged = list(zip(current, verdicts, strict=True))
+    drifted = [name for name, verdict in judged if verdict.drifted]
+    undecided = [name for name, verdict in judged if verdict.drifted is None]
     return Detection(
         names=tuple(current),
-        kind=tuple("numeric" if isinstance(column, NumericColumn) else "categorical" for column in columns),
+        kind=tuple(_KINDS[type(column)] for column in columns),
         n_reference=np.array(rows_before, dtype=np.int64),
         n_current=np.array(rows_now, dtype=np.int64),
         missing_reference=_shares(missing_before, rows_before),
         missing_current=_shares(missing_now, rows_now),
         **{name: _floats(comparisons, name) for name in ("ks", "wasserstein", "psi", "js", "chi2", "tv")},
-        **{name: _floats(verdicts, name) for name in ("p_value", "p_adjusted", "effect", "effect_low")},
-        drifted=[name for name, verdict in judged if verdict.drifted],
-        undecided=[name for name, verdict in judged if verdict.drifted is None],
+        **{name: _floats(verdicts, name) for name in ("p_value", "p_adjusted", "effect", "effect_low", "tolerance")},
+        drifted=drifted,
+        undecided=undecided,
         reason=tuple(verdict.reason for verdict in verdicts),
+        extra=_extra(comparisons),
+        joint=joint,
         seconds=seconds,
         device=device,
+        dataset=judge_dataset(tuple(current), drifted, undecided, reference.extras.get("importance") or {}),
     )
+
+
+def _extra(comparisons: list[Comparison]) -> dict[str, NDArray[np.float64]]:
+    """The statistics that were asked for by name, NaN where one does not apply."""
+    names = dict.fromkeys(name for comparison in comparisons for name in comparison.extra)
+    return {
+        name: np.array([comparison.extra.get(name, math.nan) for comparison in comparisons], dtype=np.float64) for name in names
+    }
 
 
 def _floats(records: Sequence[Any], name: str) -> NDArray[np.float64]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from prodml_magics.stats.drift.dataset import DatasetVerdict
+from prodml_magics.stats.drift.joint.table import JointFinding
 
 if TYPE_CHECKING:
     import polars
@@ -21,7 +25,7 @@ class Detection(NamedTuple):
 
     names: tuple[str, ...]
     kind: tuple[str, ...]
-    """``numeric`` or ``categorical``."""
+    """``numeric``, ``categorical`` or ``text``."""
     n_reference: _Counts
     """Rows, missing ones included."""
     n_current: _Counts
@@ -42,20 +46,28 @@ class Detection(NamedTuple):
     """Total variation in [0, 1]; categorical columns."""
     p_value: _Floats
     p_adjusted: _Floats
-    """Benjamini–Hochberg over all tests of the call."""
+    """Adjusted over all tests of the call, for the false discovery rate."""
     effect: _Floats
     """What decided: KS distance, total variation, or the change of the missing share."""
     effect_low: _Floats
     """Lower confidence bound of the effect at level 1 − alpha."""
+    tolerance: _Floats
+    """Effect up to which it counts as harmless."""
     drifted: list[str]
     """Names of the columns that have drifted."""
     undecided: list[str]
     """Names of the columns of which it cannot be told."""
+    extra: Mapping[str, _Floats]
+    """Statistics that were asked for by name; further columns of the frame where it does not have them anyway."""
+    joint: tuple[JointFinding, ...]
+    """What the statistics of all numeric columns at once say, of those that were asked for."""
     reason: tuple[str, ...]
     """Why, in a sentence."""
     seconds: float
     device: str
     """``cpu`` or ``gpu``; names how many columns were computed elsewhere."""
+    dataset: DatasetVerdict
+    """All columns together, weighted by the importance that the reference's extras name."""
 
     @property
     def verdict(self) -> str:
@@ -79,7 +91,15 @@ class Detection(NamedTuple):
         """The columns of `frame` as plain lists, with None for what is undefined or undecided."""
         arrays = {name: _plain(getattr(self, name)) for name in _ARRAYS}
         drifted = [None if name in self.undecided else name in self.drifted for name in self.names]
-        return {"column": list(self.names), "kind": list(self.kind), **arrays, "drifted": drifted, "reason": list(self.reason)}
+        return {
+            "column": list(self.names),
+            "kind": list(self.kind),
+            **arrays,
+            "drifted": drifted,
+            "reason": list(self.reason),
+            "tolerance": _plain(self.tolerance),
+            **{name: _plain(values) for name, values in self.extra.items() if name not in arrays},
+        }
 
 
 _ARRAYS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +21,37 @@ _CLOSE = 0.15
 """How far, in natural logarithms, the factors of location and of spread may lie apart to be called one factor."""
 
 
-def number_hint(before: tuple[float, float, float], now: tuple[float, float, float]) -> str:
-    """Compare quartiles: one factor in location and spread reads as a scaling, anything else as a moved median."""
+def number_hint(before: tuple[float, float, float], now: tuple[float, float, float], unit: str = "") -> str:
+    """Compare quartiles: one factor in location and spread reads as a scaling, anything else as a moved median.
+
+    A median that moved by more than a fifth of the reference's interquartile range is also told in that unit. `unit` is
+    ``date`` or ``duration`` where the quartiles are seconds.
+    """
+    if unit == "date":
+        return f"median {_date(before[1])} in the reference, {_date(now[1])} now"
     factor = _common_factor(before, now)
     if factor is None:
-        return f"median {before[1]:.3g} in the reference, {now[1]:.3g} now"
+        return f"median {before[1]:.3g} in the reference, {now[1]:.3g} now{_in_ranges(before, now)}"
     size = _short(max(factor, 1 / factor))
     times = (
         f"values about {size} times the reference's" if factor > 1 else f"values about {size} times smaller than the reference's"
     )
     return f"{times} (unit change?)" if _is_unit(factor) else times
+
+
+def _in_ranges(before: tuple[float, float, float], now: tuple[float, float, float]) -> str:
+    """The move of the median in interquartile ranges of the reference, where they are defined."""
+    width, move = before[2] - before[0], abs(now[1] - before[1])
+    if not (math.isfinite(width) and math.isfinite(move) and width > 0 and 0.2 * width < move < 1e6 * width):
+        return ""
+    return f" (moved by {move / width:.1f} IQR)"
+
+
+def _date(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:.3g} s"
 
 
 def _common_factor(before: tuple[float, float, float], now: tuple[float, float, float]) -> float | None:

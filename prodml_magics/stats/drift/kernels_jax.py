@@ -6,8 +6,10 @@ a CPU all the same, which is how the tests hold one against the other. Importing
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,22 +18,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.kernels import NumericStatistics, Pair
+from prodml_magics.stats.drift.reference import BINS
 
-__all__ = ["compute_with_jax", "fits_jax"]
+__all__ = ["compute_with_jax", "fits_jax", "remember_compilations"]
 
 _SMALLEST_BUCKET = 1_024
+_EDGES = BINS - 1
+"""Edges of a column at most."""
 
 
 def compute_with_jax(pairs: Sequence[Pair]) -> list[NumericStatistics]:
     """Statistics of pairs that fit (`fits_jax`), all columns in one call; padded to powers of two so that little recompiles."""
     if not pairs:
         return []
-    sizes = np.array([(len(pair.reference), len(pair.current)) for pair in pairs], dtype=np.int32)
-    widest = max(len(pair.edges) for pair in pairs)
+    remember_compilations()
+    columns = _column_bucket(len(pairs))
+    sizes = np.ones((columns, 2), dtype=np.int32)
+    sizes[: len(pairs)] = [(len(pair.reference), len(pair.current)) for pair in pairs]
     result = _columns(
-        _padded([pair.reference for pair in pairs], _bucket(sizes[:, 0].max())),
-        _padded([pair.current for pair in pairs], _bucket(sizes[:, 1].max())),
-        _padded([pair.edges for pair in pairs], widest),
+        _padded([pair.reference for pair in pairs], _bucket(sizes[:, 0].max()), columns),
+        _padded([pair.current for pair in pairs], _bucket(sizes[:, 1].max()), columns),
+        _padded([pair.edges for pair in pairs], _EDGES, columns),
         sizes,
     )
     ks, distance, upto, quartiles = (np.asarray(part) for part in result)
@@ -62,10 +69,27 @@ def _bucket(rows: int) -> int:
     return max(_SMALLEST_BUCKET, 1 << int(rows - 1).bit_length())
 
 
-def _padded(rows: Sequence[NDArray[Any]], width: int) -> NDArray[np.float32]:
+def _column_bucket(columns: int) -> int:
+    """Powers of two up to 64, multiples of 64 from there: few shapes, and little work on columns that are not there."""
+    return 1 << (columns - 1).bit_length() if columns <= 64 else -(-columns // 64) * 64
+
+
+def remember_compilations() -> None:
+    """Keep compiled kernels on disk, in XLA's own cache, unless the caller has chosen a place or none.
+
+    ``PRODML_COMPILE_CACHE`` names the folder, else it is ``prodml-magics/xla`` below the user's cache folder.
+    """
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    jax.config.update("jax_compilation_cache_dir", os.environ.get("PRODML_COMPILE_CACHE") or f"{home}/prodml-magics/xla")
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _padded(rows: Sequence[NDArray[Any]], width: int, columns: int) -> NDArray[np.float32]:
     """float32 [columns, width], filled up with +inf, which sorts last."""
-    padded = np.full((len(rows), width), np.inf, dtype=np.float32)
-    for target, values in zip(padded, rows, strict=True):
+    padded = np.full((columns, width), np.inf, dtype=np.float32)
+    for target, values in zip(padded, rows, strict=False):
         target[: len(values)] = values
     return padded
 

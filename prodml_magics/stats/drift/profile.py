@@ -1,9 +1,15 @@
 """The stored form of a reference: ``profile.arrow``, an Arrow IPC file with one row per column.
 
-Format 1. Schema metadata: ``prodml.format`` and ``prodml.extras`` (JSON). Fields: name, kind (numeric or categorical),
-rows, missing, dtype; of a numeric column the sorted sample and the bin edges in the list that its dtype names; of a
-categorical one levels, counts and other. To change it: add fields freely, readers ignore what they do not know; when one
-changes its meaning raise PROFILE_FORMAT, keep reading every older format, and keep a file of the old one under tests.
+Schema metadata: ``prodml.format`` and ``prodml.extras`` (JSON). Fields: name, kind, rows, missing, dtype; of a numeric column
+the sorted sample and the bin edges in the list that its dtype names, and unit; of a categorical one levels, counts and other;
+of any, the calibration (five numbers). Moments are computed when it is read.
+
+Format 2 has the kinds numeric, categorical and text; a text column is followed by its parts, numeric rows whose ``part_of``
+is its name; and at most one row of kind ``rows`` holds some rows of the numeric columns. Format 1 had neither texts nor units
+nor calibrations nor rows, and is still read.
+
+To change it: add fields freely, readers ignore what they do not know; when one changes its meaning raise PROFILE_FORMAT, keep
+reading every older format, and keep a file of the old one under tests.
 """
 
 from __future__ import annotations
@@ -16,11 +22,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput, Unsupported
-from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, Reference
+from prodml_magics.stats.drift.calibration import Calibration, Variability
+from prodml_magics.stats.drift.joint.rows import JointRows
+from prodml_magics.stats.drift.reference import Column, LevelColumn, NumericColumn, Reference, TextColumn, moments
 
 __all__ = ["PROFILE_FORMAT", "from_arrow", "to_arrow"]
 
-PROFILE_FORMAT = 1
+PROFILE_FORMAT = 2
 
 _DTYPES = {"float32": pa.float32(), "float64": pa.float64(), "int64": pa.int64()}
 
@@ -35,6 +43,9 @@ _FIELDS = [
     pa.field("levels", pa.list_(pa.string())),
     pa.field("counts", pa.list_(pa.int64())),
     pa.field("other", pa.int64()),
+    pa.field("part_of", pa.string()),
+    pa.field("unit", pa.string()),
+    pa.field("calibration", pa.list_(pa.float64())),
 ]
 
 
@@ -42,7 +53,9 @@ def to_arrow(reference: Reference) -> bytes:
     """The bytes of ``profile.arrow``; `from_arrow` gives the same reference back."""
     metadata = {"prodml.format": str(PROFILE_FORMAT), "prodml.extras": json.dumps(dict(reference.extras), allow_nan=False)}
     schema = pa.schema(_FIELDS, metadata=metadata)
-    batches = [_batch(name, column, schema) for name, column in reference.columns.items()]
+    batches = [batch for name, column in reference.columns.items() for batch in _batches(name, column, schema)]
+    if reference.rows is not None:
+        batches.append(_batch(_rows_of(reference.rows), schema))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         for batch in batches:
@@ -50,13 +63,38 @@ def to_arrow(reference: Reference) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def _batch(name: str, column: NumericColumn | LevelColumn, schema: pa.Schema) -> pa.RecordBatch:
+def _batches(name: str, column: Column, schema: pa.Schema) -> list[pa.RecordBatch]:
+    """One row, and behind a text column one per part."""
     row: dict[str, Any] = {"name": name, "rows": column.rows, "missing": column.missing}
+    if column.calibration is not None:
+        row["calibration"] = [*column.calibration.values, *column.calibration.missing, float(column.calibration.rows)]
+    if isinstance(column, TextColumn):
+        parts = [_batch(part | {"part_of": name}, schema) for part in map(_numeric_row, column.parts, column.parts.values())]
+        return [_batch(row | {"kind": "text"}, schema), *parts]
     if isinstance(column, NumericColumn):
-        dtype = str(column.values.dtype)
-        row |= {"kind": "numeric", "dtype": dtype, f"values_{dtype}": column.values, f"edges_{dtype}": column.edges}
-    else:
-        row |= {"kind": "categorical", "levels": list(column.levels), "counts": column.counts, "other": column.other}
+        return [_batch(row | _numeric_row(name, column), schema)]
+    row |= {"kind": "categorical", "levels": list(column.levels), "counts": column.counts, "other": column.other}
+    return [_batch(row, schema)]
+
+
+def _rows_of(rows: JointRows) -> dict[str, Any]:
+    return {
+        "name": "",
+        "kind": "rows",
+        "levels": list(rows.names),
+        "rows": len(rows.values),
+        "values_float32": rows.values.ravel(),
+    }
+
+
+def _numeric_row(name: str, column: NumericColumn) -> dict[str, Any]:
+    dtype = str(column.values.dtype)
+    values = {f"values_{dtype}": column.values, f"edges_{dtype}": column.edges}
+    sizes = {"name": name, "rows": column.rows, "missing": column.missing}
+    return {"kind": "numeric", "dtype": dtype, "unit": column.unit, **sizes, **values}
+
+
+def _batch(row: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
     return pa.record_batch([pa.array([row.get(field.name)], type=field.type) for field in schema], schema=schema)
 
 
@@ -68,8 +106,29 @@ def from_arrow(data: bytes) -> Reference:
         raise InvalidInput(f"not a profile: {error}; register the model again to make one") from error
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     _check_format(metadata.get("prodml.format", ""))
-    columns = {str(table["name"][i]): _column(table, i) for i in range(table.num_rows)}
-    return Reference(columns, json.loads(metadata.get("prodml.extras", "{}")))
+    kinds = table["kind"].to_pylist()
+    rows = _joint_rows(table, kinds.index("rows")) if "rows" in kinds else None
+    return Reference(_columns(table), json.loads(metadata.get("prodml.extras", "{}")), rows)
+
+
+def _joint_rows(table: pa.Table, i: int) -> JointRows:
+    names = tuple(_cell(table, "levels", i))
+    return JointRows(names, _array(table["values_float32"][i], "float32").reshape(-1, len(names)))
+
+
+def _columns(table: pa.Table) -> dict[str, Column]:
+    columns: dict[str, Column] = {}
+    for i in range(table.num_rows):
+        if _cell(table, "kind", i) == "rows":
+            continue
+        name, owner = str(table["name"][i]), _cell(table, "part_of", i)
+        part = _column(table, i)
+        text = columns.get(owner or "")
+        if isinstance(text, TextColumn) and isinstance(part, NumericColumn):
+            columns[owner] = text._replace(parts={**text.parts, name: part})
+        else:
+            columns[name] = part
+    return columns
 
 
 def _check_format(version: str) -> None:
@@ -79,13 +138,28 @@ def _check_format(version: str) -> None:
         raise Unsupported(f"profile format {version} is later than {PROFILE_FORMAT}, the last known here; upgrade prodml-magics")
 
 
-def _column(table: pa.Table, i: int) -> NumericColumn | LevelColumn:
-    rows, missing = table["rows"][i].as_py(), table["missing"][i].as_py()
-    if table["kind"][i].as_py() == "categorical":
+def _column(table: pa.Table, i: int) -> Column:
+    kind, sizes = _cell(table, "kind", i), (_cell(table, "rows", i), _cell(table, "missing", i))
+    calibration = _calibration(_cell(table, "calibration", i))
+    if kind == "text":
+        return TextColumn(*sizes, {}, calibration)
+    if kind == "categorical":
         counts = _array(table["counts"][i], "int64")
-        return LevelColumn(rows, missing, tuple(table["levels"][i].as_py()), counts, table["other"][i].as_py())
-    dtype = table["dtype"][i].as_py()
-    return NumericColumn(rows, missing, *(_array(table[f"{part}_{dtype}"][i], dtype) for part in ("values", "edges")))
+        return LevelColumn(*sizes, tuple(_cell(table, "levels", i)), counts, _cell(table, "other", i), calibration)
+    dtype = _cell(table, "dtype", i)
+    values, edges = (_array(table[f"{part}_{dtype}"][i], dtype) for part in ("values", "edges"))
+    return NumericColumn(*sizes, values, edges, *moments(values), unit=_cell(table, "unit", i) or "", calibration=calibration)
+
+
+def _cell(table: pa.Table, name: str, i: int) -> Any:
+    """A value, None where it is null or the format did not have the field."""
+    return table[name][i].as_py() if name in table.column_names else None
+
+
+def _calibration(numbers: list[float] | None) -> Calibration | None:
+    if numbers is None:
+        return None
+    return Calibration(Variability(*numbers[:2]), Variability(*numbers[2:4]), int(numbers[4]))
 
 
 def _array(cell: pa.Scalar, dtype: str) -> NDArray[Any]:

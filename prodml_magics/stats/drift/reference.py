@@ -11,9 +11,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput
-from prodml_magics.stats.drift.columns import Levels, Numbers, as_levels, as_numbers, is_numeric, named_columns
+from prodml_magics.stats.drift import calibration
+from prodml_magics.stats.drift.calibration import CHUNKS, FEWEST_CALIBRATION_ROWS, Calibration, Variability
+from prodml_magics.stats.drift.columns import (
+    Levels,
+    Numbers,
+    as_levels,
+    as_numbers,
+    as_rows,
+    as_texts,
+    chunked_levels,
+    is_numeric,
+    named_columns,
+)
+from prodml_magics.stats.drift.grid import grid_counts, grid_edges
+from prodml_magics.stats.drift.joint.rows import MOST_COLUMNS, JointRows, joint_rows
+from prodml_magics.stats.drift.text import is_text, text_parts
 
-__all__ = ["BINS", "MOST_LEVELS", "LevelColumn", "NumericColumn", "Reference", "bin_counts", "prepare"]
+__all__ = [
+    "BINS",
+    "MOST_LEVELS",
+    "Column",
+    "LevelColumn",
+    "NumericColumn",
+    "Reference",
+    "TextColumn",
+    "bin_counts",
+    "moments",
+    "prepare",
+]
 
 BINS = 10
 """Numeric columns are binned at the reference's deciles for PSI and Jensen–Shannon."""
@@ -26,13 +52,26 @@ class NumericColumn(NamedTuple):
     """A numeric reference column: `rows` of which `missing`, and a sorted sample of the others, with its bins.
 
     Bin i holds the values above edge i−1 up to and including edge i; edges are values of the sample, so that every later
-    window is binned alike. A constant column has three bins: below, at and above it.
+    window is binned alike. A constant column has three bins: below, at and above it. `mean` and `sd` are those of the sample,
+    in float64; NaN where it is empty or holds an infinite value. `unit` is ``date``, ``duration`` or empty, as in `Numbers`.
     """
 
     rows: int
     missing: int
     values: NDArray[Any]
     edges: NDArray[Any]
+    mean: float = math.nan
+    sd: float = math.nan
+    unit: str = ""
+    calibration: Calibration | None = None
+
+    @property
+    def iqr(self) -> float:
+        """Interquartile range of the sample, NaN where it is empty or not finite."""
+        if not len(self.values):
+            return math.nan
+        low, high = (self.values[len(self.values) * k // 4].item() for k in (1, 3))
+        return float(high - low) if math.isfinite(high - low) else math.nan
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -48,14 +87,29 @@ class LevelColumn(NamedTuple):
     levels: tuple[str, ...]
     counts: NDArray[np.int64]
     other: int
+    calibration: Calibration | None = None
+
+
+class TextColumn(NamedTuple):
+    """A column of texts that hardly repeat: `rows` of which `missing`, and the numbers that describe the others, by name."""
+
+    rows: int
+    missing: int
+    parts: Mapping[str, NumericColumn]
+    calibration: Calibration | None = None
+
+
+Column = NumericColumn | LevelColumn | TextColumn
 
 
 @dataclass(frozen=True)
 class Reference:
     """What `detect` compares with, by column name; `extras` is any JSON-ready mapping that travels with it."""
 
-    columns: Mapping[str, NumericColumn | LevelColumn]
+    columns: Mapping[str, Column]
     extras: Mapping[str, Any] = field(default_factory=dict)
+    rows: JointRows | None = None
+    """Some rows of the numeric columns, for statistics of all of them at once."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,27 +122,48 @@ def prepare(
     names: Sequence[str] | None = None,
     sample: int = 100_000,
     seed: int = 0,
+    calibrate: bool = False,
     extras: Mapping[str, Any] | None = None,
 ) -> Reference:
     """Summarise reference rows for `detect`: an array [rows, columns], a mapping of name to 1-D array, or a frame.
 
-    Numbers, dates and durations (as seconds) are numeric, everything else is categorical; None, NaN and NaT are missing.
-    At most `sample` values per numeric column are kept, drawn without replacement by `seed`, as float32 where that keeps
-    them apart, else as float64 or int64. `names` are the columns of an array. `extras` is kept as it is.
+    Numbers, dates and durations (as seconds) are numeric, strings that hardly repeat are text, everything else is
+    categorical; None, NaN and NaT are missing. At most `sample` values per numeric column are kept, drawn without
+    replacement by `seed`, as float32 where that keeps them apart, else as float64 or int64. `names` are the columns of an
+    array. `extras` is kept as it is.
+
+    With `calibrate`, columns of at least 1,000 rows are held against themselves chunk by chunk, in the order of the rows,
+    and `detect` takes tolerances and the correlation of neighbouring rows from that (`prodml_magics.stats.drift.calibration`).
 
     Raises InvalidInput for columns of unequal length, complex numbers, or names that do not fit.
     """
     if sample < 1:
         raise InvalidInput(f"a sample of {sample} values tells nothing; give at least 1")
     generator = np.random.default_rng(seed)
-    columns = {name: _summary(name, values, sample, generator) for name, values in named_columns(x, names).items()}
-    return Reference(columns, dict(extras or {}))
+    columns: dict[str, Column] = {}
+    given = named_columns(x, names)
+    for name, values in given.items():
+        columns[name] = _summary(name, values, sample, generator, calibrate and len(values) >= FEWEST_CALIBRATION_ROWS)
+    return Reference(columns, dict(extras or {}), _joint(given, columns, seed))
 
 
-def _summary(name: str, values: NDArray[Any], sample: int, generator: np.random.Generator) -> NumericColumn | LevelColumn:
+def _joint(given: Mapping[str, NDArray[Any]], columns: Mapping[str, Column], seed: int) -> JointRows | None:
+    scales = {name: (column.mean, column.sd) for name, column in columns.items() if isinstance(column, NumericColumn)}
+    names = [name for name, (_, sd) in scales.items() if sd > 0][:MOST_COLUMNS]
+    if not names:
+        return None
+    return joint_rows({name: as_rows(given[name]) for name in names}, scales, names, seed)
+
+
+def _summary(name: str, values: NDArray[Any], sample: int, generator: np.random.Generator, calibrate: bool) -> Column:
     if is_numeric(name, values):
-        return _numeric(as_numbers(name, values), sample, generator)
-    return _categorical(as_levels(values))
+        column = _numeric(as_numbers(name, values), sample, generator)
+        return column._replace(calibration=_calibrated_numbers(name, values, column)) if calibrate else column
+    found = as_levels(values)
+    if values.dtype.kind != "b" and is_text(len(found.levels), int(found.counts.sum())):
+        return _texts(as_texts(values), found, sample, generator)
+    levels = _categorical(found)
+    return levels._replace(calibration=_calibrated_levels(values)) if calibrate else levels
 
 
 def _numeric(numbers: Numbers, sample: int, generator: np.random.Generator) -> NumericColumn:
@@ -96,13 +171,46 @@ def _numeric(numbers: Numbers, sample: int, generator: np.random.Generator) -> N
     if len(values) > sample:
         values = generator.choice(values, sample, replace=False, shuffle=False)
     kept = narrowed(np.sort(values))
-    return NumericColumn(numbers.rows, numbers.rows - len(numbers.values), kept, _edges(kept))
+    missing = numbers.rows - len(numbers.values)
+    return NumericColumn(numbers.rows, missing, kept, _edges(kept), *moments(kept), unit=numbers.unit)
+
+
+def moments(values: NDArray[Any]) -> tuple[float, float]:
+    """Mean and standard deviation (ddof 0) in float64, NaN where undefined or too large."""
+    if not len(values):
+        return math.nan, math.nan
+    precision = np.longdouble if values.dtype.kind == "i" else np.float64
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, sd = float(values.mean(dtype=precision)), float(values.std(dtype=precision))
+    return (mean, sd) if math.isfinite(mean) and math.isfinite(sd) else (math.nan, math.nan)
 
 
 def _categorical(found: Levels) -> LevelColumn:
     present = int(found.counts.sum())
     counts = found.counts[:MOST_LEVELS]
     return LevelColumn(found.rows, found.rows - present, found.levels[:MOST_LEVELS], counts, present - int(counts.sum()))
+
+
+def _texts(texts: list[str], found: Levels, sample: int, generator: np.random.Generator) -> TextColumn:
+    parts = {name: _numeric(Numbers(values, len(values)), sample, generator) for name, values in text_parts(texts).items()}
+    return TextColumn(found.rows, found.rows - len(texts), parts)
+
+
+def _calibrated_numbers(name: str, values: NDArray[Any], column: NumericColumn) -> Calibration:
+    """Counted on the grid of the whole column: a chunk then only needs sorting."""
+    edges = grid_edges(column.values)
+    chunks = [as_numbers(name, chunk) for chunk in np.array_split(values, CHUNKS)]
+    counts = np.array([grid_counts(np.sort(chunk.values), edges) for chunk in chunks])
+    rows = np.array([chunk.rows for chunk in chunks])
+    return Calibration(calibration.of_grid(counts), calibration.of_shares(rows - counts.sum(axis=1), rows), column.rows)
+
+
+def _calibrated_levels(values: NDArray[Any]) -> Calibration:
+    counts = chunked_levels(values, CHUNKS)
+    rows = np.bincount(np.arange(len(values)) * CHUNKS // len(values), minlength=CHUNKS)
+    missing = rows - counts.sum(axis=1)
+    of_missing = calibration.of_shares(missing, rows) if missing.any() else Variability()
+    return Calibration(calibration.of_counts(counts), of_missing, len(values))
 
 
 def narrowed(values: NDArray[Any]) -> NDArray[Any]:

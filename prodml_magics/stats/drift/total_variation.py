@@ -22,10 +22,12 @@ def total_variation(reference: Any, current: Any) -> Any:
     return abs(p - q).sum(axis=-1) / 2
 
 
-def total_variation_bias(reference: NDArray[Any], current: NDArray[Any]) -> float:
-    """What two count arrays [levels] of one distribution show on average at most: ½ Σ sqrt(p(1−p)·(1/n+1/m)) (Jensen)."""
-    n, m = reference.sum(), current.sum()
-    pooled = (reference + current) / (n + m)
+def total_variation_bias(reference: NDArray[Any], current: NDArray[Any], n: float, m: float) -> float:
+    """What count arrays [levels] of one distribution show on average at most: ½ Σ sqrt(p(1−p)·(1/n+1/m)) (Jensen).
+
+    n and m are the rows, or the independent ones that correlated rows are worth.
+    """
+    pooled = (reference + current) / (reference.sum() + current.sum())
     return float(np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m)).sum() / 2)
 
 

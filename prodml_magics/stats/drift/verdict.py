@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from prodml_magics.errors import InvalidInput
@@ -17,18 +18,21 @@ class _Limits(NamedTuple):
     numeric: float = 0.1
     categorical: float = 0.1
     missing: float = 0.05
+    unseen: float = 0.1
 
 
 class Tolerances(_Limits):
-    """Effects up to these are harmless: KS distance, total variation, and change of the missing share, each in [0, 1)."""
+    """Effects up to these are harmless: KS distance, total variation, change of the missing share, share of rows with
+    categories that the reference never had; each in [0, 1)."""
 
     __slots__ = ()
 
-    def __new__(cls, numeric: float = 0.1, categorical: float = 0.1, missing: float = 0.05) -> Tolerances:
-        for name, limit in (("numeric", numeric), ("categorical", categorical), ("missing", missing)):
+    def __new__(cls, numeric: float = 0.1, categorical: float = 0.1, missing: float = 0.05, unseen: float = 0.1) -> Tolerances:
+        limits = {"numeric": numeric, "categorical": categorical, "missing": missing, "unseen": unseen}
+        for name, limit in limits.items():
             if not 0 <= limit < 1:
                 raise InvalidInput(f"a {name} tolerance of {limit} is not a share; give one from 0 up to, not including, 1")
-        return super().__new__(cls, numeric, categorical, missing)
+        return super().__new__(cls, **limits)
 
 
 class Evidence(NamedTuple):
@@ -48,6 +52,8 @@ class Evidence(NamedTuple):
     """What is undefined, and why."""
     chance: float = 0.0
     """Effect to expect without drift, where the rows are enough to see the tolerance beyond it; else 0."""
+    needed: int | None = None
+    """Rows with which this effect would be told from the tolerance; None when not even any number would, or unknown."""
 
 
 class Verdict(NamedTuple):
@@ -59,43 +65,52 @@ class Verdict(NamedTuple):
     effect_low: float = math.nan
     p_value: float = math.nan
     p_adjusted: float = math.nan
+    tolerance: float = math.nan
 
 
-def judge(values: Evidence | str, missing: Evidence | None, adjusted: tuple[float, float], alpha: float) -> Verdict:
-    """Join the evidence of a column's values (or why there is none) with that of its missing share.
+def judge(values: Evidence | str, others: Sequence[Evidence], adjusted: Sequence[float], alpha: float) -> Verdict:
+    """Join the evidence of a column's values (or why there is none) with that of its missing and its unseen share.
 
-    A test says drifted when its effect exceeds the tolerance and its adjusted p-value is at most alpha. Where the effect
-    exceeds the tolerance and the p-value does not confirm it, the rows are too few to tell, unless chance explains the
-    effect and enough rows would have shown more. The missing share decides
-    when it has drifted, or may have, and the values have not; then the numbers are its own.
+    A test says drifted when its effect exceeds the tolerance, the lower confidence bound of the effect does too, and its
+    adjusted p-value is at most alpha. Where the effect exceeds the tolerance and the other two do not agree, the rows are too
+    few to tell, unless chance explains the effect and enough rows would have shown more. `adjusted` holds the p-value of
+    the values first. One of the others decides when it has drifted, or may have, and the values have not; then the
+    numbers are its own.
     """
-    of_values = Verdict(None, values) if isinstance(values, str) else _single(values, adjusted[0], alpha)
-    if missing is None:
-        return of_values
-    of_missing = _single(missing, adjusted[1], alpha)
-    if of_values.drifted and of_missing.drifted:
-        return of_values._replace(reason=f"{of_values.reason}; {of_missing.reason}")
-    missing_decides = of_missing.drifted or (of_missing.drifted is None and of_values.drifted is False)
-    return of_missing if missing_decides else of_values
+    first = Verdict(None, values) if isinstance(values, str) else _single(values, adjusted[0], alpha)
+    rest = [_single(evidence, p, alpha) for evidence, p in zip(others, adjusted[1:], strict=True)]
+    drifted = [verdict for verdict in (first, *rest) if verdict.drifted]
+    if drifted:
+        return drifted[0]._replace(reason="; ".join(verdict.reason for verdict in drifted))
+    doubtful = [verdict for verdict in rest if verdict.drifted is None]
+    return doubtful[0] if doubtful and first.drifted is False else first
 
 
 def _single(evidence: Evidence, adjusted: float, alpha: float) -> Verdict:
     drifted, reason = _decision(evidence, adjusted, alpha)
     reason = f"{reason}; {evidence.note}" if evidence.note else reason
-    return Verdict(drifted, reason, evidence.effect, evidence.effect_low, evidence.p_value, adjusted)
+    return Verdict(drifted, reason, evidence.effect, evidence.effect_low, evidence.p_value, adjusted, evidence.tolerance)
 
 
 def _decision(evidence: Evidence, adjusted: float, alpha: float) -> tuple[bool | None, str]:
-    tolerance = f"{evidence.tolerance:g}"
+    tolerance = f"{evidence.tolerance:.2g}"
     if evidence.rows < FEWEST_ROWS:
         return None, f"{evidence.rows} rows are too few to tell; {FEWEST_ROWS} are needed"
     if evidence.effect <= evidence.tolerance:
         return False, f"{evidence.finding}, within the tolerance of {tolerance}"
     if math.isnan(adjusted):
         return None, f"{evidence.finding}, but every level is too rare to test"
+    by_chance = evidence.effect - evidence.chance <= evidence.tolerance
+    if adjusted > alpha and by_chance:
+        return False, f"{evidence.finding}, as chance brings in {evidence.rows} rows of so many levels"
     if adjusted > alpha:
-        if evidence.effect - evidence.chance <= evidence.tolerance:
-            return False, f"{evidence.finding}, as chance brings in {evidence.rows} rows of so many levels"
         doubt = f"{evidence.rows} rows are too few to tell it from chance (adjusted p = {adjusted:.2g})"
-        return None, f"{evidence.finding}, but {doubt}"
+        return None, f"{evidence.finding}, but {doubt}{_needed(evidence)}"
+    if evidence.effect_low <= evidence.tolerance:
+        doubt = f"{evidence.rows} rows are too few to tell it from the tolerance of {tolerance}"
+        return None, f"{evidence.finding}, at least {evidence.effect_low:.2f}, but {doubt}{_needed(evidence)}"
     return True, f"{evidence.finding}{f': {evidence.hint}' if evidence.hint else f', above the tolerance of {tolerance}'}"
+
+
+def _needed(evidence: Evidence) -> str:
+    return f"; about {evidence.needed:,} would be enough" if evidence.needed else ""

@@ -1,0 +1,39 @@
+"""`detect` with the flags of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prodml_magics.wire.requests import Drift
+
+if TYPE_CHECKING:
+    from prodml_magics.stats.drift import Detection, Reference
+
+__all__ = ["detect_request"]
+
+
+def detect_request(
+    reference: Reference,
+    current: Mapping[str, np.ndarray],
+    request: Drift,
+    *,
+    alpha: float | None = None,
+    columns: Sequence[str] | None = None,
+) -> Detection:
+    """Compare as the flags say; `alpha` and `columns` stand in for those of the request."""
+    from prodml_magics.stats.drift import Tolerances, detect
+
+    tolerances = None if request.tolerance is None else Tolerances(request.tolerance, request.tolerance)
+    return detect(
+        reference,
+        current,
+        alpha=request.alpha if alpha is None else alpha,
+        tolerances=tolerances,
+        fdr=request.fdr,
+        methods=request.method,
+        columns=(request.columns if columns is None else columns) or None,
+        device=request.device,
+    )

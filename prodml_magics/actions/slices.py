@@ -1,0 +1,94 @@
+"""Parts of the rows, each compared with the same part of the reference: where a drift comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from prodml_magics.contract.nearest import did_you_mean
+from prodml_magics.errors import NotFound
+from prodml_magics.wire.requests import Drift
+
+__all__ = ["compare_slices"]
+
+_MOST = 20
+_QUARTERS = 4
+
+Columns = Mapping[str, np.ndarray]
+
+
+def compare_slices(reference: Columns, current: Columns, request: Drift) -> list[dict[str, Any]]:
+    """One entry per value of the column ``--by``, or per quarter of a numeric one with more than 20 values; worst first.
+
+    A slice of now is compared with the same slice of the reference, at an error rate divided by the number of slices.
+    """
+    by = request.by
+    for side in (reference, current):
+        if by not in side:
+            raise NotFound(f"there is no column {by!r} to look at the parts of; {did_you_mean(by, list(side))}")
+    current = {name: values for name, values in current.items() if name in reference and len(values) == len(current[by])}
+    parts = _parts(reference[by], current[by])
+    found = [_slice(f"{by} {label}", reference, current, *masks, request, len(parts)) for label, masks in parts.items()]
+    return sorted(found, key=lambda part: (part["verdict"] != "drift", -(part["effect"] or 0.0)))
+
+
+def _parts(before: np.ndarray, now: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Label to the rows of both sides that it holds."""
+    if before.dtype.kind in "iuf" and len(np.unique(before[~np.isnan(before)])) > _MOST and now.dtype.kind in "iuf":
+        return _quarters(before.astype(np.float64), now.astype(np.float64))
+    one, other = _texts(before), _texts(now)
+    values, counts = np.unique(other, return_counts=True)
+    largest = values[np.argsort(-counts, kind="stable")][:_MOST]
+    return {f"= {value}": (one == value, other == value) for value in largest.tolist()}
+
+
+def _texts(values: np.ndarray) -> np.ndarray:
+    return np.array(["missing" if value is None or value != value else str(value) for value in values.tolist()])
+
+
+def _quarters(before: np.ndarray, now: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    inner = np.unique(np.quantile(before[np.isfinite(before)], np.arange(1, _QUARTERS) / _QUARTERS))
+    edges = [-np.inf, *inner.tolist(), np.inf]
+    parts = {}
+    for low, high in pairwise(edges):
+        label = f"up to {high:.4g}" if low == -np.inf else f"above {low:.4g}" if high == np.inf else f"{low:.4g} to {high:.4g}"
+        parts[label] = (_between(before, low, high), _between(now, low, high))
+    return parts
+
+
+def _between(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    return ((values > low) | (low == -np.inf)) & (values <= high)
+
+
+def _slice(
+    label: str,
+    reference: Columns,
+    current: Columns,
+    of_reference: np.ndarray,
+    of_current: np.ndarray,
+    request: Drift,
+    slices: int,
+) -> dict[str, Any]:
+    from prodml_magics.actions.detection import detect_request
+    from prodml_magics.stats.drift import prepare
+
+    before = {name: values[of_reference] for name, values in reference.items() if name != request.by}
+    now = {name: values[of_current] for name, values in current.items() if name != request.by}
+    columns = [name for name in request.columns or before if name in before]
+    found = detect_request(prepare(before), now, request, alpha=request.alpha / slices, columns=columns)
+    worst = max(
+        range(len(found.names)), key=lambda i: (found.names[i] in found.drifted, np.nan_to_num(found.effect[i])), default=None
+    )
+    return {
+        "slice": label,
+        "n_reference": int(of_reference.sum()),
+        "n_current": int(of_current.sum()),
+        "verdict": "drift" if found.drifted else "undecided" if len(found.undecided) == len(found.names) else "no drift",
+        "drifted": list(found.drifted),
+        "worst": None if worst is None else found.names[worst],
+        "effect": None if worst is None or np.isnan(found.effect[worst]) else float(found.effect[worst]),
+        "reason": "no columns to compare" if worst is None else found.reason[worst],
+    }

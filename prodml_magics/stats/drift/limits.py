@@ -1,0 +1,50 @@
+"""What counts as harmless for one column, and how many independent rows its rows are worth."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from prodml_magics.stats.drift.calibration import Variability
+from prodml_magics.stats.drift.reference import Column, NumericColumn
+from prodml_magics.stats.drift.verdict import Tolerances
+
+__all__ = ["Limits", "limits_of_missing", "limits_of_values"]
+
+_SMALLEST, _SMALLEST_MISSING = 0.05, 0.025
+_LARGEST = 0.3
+"""A reference that moves more than this was gathered in an order (sorted by a label, say); it must not silence every alarm."""
+_DEFAULT = Tolerances()
+
+
+class Limits(NamedTuple):
+    """Tolerance of an effect, error rate of its bound, and the factor by which correlation of rows inflates variances."""
+
+    tolerance: float
+    alpha: float
+    inflation: float = 1.0
+
+    def effective(self, rows: int) -> int:
+        """Independent rows that tell as much as `rows` do; at least 1."""
+        return rows if self.inflation == 1 else max(1, round(rows / self.inflation))
+
+
+def limits_of_values(column: Column, tolerances: Tolerances | None, alpha: float) -> Limits:
+    """Limits of a column's values: the given tolerances, else twice what its reference moves, else the default ones."""
+    place = 0 if isinstance(column, NumericColumn) else 1
+    calibrated = None if column.calibration is None else column.calibration.values
+    return _limits(calibrated, None if tolerances is None else tolerances[place], _DEFAULT[place], _SMALLEST, alpha)
+
+
+def limits_of_missing(column: Column, tolerances: Tolerances | None, alpha: float) -> Limits:
+    """Limits of the change of a column's missing share."""
+    calibrated = None if column.calibration is None else column.calibration.missing
+    given = None if tolerances is None else tolerances.missing
+    return _limits(calibrated, given, _DEFAULT.missing, _SMALLEST_MISSING, alpha)
+
+
+def _limits(found: Variability | None, given: float | None, default: float, smallest: float, alpha: float) -> Limits:
+    if found is None:
+        return Limits(default if given is None else given, alpha)
+    own = math.ceil(min(_LARGEST, max(smallest, 2 * found.movement)) * 1e4) / 1e4
+    return Limits(own if given is None else given, alpha, found.inflation)

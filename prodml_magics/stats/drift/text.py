@@ -1,0 +1,41 @@
+"""Text that hardly repeats, as numbers: how long it is and of which characters it is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+__all__ = ["PARTS", "is_text", "text_parts"]
+
+_CLASSES = {
+    "digits": r"\p{Nd}",
+    "capitals": r"\p{Lu}",
+    "spaces": r"\s",
+    "marks": r"[\p{P}\p{S}]",
+    "beyond ASCII": r"[^\x00-\x7F]",
+}
+
+PARTS = ("length", *_CLASSES)
+"""Length in characters, and the share of the characters in each class; an empty text has shares of zero."""
+
+_FEWEST_TEXTS = 100
+
+
+def is_text(distinct: int, present: int) -> bool:
+    """Whether a column of strings is text and not categories: at least 100 values, more than half of them distinct."""
+    return present >= _FEWEST_TEXTS and distinct > present / 2
+
+
+def text_parts(texts: list[str] | NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+    """The `PARTS` of each of the given texts, none of them missing, as float32 [texts]."""
+    strings = pa.array(texts, type=pa.string())
+    length = pc.utf8_length(strings).to_numpy(zero_copy_only=False).astype(np.float32)
+    counts = {
+        name: pc.count_substring_regex(strings, pattern).to_numpy(zero_copy_only=False) for name, pattern in _CLASSES.items()
+    }
+    longest = np.maximum(length, 1)
+    return {"length": length, **{name: (count / longest).astype(np.float32) for name, count in counts.items()}}

@@ -1,0 +1,111 @@
+"""Files beyond the memory bound: the same verdicts from sketches as from all rows, and what needs rows is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from homes import workspace_at
+
+from prodml_magics.actions.drift import drift
+from prodml_magics.actions.results import DriftResult
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.errors import InvalidInput, UsageError
+from prodml_magics.wire.requests import Drift
+
+TINY = 1e-4
+"""A memory bound in GiB that every file here exceeds."""
+
+
+def _frame(rows: int, seed: int, shift: float) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    gaps = rng.normal(size=rows)
+    gaps[rng.random(rows) < 0.1 + shift / 2] = np.nan
+    return pl.DataFrame(
+        {
+            "same": rng.normal(size=rows).astype("f4"),
+            "moved": rng.normal(shift, 1, rows).astype("f4"),
+            "tied": np.round(rng.normal(shift, 2, rows)),
+            "gaps": gaps,
+            "whole": rng.integers(0, 1_000, rows) + 2**60,
+            "city": rng.choice(["Oslo", "Rome"] + (["Lima"] if shift else []), rows),
+            "note": [f"text {i} {'x' * int(n)}" for i, n in enumerate(rng.integers(1, 9, rows))],
+            "member": rng.random(rows) < 0.3,
+            "at": np.datetime64("2026-01-01T00:00:00", "us") + rng.integers(0, 10**12, rows),
+            "empty": pl.Series([None] * rows, dtype=pl.Float64),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, str]:
+    folder = tmp_path_factory.mktemp("files")
+    paths = []
+    for name, (rows, seed, shift) in {"before": (30_000, 0, 0.0), "now": (40_000, 1, 0.6), "same": (20_000, 2, 0.0)}.items():
+        paths.append(str(folder / f"{name}.parquet"))
+        _frame(rows, seed, shift).write_parquet(paths[-1], row_group_size=7_000)
+    return paths[0], paths[1], paths[2]
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Iterator[Workspace]:
+    with workspace_at(tmp_path / ".prodml") as workspace:
+        yield workspace
+
+
+def _columns(result: DriftResult) -> dict[str, dict[str, object]]:
+    return {row["column"]: row for row in result.record.columns}
+
+
+def test_sketches_say_what_all_rows_say(files: tuple[str, str, str], nowhere: Workspace) -> None:
+    whole = drift(nowhere, Drift(model=files[0], current=files[1]))
+    streamed = drift(nowhere, Drift(model=files[0], current=files[1], memory=TINY))
+    assert (whole.record.device, streamed.record.device) == ("cpu", "cpu, from sketches")
+    assert streamed.record.window.rows == 40_000
+    assert streamed.record.against == "a sample of 30,000 of 30,000 reference rows"
+    assert set(streamed.record.drifted) == set(whole.record.drifted) == {"moved", "tied", "gaps", "city"}
+    for name, row in _columns(streamed).items():
+        exact = _columns(whole)[name]
+        for statistic in ("kind", "n_reference", "n_current", "missing_reference", "missing_current", "tv", "chi2", "drifted"):
+            assert row[statistic] == exact[statistic], (name, statistic)
+        if exact["ks"] is not None:
+            assert exact["ks"] - 0.02 <= row["ks"] <= exact["ks"] + 1e-9, name  # type: ignore[operator]
+            assert row["psi"] == pytest.approx(exact["psi"], rel=1e-6, abs=1e-9)
+            assert row["wasserstein"] == pytest.approx(exact["wasserstein"], rel=0.06, abs=0.02 * _spread(name))
+    assert "median" in str(_columns(streamed)["moved"]["reason"])
+    for name, detail in streamed.details.items():
+        assert sum(detail["current"]) == pytest.approx(1 if name != "empty" else 0, abs=1e-6), name
+    assert streamed._repr_html_().startswith("<div")
+
+
+def _spread(name: str) -> float:
+    return {"whole": 1_000.0, "at": 1e6, "note": 10.0}.get(name, 1.0)
+
+
+def test_without_a_change_nothing_has_drifted(files: tuple[str, str, str], nowhere: Workspace) -> None:
+    found = drift(nowhere, Drift(model=files[0], current=files[2], memory=TINY, columns=("same", "city", "note")))
+    assert found.record.verdict == "no drift"
+    assert [row["column"] for row in found.record.columns] == ["same", "city", "note"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "kind", "said"),
+    [
+        ({"method": ("psi",)}, UsageError, "--method needs the rows, and the files exceed --memory 0.0001"),
+        ({"by": "city"}, UsageError, "--by needs the rows"),
+        ({"columns": ("citty",)}, InvalidInput, "the reference frame has no column 'citty'; did you mean 'city'"),
+    ],
+)
+def test_what_needs_rows_is_refused_with_the_way_out(
+    files: tuple[str, str, str], nowhere: Workspace, flags: dict[str, object], kind: type[Exception], said: str
+) -> None:
+    with pytest.raises(kind, match=said):
+        drift(nowhere, Drift(model=files[0], current=files[1], memory=TINY, **flags))  # type: ignore[arg-type]
+
+
+def test_exact_reads_everything_whatever_the_bound(files: tuple[str, str, str], nowhere: Workspace) -> None:
+    found = drift(nowhere, Drift(model=files[0], current=files[1], memory=TINY, exact=True, columns=("same",)))
+    assert found.record.device == "cpu"
