@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from prodml_magics.actions.timeline import timeline
 from prodml_magics.actions.undo import undo
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import ManualClock
-from prodml_magics.errors import Conflict, GateRefused, InvalidInput, NotFound, ProdmlError, UsageError
+from prodml_magics.errors import Conflict, GateRefused, InvalidInput, NotFound, ProdmlError, Unavailable, UsageError
 from prodml_magics.rollouts.canary import route_of
 from prodml_magics.rollouts.evidence import Evidence
 from prodml_magics.storage.arrays import to_array
@@ -382,3 +384,34 @@ def test_a_plan_says_what_each_step_can_see_and_a_blind_ladder_is_refused_with_o
         plan_ladder(home, Plan(model="cancer", effect="error_rate=+0.05", strict=True))
     large = "error_rate=+0.5,latency_p99=900%"
     assert plan_ladder(home, Plan(model="cancer", canary="25,50,100", effect=large, strict=True)).warnings() == ()
+
+
+class Refusing:
+    """A ledger that keeps no evidence while it is told to refuse."""
+
+    def __init__(self, ledger: Any) -> None:
+        self.ledger = ledger
+        self.refuses = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.ledger, name)
+
+    def keep_evidence(self, *arguments: Any) -> None:
+        if self.refuses:
+            raise Unavailable("the ledger cannot be used (disk full); run `prodml doctor`")
+        self.ledger.keep_evidence(*arguments)
+
+
+def test_while_evidence_cannot_be_kept_nothing_is_decided_and_afterwards_nothing_is_missing(home: Workspace) -> None:
+    traffic, controller = Traffic(home, 9), Controller(home)
+    begin(home)
+    vars(home)["ledger"] = refusing = Refusing(home.ledger)
+    clock(home).advance(61)
+    for _ in range(3):
+        traffic.send(800)
+        assert controller.look() == 0
+        assert "disk full" in controller.advancing.problems["cancer"]
+    refusing.refuses = False
+    traffic.send(800)
+    assert controller.look() == 1 and controller.advancing.problems == {}
+    assert sum(map(sum, kept(home).requests)) == 3_200
