@@ -14,6 +14,7 @@ __all__ = [
     "down",
     "drift",
     "load_ipython_extension",
+    "plan",
     "register",
     "rollback",
     "rollout",

@@ -19,6 +19,7 @@ __all__ = [
     "doctor",
     "down",
     "drift",
+    "plan",
     "register",
     "rollback",
     "rollout",
@@ -59,11 +60,24 @@ def deploy(model: str, **flags: Any) -> Any:
     Flags: ``why``, ``dry_run``, ``slo_p99``, ``max_batch``; with ``canary``: ``bake``, ``min_rows``, ``guard``, ``margin``, ``alpha``, ``deadline``, each as on the
     command line. Returns ``.url .version .previous``; with a ladder also ``.phase .guards .verdict``.
     """
+    return _run("deploy", {"model": model, **_joined(flags)})
+
+
+def plan(model: str, **flags: Any) -> Any:
+    """How long a ladder needs until its guards can see an effect, at the traffic of the last days.
+
+    Flags: ``canary``, ``effect``, ``power``, ``bake``, ``min_rows``, ``guard``, ``margin``, ``alpha``, ``deadline``, ``window``,
+    ``strict``. Returns ``.frame .warnings .proposal``.
+    """
+    return _run("plan", {"model": model, **_joined(flags)})
+
+
+def _joined(flags: dict[str, Any]) -> dict[str, Any]:
+    """Flags that are written with commas may be given as lists."""
     lists = {name: flags[name] for name in ("canary", "guard") if isinstance(flags.get(name), list | tuple)}
-    flags |= {
+    return flags | {
         name: ",".join(f"{each:g}" if isinstance(each, float) else str(each) for each in found) for name, found in lists.items()
     }
-    return _run("deploy", {"model": model, **flags})
 
 
 def rollout(model: str, **flags: Any) -> Any:

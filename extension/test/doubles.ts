@@ -25,6 +25,8 @@ export function model(change: Partial<ModelStatus> = {}): ModelStatus {
     live: 2,
     previous: 1,
     canary: null,
+    canary_share: null,
+    rollout: null,
     shadows: [],
     revision: 3,
     url: 'http://127.0.0.1:8571/v2/models/cancer',
@@ -67,6 +69,9 @@ export function entry(change: Partial<TimelineEntry> = {}): TimelineEntry {
     summary: 'version 2 live, version 1 kept as previous',
     live: 2,
     cause: '',
+    canary: null,
+    share: null,
+    tier: null,
     can_undo: true,
     ...change
   };

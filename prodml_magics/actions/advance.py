@@ -92,7 +92,11 @@ class Advancing:
         except Conflict:
             self._seen_id = -1  # somebody else changed the model; what they made of it is read anew
             return 0
-        except ProdmlError as error:
+        except Exception as error:
+            # What was drained is in the lake: it is counted from there, behind the numbers that were kept.
+            self._counted[model] = _Counted(self._counted[model].rollout)
+            if not isinstance(error, ProdmlError):
+                raise
             self.problems[model] = str(error)
             return 0
         self.problems.pop(model, None)

@@ -15,6 +15,7 @@ from prodml_magics.wire.results import (
     DoctorRecord,
     DriftRecord,
     OnsetRecord,
+    PlanRecord,
     RegisterRecord,
     RolloutRecord,
     ServicesRecord,
@@ -33,6 +34,7 @@ __all__ = [
     "ChangeResult",
     "DoctorResult",
     "DriftResult",
+    "PlanResult",
     "RegisterResult",
     "Result",
     "RolloutResult",
@@ -287,6 +289,41 @@ class RolloutResult(Result[RolloutRecord]):
 
         guards = [msgspec.to_builtins(guard) for guard in self.record.guards]
         return rollout_picture(guards, alpha=self.record.alpha, title=self.title) if guards else None
+
+
+class PlanResult(Result[PlanRecord]):
+    """A ladder held against the traffic."""
+
+    limit = 50
+
+    @property
+    def title(self) -> str:
+        blind = len(self.record.warnings)
+        what = f"{blind} of {len(self.record.steps)} guards and steps are blind" if blind else "every step can see the effect"
+        return f"{self.record.model}@{self.record.version}: {what}"
+
+    def facts(self) -> list[tuple[str, str]]:
+        each = self.record
+        found = [("traffic", f"{each.requests_per_hour:,.0f} requests per hour, {share(each.error_rate)} failed")]
+        return [*found, ("try", each.proposal)] if each.warnings and each.proposal else found
+
+    def table(self) -> Table:
+        names = ("step", "guard", "effect", "requests until seen", "hours", "until no worse", "hours ", "seen in the step")
+        return names, [
+            (f"{row.percent:g} %", row.guard, row.effect, row.rows_until_harm, row.hours_until_harm, row.rows_until_no_worse,
+             row.hours_until_no_worse, row.rows_seen)
+            for row in self.record.steps
+        ]  # fmt: skip
+
+    def warnings(self) -> Sequence[str]:
+        return self.record.warnings
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row per step and guard."""
+        import polars as pl
+
+        return pl.DataFrame([msgspec.to_builtins(row) for row in self.record.steps], infer_schema_length=None)
 
 
 def _guard_row(guard: GuardVerdict) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ __all__ = [
     "Doctor",
     "Down",
     "Drift",
+    "Plan",
     "Register",
     "Request",
     "Rollback",
@@ -116,6 +117,23 @@ class Rollout(Request, frozen=True):
     promote: Annotated[bool, _flag("make it live now, whatever the guards say")] = False
     abort: Annotated[bool, _flag("put all traffic back on the version before")] = False
     why: Annotated[str, _WHY] = ""
+
+
+class Plan(Request, frozen=True):
+    """How long a ladder needs, at the traffic of the last days, until its guards can see an effect."""
+
+    model: Annotated[str, _MODEL]
+    canary: Annotated[str, _flag("shares of the traffic in percent, rising", "PERCENTS")] = "1,5,25,50,100"
+    effect: Annotated[str, _flag("what must be seen, as margins are written (default: the margins)", "EFFECTS")] = ""
+    power: Annotated[float, Meta(gt=0, lt=1), _flag("probability with which it must be seen", "SHARE")] = 0.8
+    bake: Annotated[str, _flag("the least time in a step", "DURATION")] = "10m"
+    min_rows: Annotated[int, Meta(ge=1), _flag("requests that the canary must have answered in a step", "N")] = 200
+    guard: Annotated[str, _flag("what must not get worse (default: error_rate,latency_p99)", "GUARDS")] = ""
+    margin: Annotated[str, _flag("by how much it may (default: error_rate=0.005,latency_p99=20%)", "MARGINS")] = ""
+    alpha: Annotated[float, Meta(gt=0, lt=1), _flag("rate of wrong verdicts that is allowed", "RATE")] = 0.05
+    deadline: Annotated[str, _flag("how long a step may take", "DURATION")] = "24h"
+    window: Annotated[str, _flag("the stretch of traffic to plan with", "DURATION")] = "1d"
+    strict: Annotated[bool, _flag("refuse a ladder that leaves a step before it can have seen the effect")] = False
 
 
 class Rollback(Request, frozen=True):
@@ -229,6 +247,6 @@ class Doctor(Request, frozen=True):
 
 VERBS: dict[str, type[Request]] = {
     request.verb(): request
-    for request in (Register, Deploy, Rollout, Rollback, Undeploy, Shadow, Drift, Timeline, Undo, Status, Up, Down, Doctor)
+    for request in (Register, Plan, Deploy, Rollout, Rollback, Undeploy, Shadow, Drift, Timeline, Undo, Status, Up, Down, Doctor)
 }
 """Every verb with its request record, in the order in which help lists them."""

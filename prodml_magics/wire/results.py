@@ -17,6 +17,8 @@ __all__ = [
     "DoctorRecord",
     "DriftRecord",
     "OnsetRecord",
+    "PlanRecord",
+    "PlanStep",
     "RegisterRecord",
     "RolloutRecord",
     "ServicesRecord",
@@ -118,6 +120,38 @@ class RolloutRecord(msgspec.Struct, frozen=True, kw_only=True):
     guards: tuple[GuardVerdict, ...]
     event: int | None = None
     note: str = ""
+
+
+class PlanStep(msgspec.Struct, frozen=True, kw_only=True):
+    """What one guard can see in one step."""
+
+    percent: float
+    guard: str
+    effect: str
+    rows_until_harm: int | None
+    """Requests of both arms until the effect is shown with the asked power; null when it never is."""
+    hours_until_harm: float | None
+    rows_until_no_worse: int | None
+    """Until a candidate that is as good is shown to be; null below 25 %, where it is not asked."""
+    hours_until_no_worse: float | None
+    rows_seen: int
+    """Requests that the step sees at least before it is left."""
+    sees: bool
+
+
+class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A ladder held against the traffic."""
+
+    model: str
+    version: int
+    requests: int
+    requests_per_hour: float
+    error_rate: float
+    power: float
+    steps: tuple[PlanStep, ...]
+    warnings: tuple[str, ...]
+    proposal: str
+    """A ladder that can see the effect; empty when there is none within the deadline."""
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):

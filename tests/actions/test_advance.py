@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from prodml_magics.actions.advance import Advancing
 from prodml_magics.actions.canary import begin_canary
 from prodml_magics.actions.deploy import deploy
 from prodml_magics.actions.drain import Draining
+from prodml_magics.actions.plan import plan as plan_ladder
 from prodml_magics.actions.rollback import rollback, undeploy
 from prodml_magics.actions.rollout import evidence_of, rollout
 from prodml_magics.actions.shadow import shadow
@@ -21,13 +24,13 @@ from prodml_magics.actions.timeline import timeline
 from prodml_magics.actions.undo import undo
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import ManualClock
-from prodml_magics.errors import Conflict, GateRefused, InvalidInput, NotFound, ProdmlError, UsageError
+from prodml_magics.errors import Conflict, GateRefused, InvalidInput, NotFound, ProdmlError, Unavailable, UsageError
 from prodml_magics.rollouts.canary import route_of
 from prodml_magics.rollouts.evidence import Evidence
 from prodml_magics.storage.arrays import to_array
 from prodml_magics.storage.blocks import Block
 from prodml_magics.storage.spool import SpoolWriter
-from prodml_magics.wire.requests import Deploy, Rollback, Rollout, Shadow, Status, Timeline, Undeploy, Undo
+from prodml_magics.wire.requests import Deploy, Plan, Rollback, Rollout, Shadow, Status, Timeline, Undeploy, Undo
 from prodml_magics.wire.rollouts import RolloutState
 
 STEPS = (5.0, 25.0, 50.0, 100.0)
@@ -359,3 +362,56 @@ def test_a_candidate_with_another_contract_is_refused_with_the_column(home: Work
         GateRefused, match=r"clients of cancer@1 cannot go on with version 2: column 'mean radius' is sent but not known"
     ):
         begin_canary(home, Deploy(model="cancer@2", canary=LADDER), before, 2)
+
+
+def test_a_plan_says_what_each_step_can_see_and_a_blind_ladder_is_refused_with_one_that_sees(home: Workspace) -> None:
+    with pytest.raises(NotFound, match="cancer@1 has answered 0 requests in the last 1d, too few to plan with"):
+        plan_ladder(home, Plan(model="cancer"))
+    traffic, controller = Traffic(home, 8), Controller(home)
+    for _ in range(20):
+        traffic.send(50)
+        clock(home).advance(180)
+    controller.draining.drain()
+    found = plan_ladder(home, Plan(model="cancer", effect="error_rate=+0.05"))
+    rows = {(row.percent, row.guard): row for row in found.record.steps}
+    assert len(rows) == 8 and found.record.requests == 1_000 and found.record.requests_per_hour == pytest.approx(1_053, rel=0.01)
+    until = [rows[percent, "error_rate"].rows_until_harm or 0 for percent in (1.0, 5.0, 25.0, 50.0)]
+    assert until == sorted(until, reverse=True) and until[0] > 4 * until[1]
+    assert not rows[1.0, "latency_p99"].sees and rows[1.0, "latency_p99"].rows_until_no_worse is None
+    assert (rows[25.0, "error_rate"].rows_until_no_worse or 0) > 1_000
+    assert "a step is left after" in found.warnings()[0] and found.frame.height == 8
+    with pytest.raises(GateRefused, match=r"at 1 % a step is left after .*; try %deploy cancer@VERSION --canary"):
+        plan_ladder(home, Plan(model="cancer", effect="error_rate=+0.05", strict=True))
+    large = "error_rate=+0.5,latency_p99=900%"
+    assert plan_ladder(home, Plan(model="cancer", canary="25,50,100", effect=large, strict=True)).warnings() == ()
+
+
+class Refusing:
+    """A ledger that keeps no evidence while it is told to refuse."""
+
+    def __init__(self, ledger: Any) -> None:
+        self.ledger = ledger
+        self.refuses = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.ledger, name)
+
+    def keep_evidence(self, *arguments: Any) -> None:
+        if self.refuses:
+            raise Unavailable("the ledger cannot be used (disk full); run `prodml doctor`")
+        self.ledger.keep_evidence(*arguments)
+
+
+def test_while_evidence_cannot_be_kept_nothing_is_decided_and_afterwards_nothing_is_missing(home: Workspace) -> None:
+    traffic, controller = Traffic(home, 9), Controller(home)
+    begin(home)
+    vars(home)["ledger"] = refusing = Refusing(home.ledger)
+    clock(home).advance(61)
+    for _ in range(3):
+        traffic.send(800)
+        assert controller.look() == 0
+        assert "disk full" in controller.advancing.problems["cancer"]
+    refusing.refuses = False
+    traffic.send(800)
+    assert controller.look() == 1 and controller.advancing.problems == {}
+    assert sum(map(sum, kept(home).requests)) == 3_200

@@ -14,6 +14,7 @@ from prodml_magics.actions.deploy import deploy
 from prodml_magics.actions.rollout import rollout
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.errors import GateRefused
 from prodml_magics.wire.requests import Deploy, Rollout
 
 GOOD, FAILING, SLOW = 2, 3, 4
@@ -61,6 +62,27 @@ def test_a_bad_candidate_is_taken_back_alone_and_nobody_else_notices(
     assert all(f"cancer@{version}" in said for _, said in load.refused) and load.broken == 0
     event = workspace.ledger.events("cancer")[-1]
     assert (event.kind, event.actor, event.payload["tier"]) == ("rollback", "controller", "immediate")
+
+
+def test_a_candidate_that_crashes_a_worker_is_taken_back_alone(live: tuple[Workspace, Load]) -> None:
+    workspace, load = live
+    load.refused.clear()
+    request = {**QUICK, "canary": "50,100", "guard": "error_rate", "margin": "", "bake": "5m"}
+    deploy(workspace, Deploy(model=f"cancer@{SLOW}", **request))  # type: ignore[arg-type]
+    wait_for(lambda: load.versions[-200:].count(str(SLOW)) > 20)
+    gateway = Services(workspace).gateway()
+    assert gateway is not None
+    running = next((workspace.home / "run").glob("*.canary"))
+    # The signal of a native crash, at a moment when the candidate runs.
+    wait_for(lambda: running.read_bytes().startswith(b"cancer@"))
+    os.kill(gateway.pid, signal.SIGSEGV)
+    wait_for(lambda: phase(workspace) == "rolled back", 40)
+    shown = rollout(workspace, Rollout(model="cancer"))
+    assert shown.reason == f"the gateway crashed while version {SLOW} ran" and shown.version == 1
+    with pytest.raises(GateRefused, match=f"cancer@{SLOW} crashed the gateway and is left out"):
+        deploy(workspace, Deploy(model=f"cancer@{SLOW}", **request))  # type: ignore[arg-type]
+    wait_for(lambda: load.versions[-200:].count("1") == 200)
+    assert load.refused == []
 
 
 def test_a_good_candidate_walks_the_ladder_though_controller_and_gateway_are_killed_in_mid_step(

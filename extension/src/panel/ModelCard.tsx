@@ -77,14 +77,19 @@ function Live({ version, answering }: LiveProps): JSX.Element {
 
 /** Versions that do not answer everyone: canary, shadows, previous. */
 function Others({ card }: { card: ModelStatus }): JSX.Element | null {
-  const { canary, shadows, previous } = card;
+  const { canary, canary_share, rollout, shadows, previous } = card;
   if (canary === null && shadows.length === 0 && previous === null) {
     return null;
   }
   return (
     <ul className="prodml-badges" aria-label="Other versions">
       {canary !== null && (
-        <li className="prodml-badge prodml-is-canary">v{canary} canary</li>
+        <li
+          className="prodml-badge prodml-is-canary"
+          title={`Version ${canary} answers ${share(canary_share ?? 0)} of the live requests; its rollout is ${rollout ?? 'over'}`}
+        >
+          v{canary} canary {share(canary_share ?? 0)}
+        </li>
       )}
       {shadows.map(({ version, sample }) => (
         <li

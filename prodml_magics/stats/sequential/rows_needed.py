@@ -5,13 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-__all__ = ["HALF", "MOST", "rows_for_difference", "rows_for_ratio"]
-
-HALF = 1 / 1.3
-"""Half of the rollouts have decided by this multiple of the mean."""
-
-MOST = 1.45
-"""Eight of ten rollouts have decided by this multiple of the mean."""
+__all__ = ["rows_for_difference", "rows_for_ratio", "spread"]
 
 _FAR = 1e15
 _FLUCTUATION = 0.25
@@ -71,6 +65,16 @@ def rows_for_difference(share: float, rate: float, difference: float, margin: fl
     s0 = float(boundary(np.float64(a0), np.float64(a1), share, margin))
     gain = share * _divergence(a1, s0 + margin) + (1 - share) * _divergence(a0, s0)
     return (math.log(1 / alpha) + _SPREAD) / gain
+
+
+def spread(power: float) -> float:
+    """By which multiple of the mean a share `power` of the rollouts has decided: half by 0.77, eight of ten by 1.45.
+
+    In between and beyond on a log scale in the share that has not; both points are medians over simulated cells.
+    """
+    undecided = max(1 - power, 1e-6)
+    slope = (1.45 - 1 / 1.3) / math.log(0.5 / 0.2)
+    return max(0.1, 1 / 1.3 + slope * math.log(0.5 / undecided))
 
 
 def _divergence(a: float, b: float) -> float:

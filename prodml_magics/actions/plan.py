@@ -1,0 +1,126 @@
+"""%plan: what a ladder can see, and how long that takes, before anything is risked."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from prodml_magics.actions.results import PlanResult
+from prodml_magics.actions.windows import parse_duration
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.errors import GateRefused, NotFound
+from prodml_magics.rollouts.guards import margin_text, read_guards
+from prodml_magics.rollouts.plan import read_steps
+from prodml_magics.rollouts.planner import Traffic, rows_until_harm, rows_until_no_worse, seen_in_step, sighted
+from prodml_magics.wire.names import check_name
+from prodml_magics.wire.requests import Plan
+from prodml_magics.wire.results import PlanRecord, PlanStep
+from prodml_magics.wire.rollouts import Guard
+
+__all__ = ["plan"]
+
+_LEAST = 100
+_ASKS_NO_WORSE = 0.25
+
+
+def plan(workspace: Workspace, request: Plan) -> PlanResult:
+    """Requests and hours per step and guard from the live traffic of the window; ``strict`` refuses a blind ladder."""
+    name = check_name(request.model)
+    live = workspace.live(name)
+    steps = [step for step in read_steps(request.canary) if step < 100]
+    guards = read_guards(request.guard, request.margin)
+    effects = _effects(guards, request.effect)
+    traffic = _traffic(workspace, name, live, request.window)
+    pairs = list(zip(guards, effects, strict=True))
+    rows = tuple(_step(request, *pair, traffic, step / 100, len(guards)) for step in steps for pair in pairs)
+    record = PlanRecord(
+        model=name,
+        version=live,
+        requests=traffic.requests,
+        requests_per_hour=traffic.per_hour,
+        error_rate=traffic.failed / traffic.requests,
+        power=request.power,
+        steps=rows,
+        warnings=_warnings(rows),
+        proposal=_proposal(request, name, rows, traffic),
+    )
+    if request.strict and record.warnings:
+        advice = f"try {record.proposal}" if record.proposal else "wait for more traffic, or allow a larger effect"
+        raise GateRefused(f"{record.warnings[0]}; {advice}")
+    return PlanResult(record)
+
+
+def _effects(guards: tuple[Guard, ...], text: str) -> list[Guard]:
+    """What has to be seen of each guard: what was named, else its margin."""
+    named = [entry.partition("=")[0].strip() for entry in text.split(",")]
+    read = {each.metric: each for each in read_guards(",".join(guard.metric for guard in guards), text)}
+    return [read[guard.metric] if guard.metric in named else guard for guard in guards]
+
+
+def _traffic(workspace: Workspace, name: str, live: int, window: str) -> Traffic:
+    now = workspace.clock.now()
+    since = now - parse_duration(window)
+    columns = ("row", "status", "run_ms", "received_at")
+    frame = workspace.lake.rows(name, arms=("live",), versions=(live,), statuses=None, since=since, until=now, columns=columns)
+    first = frame.filter(frame["row"] == 0) if not frame.is_empty() else frame
+    if first.height < _LEAST:
+        raise NotFound(
+            f"{name}@{live} has answered {first.height} requests in the last {window}, too few to plan with; "
+            f"wait for {_LEAST}, or look further back with --window 7d"
+        )
+    began, ended = first["received_at"][0], first["received_at"][-1]
+    status = first["status"].to_numpy()
+    return Traffic(
+        requests=first.height,
+        hours=max((ended - began).total_seconds(), 1.0) / 3600,
+        failed=int((status >= 500).sum()),
+        timed_out=int((status == 504).sum()),
+        run_ms=first["run_ms"].to_numpy().astype(np.float64),
+    )
+
+
+def _step(request: Plan, guard: Guard, effect: Guard, traffic: Traffic, share: float, guards: int) -> PlanStep:
+    harm = rows_until_harm(guard, effect, traffic, share, alpha=request.alpha, guards=guards, power=request.power)
+    good = rows_until_no_worse(guard, traffic, share, alpha=request.alpha, power=request.power)
+    bake = parse_duration(request.bake).total_seconds()
+    seen = seen_in_step(share, traffic.per_hour, min_rows=request.min_rows, bake=bake)
+    return PlanStep(
+        percent=share * 100,
+        guard=guard.metric,
+        effect=margin_text(effect),
+        rows_until_harm=round(harm) if math.isfinite(harm) else None,
+        hours_until_harm=harm / traffic.per_hour if math.isfinite(harm) else None,
+        rows_until_no_worse=round(good) if share >= _ASKS_NO_WORSE and math.isfinite(good) else None,
+        hours_until_no_worse=good / traffic.per_hour if share >= _ASKS_NO_WORSE and math.isfinite(good) else None,
+        rows_seen=round(seen),
+        # From 25 % on a step is left only when the guard has spoken, so that it cannot be left blind.
+        sees=share >= _ASKS_NO_WORSE or harm <= seen,
+    )
+
+
+def _warnings(rows: tuple[PlanStep, ...]) -> tuple[str, ...]:
+    blind = [row for row in rows if not row.sees]
+    return tuple(
+        f"at {row.percent:g} % a step is left after {row.rows_seen:,} requests, but {row.guard} worse by {row.effect} takes "
+        + (f"{row.rows_until_harm:,} to see" if row.rows_until_harm is not None else "for ever to see")
+        for row in blind
+    )
+
+
+def _proposal(request: Plan, name: str, rows: tuple[PlanStep, ...], traffic: Traffic) -> str:
+    """A ladder of the asked steps that can see the effect within the deadline, and how many requests each then needs."""
+    shares = sorted({row.percent for row in rows})
+    needed = [max(_or_inf(row.rows_until_harm) for row in rows if row.percent == share) for share in shares]
+    seeing = sighted(shares, needed, traffic.per_hour, deadline=parse_duration(request.deadline).total_seconds())
+    if not seeing:
+        return ""
+    least = max(
+        needed[shares.index(share)] * share / 100 for share in seeing if share < 100 * _ASKS_NO_WORSE or share == seeing[0]
+    )
+    steps = ",".join(f"{share:g}" for share in [*seeing, 100])
+    return f"%deploy {name}@VERSION --canary {steps} --min-rows {math.ceil(least)}"
+
+
+def _or_inf(value: int | None) -> float:
+    return math.inf if value is None else float(value)
