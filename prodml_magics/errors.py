@@ -10,6 +10,7 @@
     ├── GateRefused           a check said no: parity, safety, samples       exit 3, HTTP 409
     ├── Conflict              someone else wrote first                       exit 1, HTTP 409
     ├── Unavailable           a service, port, store or disk is not usable   exit 1, HTTP 503
+    │   └── Overloaded        more was asked than can be answered in time             HTTP 503
     ├── ModelFailure          the model itself failed on rows it was given           HTTP 500
     └── DeadlineExceeded      no answer within the deadline                          HTTP 504
 
@@ -27,6 +28,7 @@ __all__ = [
     "InvalidInput",
     "ModelFailure",
     "NotFound",
+    "Overloaded",
     "ProdmlError",
     "TooLarge",
     "Unavailable",
@@ -96,6 +98,17 @@ class Unavailable(ProdmlError):
     """A service, port, store or disk cannot be used at the moment."""
 
     http_status = 503
+
+
+class Overloaded(Unavailable):
+    """An answer would come too late; `seconds` is how long what waits before it will take."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message, seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ModelFailure(ProdmlError):

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from prodml_magics.actions.perform import perform, running
 from prodml_magics.actions.rollout import evidence_of
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Advancing", "requests_of"]
 
-_COLUMNS = ("writer", "sequence", "row", "arm", "status", "latency_ms", "key", "rollout", "share")
+_COLUMNS = ("writer", "sequence", "row", "arm", "status", "latency_ms", "run_ms", "key", "rollout", "share")
 _EARLIER = timedelta(days=7)
 _EARLIER_ROWS = 20_000
 
@@ -190,13 +191,14 @@ def _fresh(workspace: Workspace, state: RolloutState) -> Evidence:
         since=state.began_at - _EARLIER,
         until=state.began_at,
         last=_EARLIER_ROWS,
-        columns=("row", "latency_ms", "status"),
+        columns=("writer", "sequence", "row", "run_ms", "status"),
     )
     if frame.is_empty():
         return begin(state.plan, state.id)
-    first = frame.filter(frame["row"] == 0)
-    failed = first["status"].to_numpy() >= 500
-    return begin(state.plan, state.id, latencies=first["latency_ms"].to_numpy(), error_rate=float(failed.mean()))
+    ordered = frame.sort("writer", "sequence")
+    runs, _ = _runs(ordered["run_ms"].to_numpy(), np.zeros(ordered.height, bool))
+    failed = ordered.filter(ordered["row"] == 0)["status"].to_numpy() >= 500
+    return begin(state.plan, state.id, latencies=ordered["run_ms"].to_numpy()[runs], error_rate=float(failed.mean()))
 
 
 def _rows(workspace: Workspace, state: RolloutState) -> pl.DataFrame:
@@ -212,16 +214,26 @@ def _rows(workspace: Workspace, state: RolloutState) -> pl.DataFrame:
 
 
 def requests_of(state: RolloutState, table: pa.Table) -> Requests:
-    """The randomised requests of this rollout among rows of the lake: the first row of each stands for it."""
-    mine = pc.and_(pc.equal(table["rollout"], state.id), pc.equal(table["row"], 0))
-    mine = pc.and_(mine, pc.is_in(table["arm"], pa.array(["live", "canary"])))
-    rows = table.filter(pc.fill_null(mine, False))
+    """The randomised requests of this rollout among rows of one writer: the first row of each stands for it."""
+    mine = pc.and_(pc.equal(table["rollout"], state.id), pc.is_in(table["arm"], pa.array(["live", "canary"])))
+    rows = table.filter(pc.fill_null(mine, False)).sort_by("sequence")
+    canary, run_ms = pc.equal(rows["arm"], "canary").to_numpy(), rows["run_ms"].to_numpy()
+    starts, sizes = _runs(run_ms, canary)
+    run_rows = np.zeros(len(canary), np.int64)
+    run_rows[starts] = sizes
+    status = rows["status"].to_numpy()
+    took = np.where(status == 504, rows["latency_ms"].to_numpy(), run_ms)
+    first = rows["row"].to_numpy() == 0
     shares = np.array([step / 100 for step in state.plan.steps])
-    drawn = rows["share"].to_numpy()
-    return Requests(
-        canary=pc.equal(rows["arm"], "canary").to_numpy(),
-        step=np.abs(drawn[:, None] - shares).argmin(axis=1) if len(drawn) else np.zeros(0, np.int64),
-        status=rows["status"].to_numpy(),
-        latency_ms=rows["latency_ms"].to_numpy(),
-        key=rows["key"].to_pylist(),
-    )
+    step = np.abs(rows["share"].to_numpy()[first][:, None] - shares).argmin(axis=1) if len(canary) else np.zeros(0, np.int64)
+    keys = rows["key"].filter(pa.array(first)).to_pylist()
+    return Requests(canary[first], step, status[first], took[first], run_rows[first], keys)
+
+
+def _runs(run_ms: NDArray[np.float64], canary: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each run of the model begins, and how many rows it has: its rows lie together and share its time to the nanosecond."""
+    if not len(run_ms):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    changed = (np.diff(run_ms) != 0) | (np.diff(canary.astype(np.int8)) != 0)
+    starts = np.concatenate([[0], np.flatnonzero(changed) + 1])
+    return starts, np.diff(np.append(starts, len(run_ms)))

@@ -8,6 +8,7 @@ from prodml_magics.actions.perform import running
 from prodml_magics.actions.results import RolloutResult
 from prodml_magics.actions.rollout import record_of
 from prodml_magics.actions.services import Services
+from prodml_magics.actions.serving import serving_of
 from prodml_magics.actions.switch import switch
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
@@ -33,7 +34,7 @@ def begin_canary(workspace: Workspace, request: Deploy, before: Route, version: 
     state = _state(workspace, request, before, version)
     _refuse_contract(workspace, before, version)
     files = workspace.files(before.model, version)
-    after = route_of(state, before, files)
+    after = msgspec.structs.replace(route_of(state, before, files), serving=serving_of(request, before.serving))
     if request.dry_run:
         return RolloutResult(record_of(workspace, state, before, dry_run=True))
     services = Services(workspace)
@@ -56,7 +57,7 @@ def _state(workspace: Workspace, request: Deploy, before: Route, version: int) -
     plan = RolloutPlan(
         control=before.live,
         candidate=version,
-        steps=read_steps(request.canary),
+        steps=read_steps(request.canary or ""),
         guards=read_guards(request.guard, request.margin),
         alpha=request.alpha,
         min_rows=request.min_rows,

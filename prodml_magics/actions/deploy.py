@@ -7,6 +7,7 @@ import msgspec
 from prodml_magics.actions.canary import begin_canary, refuse_second, refuse_stray_flags
 from prodml_magics.actions.results import ChangeResult, RolloutResult
 from prodml_magics.actions.services import Services
+from prodml_magics.actions.serving import serving_of
 from prodml_magics.actions.switch import mirror_aliases, switch, unchanged
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import NotFound
@@ -27,18 +28,21 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResul
     reference = parse_reference(request.model)
     before = workspace.route(reference.name)
     version = resolve(workspace, reference, default="candidate")
-    if request.canary:
+    if request.canary is not None:
         return begin_canary(workspace, request, before, version)
     refuse_stray_flags(request)
     if before.live != version:
         refuse_second(workspace, before)
+    serving_of(request, before.serving)
     files = workspace.files(reference.name, version)
     if request.dry_run:
         return ChangeResult(_rehearsed(workspace, before, version))
     Services(workspace).up()
-    if before.live == version:
+    serving = serving_of(request, before.serving)
+    if before.live == version and serving == before.serving:
         return ChangeResult(unchanged(workspace, before, "deploy", f"version {version} is already live"))
-    change = switch(workspace, before, promoted(before, files), kind="deploy", cause=request.why)
+    after = before if before.live == version else promoted(before, files)
+    change = switch(workspace, before, msgspec.structs.replace(after, serving=serving), kind="deploy", cause=request.why)
     problem = mirror_aliases(workspace, reference.name)
     if problem:
         note = "; ".join(text for text in (change.note, f"aliases follow later ({problem})") if text)

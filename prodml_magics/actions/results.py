@@ -290,7 +290,7 @@ class RolloutResult(Result[RolloutRecord]):
 
 
 def _guard_row(guard: GuardVerdict) -> tuple[Any, ...]:
-    high = "∞" if guard.high is None else f"{guard.high:.3g}"
+    ratio = "–" if guard.low is None else f"{guard.low:.3g} to {'∞' if guard.high is None else f'{guard.high:.3g}'}"
     needed = "–" if guard.verdict in ("worse", "no worse", "better") else guard.rows_needed or "unknown"
     return (
         guard.metric,
@@ -300,7 +300,7 @@ def _guard_row(guard: GuardVerdict) -> tuple[Any, ...]:
         guard.e_no_worse,
         guard.canary_events,
         guard.control_events,
-        f"{guard.low:.3g} to {high}",
+        ratio,
         needed,
     )
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from prodml_magics.actions.workers import merged_reports, merged_syncs
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.engines import local
 from prodml_magics.errors import Conflict, GateRefused, InvalidInput, NotFound, ProdmlError, Unavailable
@@ -36,31 +37,55 @@ class Services:
         return read_runtime(self._workspace.home / "runtime.json")
 
     def gateway(self) -> GatewayReport | None:
-        """The gateway's report; none when it does not answer."""
-        return self._ask("gateway", "GET", "/admin/status", GatewayReport)
+        """The gateway's report, of all its workers together; none when none answers."""
+        reports = [report for url in self._workers() if (report := self._ask(url, "GET", "/admin/status", GatewayReport))]
+        return merged_reports(reports) if reports else None
 
     def controller(self) -> Drained | None:
         """How far the controller has drained; none when it does not answer."""
-        return self._ask("controller", "GET", "/status", Drained)
+        return self._ask(self._controller(), "GET", "/status", Drained)
 
     def drain(self) -> Drained | None:
         """Have everything that was answered until now brought into the lake; none when the controller is down."""
-        return self._ask("controller", "POST", "/drain", Drained, timeout=_LOAD)
+        return self._ask(self._controller(), "POST", "/drain", Drained, timeout=_LOAD)
 
     def hold(self, model: str, files: VersionFiles) -> None:
-        """Have the gateway load, warm and check a version; its refusal is raised here."""
-        self._call("gateway", "POST", "/admin/load", _Loaded, LoadVersion(model, files), timeout=_LOAD)
+        """Have every worker load, warm and check a version; a refusal is raised here.
+
+        A worker that is being replaced follows the ledger when it is there.
+        """
+        unreachable: list[_Unreachable] = []
+        urls = self._workers()
+        for url in urls:
+            try:
+                self._call(url, "POST", "/admin/load", _Loaded, LoadVersion(model, files), timeout=_LOAD)
+            except _Unreachable as error:
+                unreachable.append(error)
+        if len(unreachable) == max(len(urls), 1) or not urls:
+            raise unreachable[0] if unreachable else _Unreachable("the gateway is not running; start it with `prodml up`")
 
     def sync(self) -> Synced | None:
-        """Have the gateway follow the ledger now; none when it is down."""
-        return self._ask("gateway", "POST", "/admin/sync", Synced, timeout=_LOAD)
+        """Have every worker follow the ledger now, and wait until they do; none when none is there."""
+        syncs = [sync for url in self._workers() if (sync := self._ask(url, "POST", "/admin/sync", Synced, timeout=_LOAD))]
+        return merged_syncs(syncs) if syncs else None
 
-    def up(self, port: int | None = None) -> bool:
+    def _workers(self) -> list[str]:
+        """Where each process of the gateway answers alone."""
+        runtime = self.runtime()
+        if runtime is None:
+            return []
+        return [worker.url for worker in runtime.gateway.workers] or [runtime.gateway.url]
+
+    def _controller(self) -> str | None:
+        runtime = self.runtime()
+        return None if runtime is None else runtime.controller.url
+
+    def up(self, port: int | None = None, workers: int | None = None) -> bool:
         """Start what does not run and return when both answer; returns whether anything had to be started."""
         workspace = self._workspace
         workspace.make_home()
         _ = workspace.ledger  # its tables must be there before two processes look for them
-        started = local.start(workspace.home, port, workspace.service_environment)
+        started = local.start(workspace.home, port, workspace.service_environment, workers)
         local.wait_until_ready(workspace.home, self._ready, timeout=_START)
         return started
 
@@ -70,23 +95,24 @@ class Services:
         return None if runtime is None else runtime.gateway.url
 
     def _ready(self) -> bool:
-        return self.gateway() is not None and self.controller() is not None
+        # Children of a supervisor that was killed answer before the next one has taken them over.
+        urls = self._workers() if local.is_running(self._workspace.home) else []
+        reports = [self._ask(url, "GET", "/admin/status", GatewayReport) for url in urls]
+        return bool(reports) and all(reports) and self.controller() is not None
 
-    def _ask(self, role: str, method: str, path: str, kind: type[T], *, timeout: float = _QUICK) -> T | None:
+    def _ask(self, url: str | None, method: str, path: str, kind: type[T], *, timeout: float = _QUICK) -> T | None:
         try:
-            return self._call(role, method, path, kind, timeout=timeout)
+            return None if url is None else self._call(url, method, path, kind, timeout=timeout)
         except _Unreachable:
             return None
 
     def _call(
-        self, role: str, method: str, path: str, kind: type[T], body: msgspec.Struct | None = None, *, timeout: float = _QUICK
+        self, url: str, method: str, path: str, kind: type[T], body: msgspec.Struct | None = None, *, timeout: float = _QUICK
     ) -> T:
         runtime = self.runtime()
-        if runtime is None:
-            raise _Unreachable(f"the {role} is not running; start it with `prodml up`")
-        service = runtime.gateway if role == "gateway" else runtime.controller
-        status, answer = _exchange(service.url, method, path, runtime.token, body, timeout)
-        stranger = f"something else answers on {service.url}; stop it or run `prodml down` and `prodml up`"
+        token = "" if runtime is None else runtime.token
+        status, answer = _exchange(url, method, path, token, body, timeout)
+        stranger = f"something else answers on {url}; stop it or run `prodml down` and `prodml up`"
         if status == 401:
             raise _Unreachable(stranger)
         if status != 200:

@@ -36,7 +36,7 @@ def _gateway(runtime: Runtime | None, report: GatewayReport | None) -> GatewaySt
     url, grpc = (runtime.gateway.url, runtime.gateway.grpc) if runtime else (None, None)
     if report is None:
         return GatewayStatus(state="down", url=url, grpc=grpc)
-    return GatewayStatus(state="up", url=url, grpc=grpc, pids=(report.pid,), started_at=report.started_at)
+    return GatewayStatus(state="up", url=url, grpc=grpc, pids=report.pids or (report.pid,), started_at=report.started_at)
 
 
 def _controller(report: Drained | None) -> ControllerStatus:

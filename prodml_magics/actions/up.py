@@ -23,7 +23,12 @@ def up(workspace: Workspace, request: Up) -> ServicesResult:
         url = services.url()
         if url and not url.endswith(f":{request.port}"):
             raise Conflict(f"the gateway already runs on {url}; run `prodml down` first to move it to port {request.port}")
-    changed = services.up(request.port)
+    running = services.runtime() if local.is_running(workspace.home) else None
+    if running is not None and request.workers not in (None, len(running.gateway.workers) or 1):
+        raise Conflict(
+            f"the gateway already runs with {len(running.gateway.workers) or 1} workers; run `prodml down` first to change that"
+        )
+    changed = services.up(request.port, request.workers)
     seconds = workspace.clock.monotonic() - started
     return ServicesResult(ServicesRecord(state="up", changed=changed, url=services.url(), seconds=seconds))
 
@@ -34,7 +39,7 @@ def foreground(workspace: Workspace, request: Up) -> None:
         raise Conflict("the services already run in the background; run `prodml down` first")
     workspace.make_home()
     _ = workspace.ledger
-    line = local.command(workspace.home, request.port)
+    line = local.command(workspace.home, request.port, request.workers)
     os.execve(line[0], line, os.environ | workspace.service_environment)
 
 

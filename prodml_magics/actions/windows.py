@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from prodml_magics.errors import UsageError
 
-__all__ = ["before", "parse_duration", "parse_stretch", "parse_time"]
+__all__ = ["before", "parse_duration", "parse_milliseconds", "parse_stretch", "parse_time"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d{1,6}(?:\.\d+)?)\s*([smhdw])\Z")
@@ -23,6 +23,18 @@ def parse_duration(text: str) -> timedelta:
     if not match or not float(match[1]):
         raise UsageError(f"{text!r} is not a duration; write 90s, 30m, 1h, 7d or 2w")
     return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+def parse_milliseconds(text: str, flag: str) -> float:
+    """Read ``20ms`` or ``1.5s`` as milliseconds.
+
+    >>> parse_milliseconds("1.5s", "--slo-p99")
+    1500.0
+    """
+    match = re.match(r"(\d{1,6}(?:\.\d+)?)\s*(ms|s)\Z", text.strip())
+    if not match or not float(match[1]):
+        raise UsageError(f"{flag} {text!r} is not a latency; write 20ms or 1.5s")
+    return float(match[1]) * (1000 if match[2] == "s" else 1)
 
 
 def parse_time(text: str, flag: str) -> datetime:

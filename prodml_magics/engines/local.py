@@ -18,16 +18,16 @@ from prodml_magics.storage.runtime import lock_holder
 __all__ = ["command", "is_running", "start", "stop", "wait_until_ready"]
 
 _STOP_SECONDS = 20.0
-_ROLES = ("gateway", "controller")
 
 
-def command(home: Path, port: int | None) -> list[str]:
+def command(home: Path, port: int | None, workers: int | None = None) -> list[str]:
     """The command line of the supervisor; what may be secret goes by its environment, since everybody can list processes."""
     line = [sys.executable, "-m", "prodml_magics.engines.supervisor", "--home", str(home)]
-    return line if port is None else [*line, "--port", str(port)]
+    line += [] if port is None else ["--port", str(port)]
+    return line if workers is None else [*line, "--workers", str(workers)]
 
 
-def start(home: Path, port: int | None, environment: dict[str, str]) -> bool:
+def start(home: Path, port: int | None, environment: dict[str, str], workers: int | None = None) -> bool:
     """Start the supervisor unless one runs; returns whether it was started. It outlives this process and its terminal."""
     if lock_holder(home / "run" / "supervisor.lock") is not None:
         return False
@@ -36,7 +36,7 @@ def start(home: Path, port: int | None, environment: dict[str, str]) -> bool:
     with (logs / "supervisor.log").open("ab") as log:
         # The shell ends at once and leaves the supervisor to init: no zombie stays with a notebook that lives for days.
         subprocess.run(
-            ["/bin/sh", "-c", '"$@" &', "prodml", *command(home, port)],
+            ["/bin/sh", "-c", '"$@" &', "prodml", *command(home, port, workers)],
             check=True,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -56,7 +56,8 @@ def stop(home: Path) -> bool:
     supervisor = lock_holder(home / "run" / "supervisor.lock")
     if supervisor is not None:
         _end(supervisor)
-    stopped = [pid for role in _ROLES if (pid := lock_holder(home / "run" / f"{role}.lock")) is not None]
+    locks = [*sorted((home / "run").glob("gateway*.lock")), home / "run" / "controller.lock"]
+    stopped = [pid for lock in locks if (pid := lock_holder(lock)) is not None]
     for pid in stopped:
         _end(pid)
     return supervisor is not None or bool(stopped)

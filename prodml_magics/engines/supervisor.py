@@ -20,10 +20,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import psutil
 
-from prodml_magics.storage.runtime import Lock, lock_holder, read_runtime, write_runtime
-from prodml_magics.wire.runtime import Runtime, Service
+from prodml_magics.engines.watch import Watch
+from prodml_magics.storage.runtime import Lock, lock_holder, read_runtime, worker_role, write_runtime
+from prodml_magics.wire.runtime import Runtime, Service, Worker
 
 __all__ = ["Child", "Supervisor", "main"]
 
@@ -37,20 +39,35 @@ class Child:
     """One service: its socket, its process, and the thread that waits for its end.
 
     `rpc` is a socket that only keeps a port: grpc binds its own, sharing it, and nobody takes it while the service is replaced.
+    `control` is a second socket, on which this process alone answers where several share the port of `listening`.
     """
 
     def __init__(
-        self, role: str, line: list[str], listening: socket.socket, home: Path, token: str, rpc: socket.socket | None = None
+        self,
+        role: str,
+        line: list[str],
+        listening: socket.socket,
+        home: Path,
+        token: str,
+        *,
+        rpc: socket.socket | None = None,
+        control: socket.socket | None = None,
     ) -> None:
         self.role = role
+        self.own_url = f"http://127.0.0.1:{(control or listening).getsockname()[1]}"
+        """Where this very process answers."""
         self.port = listening.getsockname()[1]
         self.grpc = None if rpc is None else f"127.0.0.1:{rpc.getsockname()[1]}"
-        self._rpc = rpc
+        self._sockets = (listening, rpc, control)
+        """Kept open, so that what comes while the process is replaced waits for the next one."""
         self.pid: int | None = None
         self.started_at: datetime | None = None
         self.restarts = -1
         self._command = [*line, "--descriptor", str(listening.fileno()), *(["--grpc", self.grpc] if self.grpc else [])]
-        self._descriptor = listening.fileno()
+        self._descriptors = [listening.fileno()]
+        if control is not None:
+            self._command += ["--role", role, "--control", str(control.fileno())]
+            self._descriptors.append(control.fileno())
         self._home = home
         self._token = token
         self._process: subprocess.Popen[bytes] | None = None
@@ -95,7 +112,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                pass_fds=[self._descriptor],
+                pass_fds=self._descriptors,
                 env=environment,
                 cwd=self._home,
             )
@@ -117,6 +134,8 @@ class Supervisor:
         threads = [threading.Thread(target=self._keep, args=(child,), daemon=True) for child in self._children]
         for thread in threads:
             thread.start()
+        workers = [child for child in self._children if child.role.startswith("gateway")]
+        threading.Thread(target=Watch(workers, self._stopping).run, daemon=True).start()
         os.read(self._wake, 1)
         self._stopping.set()
         for child in reversed(self._children):
@@ -159,10 +178,12 @@ class Supervisor:
                 process.kill()
 
     def _write(self, supervisor: int | None) -> None:
-        services = {child.role: self._service(child) for child in self._children}
-        runtime = Runtime(
-            token=self._token, gateway=services["gateway"], controller=services["controller"], supervisor=supervisor
-        )
+        *gateways, controller = self._children
+        gateway = self._service(gateways[0])
+        if len(gateways) > 1:
+            workers = tuple(Worker(url=each.own_url, pid=each.pid, restarts=max(each.restarts, 0)) for each in gateways)
+            gateway = msgspec.structs.replace(gateway, workers=workers)
+        runtime = Runtime(token=self._token, gateway=gateway, controller=self._service(controller), supervisor=supervisor)
         with self._writing:
             try:
                 write_runtime(self._home / "runtime.json", runtime)
@@ -224,6 +245,42 @@ def _adopted(port: int) -> socket.socket:
     return listening
 
 
+def _gateways(home: Path, port: int | None, old: Runtime | None, count: int, token: str) -> list[Child]:
+    """The workers: each with a socket of its own on the one port, among which the system spreads connections."""
+    line = [sys.executable, "-m", "prodml_magics.serving", "--home", str(home)]
+    first = _socket(home, "gateway", port, _port(old.gateway if old else None))
+    rpc = _socket(home, "gateway", None, _grpc_port(old.gateway if old else None))
+    if count == 1:
+        return [Child("gateway", line, first, home, token, rpc=rpc)]
+    shared, known = first.getsockname()[1], _known_workers(old)
+    children = []
+    for number in range(count):
+        role = worker_role(number)
+        own = int(known[number].url.rsplit(":", 1)[1]) if len(known) > 1 and number < len(known) else None
+        listening = first if number == 0 else _adopted(shared)
+        children.append(Child(role, line, listening, home, token, rpc=rpc, control=_socket(home, role, None, own)))
+    return children
+
+
+def _known_workers(old: Runtime | None) -> tuple[Worker, ...]:
+    """The workers of the last time; one where it was one process."""
+    if old is None:
+        return ()
+    return old.gateway.workers or (Worker(url=old.gateway.url, pid=old.gateway.pid),)
+
+
+def _end_left_over(home: Path, count: int, known: tuple[Worker, ...]) -> None:
+    """End workers of an earlier supervisor that are not wanted, or that were started in another form."""
+    keep = count if (len(known) > 1) == (count > 1) else 0
+    for number in range(keep, max(len(known), 1)):
+        pid = lock_holder(home / "run" / f"{worker_role(number)}.lock")
+        if pid is not None:
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                process.terminate()
+                process.wait(_STOP_SECONDS)
+
+
 def _port(service: Service | None) -> int | None:
     return None if service is None else int(service.url.rsplit(":", 1)[1])
 
@@ -237,6 +294,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m prodml_magics.engines.supervisor")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--port", type=int)
+    parser.add_argument("--workers", type=int, help="processes that answer requests; as many as last time when not given")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     home: Path = arguments.home
@@ -246,17 +304,19 @@ def main() -> None:
     except BlockingIOError:
         sys.exit("another supervisor runs for this home")
     old = read_runtime(home / "runtime.json")
-    try:
-        gateway = _socket(home, "gateway", arguments.port, _port(old.gateway if old else None))
-        rpc = _socket(home, "gateway", None, _grpc_port(old.gateway if old else None))
-        controller = _socket(home, "controller", None, _port(old.controller if old else None))
-    except OSError as error:
-        sys.exit(f"the gateway cannot listen: {error.strerror or error}; choose another with `prodml up --port PORT`")
+    known = _known_workers(old)
+    count = arguments.workers or len(known) or max(1, (os.cpu_count() or 1) // 2)
+    _end_left_over(home, count, known)
     # Children of an earlier supervisor know the token of the file.
     token = old.token if old else secrets.token_urlsafe(32)
     common = ["--home", str(home)]
+    try:
+        gateways = _gateways(home, arguments.port, old, count, token)
+        controller = _socket(home, "controller", None, _port(old.controller if old else None))
+    except OSError as error:
+        sys.exit(f"the gateway cannot listen: {error.strerror or error}; choose another with `prodml up --port PORT`")
     children = [
-        Child("gateway", [sys.executable, "-m", "prodml_magics.serving", *common], gateway, home, token, rpc),
+        *gateways,
         # Niced from its first instruction, so that not even its imports delay a gateway that starts beside it.
         Child(
             "controller", ["nice", "-n", "10", sys.executable, "-m", "prodml_magics.controller", *common], controller, home, token

@@ -1,7 +1,8 @@
 """The evidence of a rollout: counts that add up, folded from batches of answered requests; small enough to be kept in the ledger.
 
-A request is the unit: all its rows go to one arm. Requests that carry a routing key are counted by key, each key once per kind of
-event, since a user who fails once tends to fail again. Base rates may do what they like; see `prodml_magics.stats.sequential`.
+For failures a request is the unit: all its rows go to one arm. Requests that carry a routing key are counted by key, each key once per
+kind of failure, since a user who fails once tends to fail again. For latency a run of the model is the unit, see `runs`. Base rates
+may do what they like; see `prodml_magics.stats.sequential`.
 """
 
 from __future__ import annotations
@@ -12,23 +13,32 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from prodml_magics.rollouts.guards import is_latency, level_of
+from prodml_magics.rollouts.runs import Tally, add_runs
 from prodml_magics.stats.sequential.difference import NO_WORSE, log_increments
 from prodml_magics.stats.sequential.exceedances import LEVELS, Floor, freeze
 from prodml_magics.stats.sequential.onset import beginnings_due
+from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE
 from prodml_magics.wire.rollouts import Guard, RolloutPlan
 
-__all__ = ["EVIDENCE_FORMAT", "FLOOR", "Evidence", "Requests", "Seen", "begin", "fold", "kinds_of", "lift_of"]
+__all__ = ["EVIDENCE_FORMAT", "FLOOR", "Evidence", "Requests", "Seen", "begin", "fold", "latencies_of", "lift_of", "rates_of"]
 
 EVIDENCE_FORMAT = 1
 FLOOR = Floor()
 _LEARNED = 200
-"""Live latencies from which thresholds are frozen when there is no earlier traffic."""
+"""Live runs from which thresholds are frozen when there is no earlier traffic."""
 
 Counts = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
-"""Events by kind, arm (control, canary) and step."""
+"""Events by rate guard, arm (control, canary) and step."""
+
+
+class Beginning(msgspec.Struct, frozen=True):
+    """The counts as they were at a later beginning."""
+
+    counts: Counts
+    slower: Tally | None
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,9 +49,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     requests: tuple[tuple[int, ...], tuple[int, ...]]
     """Randomised requests by arm and step: what the split is judged by."""
     counts: Counts
-    """Events by kind, in the order of `kinds_of`."""
-    beginnings: tuple[Counts, ...] = ()
-    """`counts` as they were at each later beginning so far."""
+    """Failures, in the order of the plan's rate guards."""
+    slower: Tally | None = None
+    """Runs beyond the thresholds, a canary's beyond the lifted ones; none until there are thresholds."""
+    margins: dict[str, Tally] = {}
+    """Runs beyond each latency guard's margin, by guard and size class of the run (``latency_p99/3``: 8 to 15 rows)."""
+    beginnings: tuple[Beginning, ...] = ()
     differences: dict[str, tuple[float, ...]] = {}
     """Log e-values of each guess, for guards with an absolute margin."""
     sizes: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
@@ -70,7 +83,10 @@ class Requests(NamedTuple):
     canary: NDArray[np.bool_]
     step: NDArray[np.int64]
     status: NDArray[np.int64]
-    latency_ms: NDArray[np.float64]
+    run_ms: NDArray[np.float64]
+    """Time of the model run in which the request was answered; what it took in all where it was given up."""
+    run_rows: NDArray[np.int64]
+    """Rows of that run, on the first request of each; 0 on the others."""
     key: Sequence[str]
 
 
@@ -78,34 +94,40 @@ Seen = dict[str, set[str]]
 """Keys that were counted already, per kind of event; it can be made anew from the request log, and is."""
 
 
-def kinds_of(guards: Sequence[Guard]) -> tuple[str, ...]:
-    """The kinds of events that `guards` need: one per rate, one per threshold, one per latency margin."""
-    rates = [guard.metric for guard in guards if not is_latency(guard.metric)]
-    latencies = [guard.metric for guard in guards if is_latency(guard.metric)]
-    slower = [f"slower_{level}" for level in LEVELS] if latencies else []
-    return (*rates, *slower, *latencies)
+def rates_of(plan: RolloutPlan) -> tuple[Guard, ...]:
+    """The guards that count failed requests."""
+    return tuple(guard for guard in plan.guards if not is_latency(guard.metric))
+
+
+def latencies_of(plan: RolloutPlan) -> tuple[Guard, ...]:
+    """The guards that count slow runs."""
+    return tuple(guard for guard in plan.guards if is_latency(guard.metric))
 
 
 def begin(plan: RolloutPlan, rollout: int, *, latencies: NDArray[np.float64] | None = None, error_rate: float = 0.0) -> Evidence:
-    """No evidence yet. `latencies` (ms) and `error_rate` are of earlier live traffic, where there was any."""
+    """No evidence yet. `latencies` (ms, of runs) and `error_rate` are of earlier live traffic, where there was any."""
     shares = tuple(step / 100 for step in plan.steps)
     nothing = (tuple(0 for _ in shares), tuple(0 for _ in shares))
     absolute = [guard.metric for guard in plan.guards if not guard.relative]
-    known = latencies is not None and len(latencies) >= _LEARNED
-    return Evidence(
+    evidence = Evidence(
         rollout=rollout,
         shares=shares,
         requests=nothing,
-        counts=tuple(nothing for _ in kinds_of(plan.guards)),
+        counts=tuple(nothing for _ in rates_of(plan)),
         differences={metric: (0.0,) * len(NO_WORSE) for metric in absolute},
         sizes=dict.fromkeys(absolute, ((0, 0), (0, 0))),
-        thresholds=tuple(freeze(latencies).tolist()) if known and latencies is not None else (),
         earlier_error_rate=error_rate,
     )
+    return _with_thresholds(evidence, latencies) if latencies is not None and len(latencies) >= _LEARNED else evidence
+
+
+def _with_thresholds(evidence: Evidence, latencies: ArrayLike) -> Evidence:
+    thresholds = tuple(freeze(latencies).tolist())
+    return replace(evidence, thresholds=thresholds, learning=(), slower=Tally.empty(len(LEVELS), len(MORE)))
 
 
 def lift_of(guard: Guard, threshold: float) -> float:
-    """What a canary request has to exceed where a live one exceeds `threshold` (ms): the margin, and at least the floor."""
+    """What a canary run has to exceed where a live one exceeds `threshold` (ms): the margin, and at least the floor."""
     return max(threshold * (1 + guard.margin), threshold * FLOOR.ratio + FLOOR.milliseconds)
 
 
@@ -114,53 +136,45 @@ def fold(plan: RolloutPlan, evidence: Evidence, batch: Requests, seen: Seen) -> 
     if not len(batch.canary):
         return evidence
     steps = len(evidence.shares)
-    learned = _learned(evidence, batch)
     keyed = _keyed(batch)
-    evidence = replace(learned, keyed=learned.keyed or bool(keyed.any()))
-    happened = _happened(plan, evidence, batch) if learned.thresholds or not _slow(plan) else _rates_only(plan, batch)
-    fresh = {kind: _first(mask, keyed, batch.key, seen.setdefault(kind, set())) for kind, mask in happened.items()}
-    nothing = np.zeros((2, steps), np.int64)
-    added = [_table(fresh[kind], batch, steps) if kind in fresh else nothing for kind in kinds_of(plan.guards)]
-    counts = tuple(_plus(old, new) for old, new in zip(evidence.counts, added, strict=True))
+    happened = _failed(plan, batch)
+    fresh = [_first(mask, keyed, batch.key, seen.setdefault(metric, set())) for metric, mask in happened.items()]
+    counts = tuple(_plus(old, _table(mask, batch, steps)) for old, mask in zip(evidence.counts, fresh, strict=True))
     requests = _plus(evidence.requests, _table(np.ones(len(batch.canary), bool), batch, steps))
     after = _with_differences(plan, evidence, batch, keyed, seen)
-    after = replace(after, counts=counts, requests=requests)
-    return _with_beginnings(after)
+    after = replace(after, counts=counts, requests=requests, keyed=evidence.keyed or bool(keyed.any()))
+    return _with_beginnings(_with_runs(plan, after, batch) if latencies_of(plan) else after)
 
 
-def _slow(plan: RolloutPlan) -> bool:
-    return any(is_latency(guard.metric) for guard in plan.guards)
-
-
-def _learned(evidence: Evidence, batch: Requests) -> Evidence:
-    """Thresholds are learned from the first live requests where there was no earlier traffic; those are then spent."""
-    if evidence.thresholds:
-        return evidence
-    learning = (*evidence.learning, *batch.latency_ms[~batch.canary].tolist())[: 10 * _LEARNED]
-    return replace(evidence, learning=learning)
-
-
-def _happened(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> dict[str, NDArray[np.bool_]]:
-    found = _rates_only(plan, batch)
-    if _slow(plan):
-        thresholds = np.array(evidence.thresholds)
-        limits = np.where(batch.canary[:, None], FLOOR.lifted(thresholds), thresholds)
-        slower = batch.latency_ms[:, None] > limits
-        found |= {f"slower_{level}": slower[:, index] for index, level in enumerate(LEVELS)}
-        for guard in plan.guards:
-            if is_latency(guard.metric):
-                found[guard.metric] = _beyond_margin(guard, evidence, batch)
-    return found
-
-
-def _beyond_margin(guard: Guard, evidence: Evidence, batch: Requests) -> NDArray[np.bool_]:
-    threshold = evidence.thresholds[LEVELS.index(level_of(guard.metric))]
-    return batch.latency_ms > np.where(batch.canary, lift_of(guard, threshold), threshold)
-
-
-def _rates_only(plan: RolloutPlan, batch: Requests) -> dict[str, NDArray[np.bool_]]:
+def _failed(plan: RolloutPlan, batch: Requests) -> dict[str, NDArray[np.bool_]]:
     masks = {"error_rate": batch.status >= 500, "timeout_rate": batch.status == 504}
-    return {guard.metric: masks[guard.metric] for guard in plan.guards if guard.metric in masks}
+    return {guard.metric: masks[guard.metric] for guard in rates_of(plan)}
+
+
+def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Evidence:
+    """Runs are counted once there are thresholds; those from which the thresholds are learned are spent."""
+    first = batch.run_rows > 0
+    canary, took, rows = batch.canary[first], batch.run_ms[first], batch.run_rows[first]
+    if evidence.slower is None:
+        learning = (*evidence.learning, *took[~canary].tolist())
+        after = replace(evidence, learning=learning)
+        return _with_thresholds(after, learning) if len(learning) >= _LEARNED else after
+    thresholds = np.array(evidence.thresholds)
+    limits = np.where(canary[:, None], FLOOR.lifted(thresholds), thresholds)
+    slower = add_runs(evidence.slower, canary, took[:, None] > limits, MORE)
+    margins = dict(evidence.margins)
+    sizes = np.log2(np.maximum(rows, 1)).astype(np.int64)
+    for guard in latencies_of(plan):
+        beyond = _beyond_margin(guard, evidence, canary, took)
+        for size in np.unique(sizes).tolist():  # a smaller batch is quicker: alike is only what is of like size
+            name, of_size = f"{guard.metric}/{size}", sizes == size
+            margins[name] = add_runs(margins.get(name, Tally.empty(1, len(FEWER))), canary[of_size], beyond[of_size, None], FEWER)
+    return replace(evidence, slower=slower, margins=margins)
+
+
+def _beyond_margin(guard: Guard, evidence: Evidence, canary: NDArray[np.bool_], took: NDArray[np.float64]) -> NDArray[np.bool_]:
+    threshold = evidence.thresholds[LEVELS.index(level_of(guard.metric))]
+    return took > np.where(canary, lift_of(guard, threshold), threshold)
 
 
 def _keyed(batch: Requests) -> NDArray[np.bool_]:
@@ -194,7 +208,7 @@ def _with_differences(plan: RolloutPlan, evidence: Evidence, batch: Requests, ke
     if not evidence.differences:
         return evidence
     units = _first(np.ones(len(batch.canary), bool), keyed, batch.key, seen.setdefault("units", set()))
-    happened = _rates_only(plan, batch)
+    happened = _failed(plan, batch)
     differences, sizes = dict(evidence.differences), dict(evidence.sizes)
     for guard in plan.guards:
         if guard.metric in differences:
@@ -222,9 +236,7 @@ def _difference(
 
 
 def _with_beginnings(evidence: Evidence) -> Evidence:
-    """Beginnings that are due keep the counts as they are, and thresholds freeze, behind the batch: neither looks ahead."""
+    """A beginning that is due keeps the counts as they are behind the batch: it does not look ahead."""
     missing = beginnings_due(evidence.canary_requests) - len(evidence.beginnings)
-    after = replace(evidence, beginnings=evidence.beginnings + (evidence.counts,) * missing) if missing > 0 else evidence
-    if not after.thresholds and len(after.learning) >= _LEARNED:
-        after = replace(after, thresholds=tuple(freeze(after.learning).tolist()), learning=())
-    return after
+    begun = Beginning(evidence.counts, evidence.slower)
+    return replace(evidence, beginnings=evidence.beginnings + (begun,) * missing) if missing > 0 else evidence

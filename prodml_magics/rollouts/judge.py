@@ -7,17 +7,19 @@ full alpha: all of them must be shown, so no error is spread over them.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from prodml_magics.rollouts.canary import Judgement
-from prodml_magics.rollouts.evidence import Counts, Evidence, kinds_of
-from prodml_magics.rollouts.guards import is_latency, margin_text
+from prodml_magics.rollouts.evidence import Beginning, Counts, Evidence, latencies_of, rates_of
+from prodml_magics.rollouts.guards import is_latency, level_of, margin_text
+from prodml_magics.rollouts.runs import Tally, log_e_of
 from prodml_magics.stats.sequential.e_bh import e_benjamini_hochberg
-from prodml_magics.stats.sequential.exceedances import log_slower
 from prodml_magics.stats.sequential.interval import ratio_interval
 from prodml_magics.stats.sequential.mixture import log_mean_exp
 from prodml_magics.stats.sequential.onset import log_over_onsets
@@ -53,21 +55,22 @@ def judge(state: RolloutState, evidence: Evidence) -> Judgement:
 
 def log_harm(plan: RolloutPlan, evidence: Evidence) -> dict[str, float]:
     """Log e-value against "no worse at all", per rate and once for latency (named after its first guard)."""
-    kinds = kinds_of(plan.guards)
-    parts = np.array(
-        [evidence.counts, *(_minus(evidence.counts, begun) for begun in evidence.beginnings)]
-    )  # [onset, kind, 2, step]
-    canary, both = parts[:, :, 1].sum(axis=-1), parts.sum(axis=2)
+    parts = np.array([evidence.counts, *(_minus(evidence.counts, begun.counts) for begun in evidence.beginnings)])
     found: dict[str, float] = {}
-    for guard in plan.guards:
-        if not is_latency(guard.metric):
-            index = kinds.index(guard.metric)
-            found[guard.metric] = float(log_over_onsets(log_e_value(canary[:, index], both[:, index], evidence.shares, MORE)))
-    slow = [index for index, kind in enumerate(kinds) if kind.startswith("slower_")]
-    if slow:
-        name = next(guard.metric for guard in plan.guards if is_latency(guard.metric))
-        found[name] = float(log_over_onsets(log_slower(canary[:, slow], both[:, slow], evidence.shares)))
+    for index, guard in enumerate(rates_of(plan)):
+        canary, both = parts[:, index, 1].sum(axis=-1), parts[:, index].sum(axis=1)
+        found[guard.metric] = float(log_over_onsets(log_e_value(canary, both, evidence.shares, MORE)))
+    for guard in latencies_of(plan)[:1]:
+        found[guard.metric] = _log_slower(evidence.slower, evidence.beginnings)
     return found
+
+
+def _log_slower(slower: Tally | None, beginnings: Sequence[Beginning]) -> float:
+    """The mean over thresholds, from the start and from each beginning; a beginning before the thresholds is the start."""
+    if slower is None:
+        return 0.0
+    each = [log_e_of(slower, MORE), *(log_e_of(slower, MORE, begun.slower) for begun in beginnings)]
+    return float(log_over_onsets([float(log_mean_exp(values)) for values in each]))
 
 
 def _minus(counts: Counts, begun: Counts) -> NDArray[np.int64]:
@@ -86,13 +89,32 @@ def _harm(plan: RolloutPlan, evidence: Evidence) -> tuple[str, ...]:
 
 def log_no_worse(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> float:
     """Log e-value against "worse by the margin or more"."""
+    if is_latency(guard.metric):  # its margin is in the limit: at the margin both arms are beyond theirs equally often
+        return _log_no_slower(guard, evidence)
     if not guard.relative:
         return float(log_mean_exp(evidence.differences[guard.metric]))
-    control, canary = evidence.counts[kinds_of(plan.guards).index(guard.metric)]
-    both = np.array(control) + np.array(canary)
-    if is_latency(guard.metric):  # its margin is in the threshold: at the margin both arms exceed theirs equally often
-        return float(log_e_value(sum(canary), both, evidence.shares, FEWER))
-    return float(log_e_value(sum(canary), both, evidence.shares, within(guard.margin), 1 + guard.margin))
+    canary, both = _events(guard, plan, evidence)
+    return float(log_e_value(canary.sum(), both, evidence.shares, within(guard.margin), 1 + guard.margin))
+
+
+def _log_no_slower(guard: Guard, evidence: Evidence) -> float:
+    """One ratio for runs of every size: their evidence adds up within each bet."""
+    mine = _margins(guard, evidence)
+    if not mine:
+        return 0.0
+    canary = sum(each.events[0][1] for each in mine)
+    costs = np.sum([each.costs[0] for each in mine], axis=0)
+    return float(log_mean_exp(canary * np.log(FEWER) - costs))
+
+
+def _margins(guard: Guard, evidence: Evidence) -> list[Tally]:
+    return [each for name, each in evidence.margins.items() if name.startswith(f"{guard.metric}/")]
+
+
+def _events(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Failures of the canary [steps], and of both arms [steps]."""
+    control, canary = evidence.counts[rates_of(plan).index(guard)]
+    return np.array(canary), np.array(control) + np.array(canary)
 
 
 def verdicts(state: RolloutState, evidence: Evidence) -> tuple[GuardVerdict, ...]:
@@ -105,35 +127,49 @@ def _verdict(
     guard: Guard, state: RolloutState, evidence: Evidence, harm: dict[str, float], culprits: tuple[str, ...]
 ) -> GuardVerdict:
     plan = state.plan
-    control, canary = evidence.counts[kinds_of(plan.guards).index(guard.metric)]
-    both = np.array(control) + np.array(canary)
-    log_worse = _latency(harm) if is_latency(guard.metric) else harm[guard.metric]
-    log_better = -math.inf if is_latency(guard.metric) else float(log_e_value(sum(canary), both, evidence.shares, FEWER))
-    log_good = log_no_worse(guard, plan, evidence)
+    worse = bool(
+        set(culprits) & ({guard.metric} if not is_latency(guard.metric) else {each.metric for each in latencies_of(plan)})
+    )
     passed = guard.metric in evidence.passed
-    worse = guard.metric in culprits
-    interval = ratio_interval(sum(canary), both, evidence.shares, plan.alpha)
+    log_good = log_no_worse(guard, plan, evidence)
+    found = _latency_found(guard, evidence) if is_latency(guard.metric) else _rate_found(guard, plan, evidence)
     return GuardVerdict(
         metric=guard.metric,
         margin=margin_text(guard),
-        verdict="worse"
-        if worse
-        else "better"
-        if log_better >= math.log(1 / plan.alpha)
-        else "no worse"
-        if passed
-        else "undecided",
-        e_worse=math.exp(min(log_worse, _MOST)),
+        verdict="worse" if worse else "better" if found.better else "no worse" if passed else "undecided",
+        e_worse=math.exp(min(_latency(harm) if is_latency(guard.metric) else harm[guard.metric], _MOST)),
         e_no_worse=math.exp(min(log_good, _MOST)),
-        canary_events=sum(canary),
-        control_events=sum(control),
-        low=interval.low,
-        high=interval.high if math.isfinite(interval.high) else None,
+        canary_events=found.canary,
+        control_events=found.control,
+        low=found.low,
+        high=found.high,
         canary_rows=sum(evidence.requests[1]),
         control_rows=sum(evidence.requests[0]),
         rows_needed=None if passed or worse else _needed(guard, state, evidence, log_good),
-        note=_note(guard, evidence, events=int(both.sum())),
+        note=_note(guard, evidence, events=found.canary + found.control),
     )
+
+
+class _Found(NamedTuple):
+    canary: int
+    control: int
+    low: float | None
+    high: float | None
+    better: bool
+
+
+def _rate_found(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> _Found:
+    canary, both = _events(guard, plan, evidence)
+    interval = ratio_interval(canary.sum(), both, evidence.shares, plan.alpha)
+    better = float(log_e_value(canary.sum(), both, evidence.shares, FEWER)) >= math.log(1 / plan.alpha)
+    high = interval.high if math.isfinite(interval.high) else None
+    return _Found(int(canary.sum()), int(both.sum() - canary.sum()), interval.low, high, better)
+
+
+def _latency_found(guard: Guard, evidence: Evidence) -> _Found:
+    mine = _margins(guard, evidence)
+    control, canary = (sum(each.events[0][arm] for each in mine) for arm in (0, 1))
+    return _Found(canary, control, None, None, False)
 
 
 def _latency(harm: dict[str, float]) -> float:
@@ -144,7 +180,7 @@ def _note(guard: Guard, evidence: Evidence, *, events: int) -> str:
     if evidence.mismatch:
         return "the split is unsound: no verdict counts"
     if is_latency(guard.metric) and not evidence.thresholds:
-        return f"learning what is slow from the first live requests ({len(evidence.learning)} so far)"
+        return f"learning what is slow from the first live runs ({len(evidence.learning)} so far)"
     if guard.relative and not is_latency(guard.metric) and not events:
         return "no event on either arm: a relative margin cannot decide; an absolute one can"
     return ""
@@ -168,5 +204,7 @@ def _expected(guard: Guard, share: float, rate: float, alpha: float) -> float:
 
 
 def _control_rate(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> float:
-    events = sum(evidence.counts[kinds_of(plan.guards).index(guard.metric)][0])
-    return float(f"{events / max(1, sum(evidence.requests[0])):.2g}")
+    if is_latency(guard.metric):
+        return 1 - level_of(guard.metric)
+    canary, both = _events(guard, plan, evidence)
+    return float(f"{(both - canary).sum() / max(1, sum(evidence.requests[0])):.2g}")

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.predict import Predictor
 from prodml_magics.serving.router import Router
+from prodml_magics.serving.siblings import Siblings
 from prodml_magics.storage.ledger import Ledger
 from prodml_magics.storage.runtime import Lock
 from prodml_magics.storage.spool import SpoolWriter
@@ -39,7 +40,7 @@ def main() -> None:
     """Serve until SIGTERM; then finish the requests in flight and close the log."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    lock = Lock(arguments.home / "run" / "gateway.lock")
+    lock = Lock(arguments.home / "run" / f"{arguments.role}.lock")
     asyncio.Runner(loop_factory=_loop_factory()).run(_serve(arguments))
     lock.release()
 
@@ -49,6 +50,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--descriptor", type=int, required=True, help="bound socket, inherited from the supervisor")
     parser.add_argument("--grpc", default="", help="host:port to serve gRPC on; none where empty")
+    parser.add_argument("--role", default="gateway", help="which of several workers this is")
+    parser.add_argument("--control", type=int, help="bound socket on which this worker alone answers")
     parser.add_argument("--device", default="auto")
     return parser.parse_args()
 
@@ -64,8 +67,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(arguments: argparse.Namespace) -> None:
     limits = Limits()
     metrics = Metrics()
-    marker = ShadowMarker(arguments.home / "run" / "shadow.running")
-    canary_marker = ShadowMarker(arguments.home / "run" / "canary.running")
+    marker = ShadowMarker(arguments.home / "run" / f"{arguments.role}.shadow")
+    canary_marker = ShadowMarker(arguments.home / "run" / f"{arguments.role}.canary")
     log = RequestLog(SpoolWriter(arguments.home / "spool"))
     router = Router(
         arguments.home,
@@ -79,7 +82,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
     )
     follower = Follower(Ledger(os.environ["PRODML_DATABASE_URL"]), router)
     predictor = Predictor(router, metrics, log, limits)
-    control = Control(router, follower, metrics, os.environ["PRODML_TOKEN"], arguments.device)
+    token = os.environ["PRODML_TOKEN"]
+    siblings = None if arguments.control is None else Siblings(arguments.home, token)
+    control = Control(router, follower, metrics, token, arguments.device, siblings)
     server = uvicorn.Server(
         uvicorn.Config(
             Front(predictor, limits, control.app()),
@@ -101,8 +106,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
     following = asyncio.create_task(follower.run())
     # uvicorn raises the signal anew once it has drained; what follows below must still run.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    with socket.socket(fileno=arguments.descriptor) as listening:
-        await server.serve(sockets=[listening])
+    async with _controlled(arguments.control, control):
+        with socket.socket(fileno=arguments.descriptor) as listening:
+            await server.serve(sockets=[listening])
     if rpc is not None:
         await rpc.stop(_DRAIN_SECONDS)
     following.cancel()
@@ -110,6 +116,31 @@ async def _serve(arguments: argparse.Namespace) -> None:
         await following
     await router.close()
     log.close()
+
+
+class _Beside(uvicorn.Server):
+    """A second server of this process, which leaves signals to the first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing is captured."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _controlled(descriptor: int | None, control: Control) -> AsyncIterator[None]:
+    """Answer on a socket of this worker's own as well, where it has one."""
+    if descriptor is None:
+        yield
+        return
+    beside = _Beside(uvicorn.Config(control.app(), log_level="warning", access_log=False, lifespan="off", proxy_headers=False))
+    with socket.socket(fileno=descriptor) as listening:
+        task = asyncio.create_task(beside.serve(sockets=[listening]))
+        try:
+            yield
+        finally:
+            beside.should_exit = True
+            await task
 
 
 async def _listen_rpc(address: str, predictor: Predictor, control: Control, limits: Limits) -> Any:

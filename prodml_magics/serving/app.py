@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import os
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ from prodml_magics.serving.follow import Follower
 from prodml_magics.serving.metadata import server_metadata
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.router import Router
+from prodml_magics.serving.siblings import Siblings
 from prodml_magics.wire.admin import GatewayReport, LoadVersion, Synced
 
 __all__ = ["Control"]
@@ -34,7 +36,10 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 class Control:
     """Handlers of everything that is not a prediction."""
 
-    def __init__(self, router: Router, follower: Follower, metrics: Metrics, token: str, device: str) -> None:
+    def __init__(
+        self, router: Router, follower: Follower, metrics: Metrics, token: str, device: str, siblings: Siblings | None = None
+    ) -> None:
+        self._siblings = siblings
         self._router = router
         self._follower = follower
         self._metrics = metrics
@@ -69,6 +74,7 @@ class Control:
             HttpRoute("/v2/repository/models/{model}/unload", self._guarded(self.repository_unload), methods=["POST"]),
             HttpRoute("/metrics", self.metrics),
             HttpRoute("/admin/status", self._guarded(self.status)),
+            HttpRoute("/admin/counts", self._guarded(self.counts)),
             HttpRoute("/admin/sync", self._guarded(self.sync), methods=["POST"]),
             HttpRoute("/admin/load", self._guarded(self.load), methods=["POST"]),
         ]
@@ -125,7 +131,12 @@ class Control:
         return _json({})
 
     async def metrics(self, _request: Request) -> Response:
-        return Response(self._metrics.page(), media_type="text/plain; version=0.0.4")
+        others = await asyncio.to_thread(self._siblings.counts) if self._siblings else []
+        metrics = self._metrics.with_others(others) if others else self._metrics
+        return Response(metrics.page(), media_type="text/plain; version=0.0.4")
+
+    async def counts(self, _request: Request) -> Response:
+        return _json(self._metrics.counts())
 
     async def status(self, _request: Request) -> Response:
         report = GatewayReport(

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import numpy as np
 
-from prodml_magics.errors import ModelFailure, ProdmlError, Unavailable
+from prodml_magics.errors import ModelFailure, Overloaded, ProdmlError, Unavailable
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import LaneCounts, ModelTraffic
@@ -84,6 +84,7 @@ class Lane:
         self._queue: deque[Request] = deque()
         self._running: list[Request] = []
         """What a thread works on."""
+        self._running_rows = 0
         self._queued_rows = 0
         self._scheduled = False
         self._idle = asyncio.Event()
@@ -103,13 +104,34 @@ class Lane:
         return self.fallback
 
     def submit(self, pending: Request) -> None:
-        """Queue a request; `Unavailable` when the queue is full."""
-        if self._queued_rows and self._queued_rows + pending.rows > self._limits.queue_rows:
-            raise Unavailable(f"{self.version.model} has {self._queued_rows} rows waiting; try again in a second")
+        """Queue a request; `Unavailable` when the queue is full, or when the answer would come too late."""
+        if self._queued_rows or self._running_rows:
+            self.check_room(pending.deadline - pending.started, pending.rows)
         self._queue.append(pending)
         self._queued_rows += pending.rows
         self._idle.clear()
         self._schedule()
+
+    @property
+    def busy(self) -> bool:
+        """Whether rows wait or run."""
+        return bool(self._queued_rows or self._running_rows)
+
+    def check_room(self, patience: float, rows: int = 1) -> None:
+        """`Unavailable` when `rows` more would overfill the queue, or be answered later than in `patience` seconds.
+
+        Early, since an answer that comes too late costs as much as one in time, and helps nobody.
+        """
+        waiting, limits = self._queued_rows + self._running_rows, self._limits
+        if waiting and self._queued_rows + rows > limits.queue_rows:
+            raise Unavailable(f"{self.version.model} has {self._queued_rows} rows waiting; try again in a second")
+        expected = self.version.expected_seconds(waiting + rows)
+        if expected > min(patience, limits.objective):
+            raise Overloaded(
+                f"{self.version.model} has {waiting} rows before this, an answer would take {expected:.3g} s and may take "
+                f"{min(patience, limits.objective):.3g} s; send fewer rows a second, or deploy a faster version",
+                expected,
+            )
 
     @property
     def idle(self) -> bool:
@@ -140,12 +162,12 @@ class Lane:
             self._finish(batch, inputs, *run_timed(self.version, inputs, rows))
             self._done()
             return
-        self._running = batch
+        self._running, self._running_rows = batch, rows
         future = asyncio.get_running_loop().run_in_executor(self._executor, run_timed, self.version, inputs, rows)
         future.add_done_callback(lambda run: self._back(batch, inputs, run))
 
     def _back(self, batch: list[Request], inputs: Tensors, run: asyncio.Future[tuple[Tensors | Exception, float]]) -> None:
-        self._running = []
+        self._running, self._running_rows = [], 0
         self._finish(batch, inputs, *run.result())
         self._done()
 
@@ -170,7 +192,11 @@ class Lane:
 
     def _fits(self, rows: int) -> bool:
         following = self._queue[0]
-        return not following.alone and rows + following.rows <= self._limits.batch_rows
+        rows += following.rows
+        if following.alone or rows > self._limits.batch_rows:
+            return False
+        # With an objective a run takes at most half of it: whoever comes next waits for it, and has a run of its own to go.
+        return self.version.expected_seconds(rows) <= self._limits.objective / 2
 
     def _finish(self, batch: list[Request], inputs: Tensors, outputs: Tensors | Exception, seconds: float) -> None:
         if all(pending.abandoned for pending in batch):

@@ -8,7 +8,7 @@ import logging
 from prodml_magics.errors import ProdmlError
 from prodml_magics.serving.router import Router
 from prodml_magics.storage.ledger import Ledger
-from prodml_magics.wire.routes import VersionFiles
+from prodml_magics.wire.routes import MODEL_FILES, VersionFiles, flavor_of
 
 __all__ = ["Follower"]
 
@@ -50,8 +50,9 @@ class Follower:
         if not found:
             return None
         version, digests = int(found[-1]["version"]), found[-1]["sha256"]
-        folder = f"models/{model}/{version}"
-        return VersionFiles(version, folder, digests["model.onnx"], digests["contract.json"], digests.get("samples.json", ""))
+        flavor = flavor_of(digests) or "onnx"
+        model_digest, contract = digests[MODEL_FILES[flavor]], digests["contract.json"]
+        return VersionFiles(version, f"models/{model}/{version}", model_digest, contract, digests.get("samples.json", ""), flavor)
 
     async def run(self) -> None:
         """Follow for ever."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
-__all__ = ["Limits"]
+from prodml_magics.wire.routes import Serving
+
+__all__ = ["Limits", "limits_for"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +22,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of one version that wait; beyond, requests are refused with 503."""
     deadline: float = 30.0
     """A request that is not answered within is answered 504."""
+    objective: float = math.inf
+    """A request that is expected to take longer, waiting included, is refused with 503 instead."""
     inline_seconds: float = 0.003
     """Runs expected to be shorter stay on the event loop; longer ones go to a thread."""
     shadow_rows: int = 8192
@@ -28,3 +34,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """gRPC calls and streams at once; beyond, a call is answered RESOURCE_EXHAUSTED."""
     id_length: int = 200
     """Characters of a request id or routing key."""
+
+
+def limits_for(serving: Serving, limits: Limits) -> Limits:
+    """`limits` as one model has them."""
+    if serving.slo_p99_ms is not None:
+        limits = msgspec.structs.replace(limits, objective=serving.slo_p99_ms / 1e3)
+    if serving.batch_rows is not None:
+        limits = msgspec.structs.replace(limits, batch_rows=serving.batch_rows)
+    return limits

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
 import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -14,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prodml_magics.serving.breaker import Breaker
 from prodml_magics.wire.status import Traffic
 
-__all__ = ["LaneCounts", "Metrics", "ModelTraffic"]
+__all__ = ["Counts", "LaneCounts", "Metrics", "ModelTraffic"]
 
 _RECENT = 2048
 _WINDOW_SECONDS = 60
@@ -128,6 +129,16 @@ class ModelTraffic:
         )
 
 
+class Counts(msgspec.Struct, frozen=True):
+    """What a worker has counted, for another one to add to its own."""
+
+    lanes: list[tuple[str, str, str, dict[int, int], int, float, list[int]]]
+    """Model, version, arm; requests by status, rows, seconds, latency buckets."""
+    refused: dict[int, int]
+    shadow_rows: list[tuple[str, str, int]]
+    shadow_dropped: list[tuple[str, str, int]]
+
+
 class Metrics:
     """The Prometheus page. Label values come from the ledger and from fixed words, never from clients.
 
@@ -153,6 +164,31 @@ class Metrics:
     def of_version(self, model: str, version: int) -> list[LaneCounts]:
         """The counts of a version, one for each arm that it had."""
         return [counts for key, counts in self._lanes.items() if key[:2] == (model, str(version))]
+
+    def counts(self) -> Counts:
+        """What was counted here."""
+        lanes = [(*which, dict(c.requests), c.rows, c.seconds, list(c.buckets)) for which, c in list(self._lanes.items())]
+        shadows = [[(*which, count) for which, count in list(each.items())] for each in (self.shadow_rows, self.shadow_dropped)]
+        return Counts(lanes, dict(self.refused), *shadows)
+
+    def with_others(self, others: Iterable[Counts]) -> Metrics:
+        """These metrics with what other workers of the gateway have counted; live versions and breakers are this worker's."""
+        together = Metrics()
+        for counts in (self.counts(), *others):
+            together._add(counts)
+        together.live, together.breakers = self.live, self.breakers
+        return together
+
+    def _add(self, counts: Counts) -> None:
+        for model, version, arm, requests, rows, seconds, buckets in counts.lanes:
+            lane = self._lanes.setdefault((model, version, arm), LaneCounts())
+            lane.requests.update(requests)
+            lane.rows += rows
+            lane.seconds += seconds
+            lane.buckets = [one + other for one, other in zip(lane.buckets, buckets, strict=True)]
+        self.refused.update(counts.refused)
+        self.shadow_rows.update({(model, version): rows for model, version, rows in counts.shadow_rows})
+        self.shadow_dropped.update({(model, version): rows for model, version, rows in counts.shadow_dropped})
 
     def page(self) -> bytes:
         """The text that Prometheus scrapes."""

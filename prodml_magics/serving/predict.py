@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ import numpy as np
 from prodml_magics.contract.check import check_tensors
 from prodml_magics.contract.encode import encode_rows, widen
 from prodml_magics.contract.schema import Contract
-from prodml_magics.errors import DeadlineExceeded, InvalidInput, NotFound, ProdmlError
+from prodml_magics.errors import DeadlineExceeded, InvalidInput, NotFound, Overloaded, ProdmlError
 from prodml_magics.serving.batcher import Lane
 from prodml_magics.serving.classification import check_classes
 from prodml_magics.serving.compression import unpacked
@@ -109,6 +110,8 @@ class Predictor:
         lane, own = self._router.lane(known.model, known.number), ""
         if lane.split is not None or not lane.version.breaker.closed:
             lane, own = self._chosen(lane, known.version, known.headers)
+        if lane.busy:  # before it is decoded, so that a refusal costs as little as it can
+            lane.check_room(known.seconds)
         found = None if lane.plain is None else lane.plain.decode(body)
         if found is None:
             return None
@@ -355,7 +358,8 @@ def _deliver(answer: Answer, encode: Encode, reply: Reply) -> int:
 
 
 def _refuse(error: ProdmlError, reply: Reply) -> None:
-    extra = [(b"retry-after", b"1")] if error.http_status == 503 else []
+    wait = math.ceil(error.seconds) if isinstance(error, Overloaded) else 1
+    extra = [(b"retry-after", b"%d" % wait)] if error.http_status == 503 else []
     reply(error.http_status, extra, msgspec.json.encode({"error": str(error)}))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from prodml_magics.errors import NotFound, ProdmlError, Unavailable
 from prodml_magics.serving.batcher import Batch, Lane
-from prodml_magics.serving.limits import Limits
+from prodml_magics.serving.limits import Limits, limits_for
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.serving.metrics import Metrics, ModelTraffic
@@ -37,6 +37,7 @@ class _Active:
         self.lanes: dict[int, Lane] = {}
         self.shadows: list[ShadowLane] = []
         self.split: Split | None = None
+        self.serving = route.serving
         self.traffic = ModelTraffic()
         self.problem: str | None = None
 
@@ -124,6 +125,7 @@ class Router:
         # From here to the end nothing awaits: a request sees the whole old route or the whole new one.
         kept = {number for number in active.lanes if number in versions and number != active.route.live}
         leaving = [lane for lane in active.every_lane() if lane.version.version not in kept or lane.allotted[0]]
+        active.serving = route.serving
         active.lanes = {number: self._lane(active, route, versions[number]) for number in versions}
         active.split = self._split(active, route, versions)
         self._change_fallbacks(active, route, versions)
@@ -156,7 +158,17 @@ class Router:
     def _armed(self, active: _Active, version: LoadedVersion, arm: str, allotted: tuple[int, float] = (0, 0.0)) -> Lane:
         answered = (lambda batch: self._mirror(active, batch)) if arm == "live" else _ignore
         counts = self._metrics.lane(version.model, version.version, arm)
-        return Lane(version, arm, self._log, self._limits, self._executor, answered, counts, active.traffic, allotted)
+        return Lane(
+            version,
+            arm,
+            self._log,
+            limits_for(active.serving, self._limits),
+            self._executor,
+            answered,
+            counts,
+            active.traffic,
+            allotted,
+        )
 
     def _change_fallbacks(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> None:
         """The previous version answers for the live one, and the live one for a canary, where they take the same requests."""

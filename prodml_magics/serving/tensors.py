@@ -49,7 +49,9 @@ def dtype_for(name: str, datatype: str) -> np.dtype[Any]:
 
 def datatype_of(values: np.ndarray) -> str:
     """The protocol's name for the dtype of `values`."""
-    return "BYTES" if values.dtype.kind in "OUS" else _NAMES[values.dtype.newbyteorder("<")]
+    dtype = values.dtype
+    # Asked of the dtype as it is first: nearly every array is little-endian already.
+    return _NAMES.get(dtype) or ("BYTES" if dtype.kind in "US" else _NAMES[dtype.newbyteorder("<")])
 
 
 def check_shape(name: str, shape: Sequence[int]) -> int:
@@ -90,7 +92,8 @@ def to_raw(values: np.ndarray) -> bytes:
     if values.dtype.kind in "OUS":
         encoded = [str(value).encode() for value in values.ravel().tolist()]
         return b"".join(_LENGTH.pack(len(text)) + text for text in encoded)
-    return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False)).tobytes()
+    # tobytes writes row-major whatever the strides are.
+    return (values if values.dtype in _NAMES else values.astype(values.dtype.newbyteorder("<"))).tobytes()
 
 
 def to_bfloat(values: np.ndarray) -> np.ndarray:

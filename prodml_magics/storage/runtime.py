@@ -11,7 +11,7 @@ import msgspec
 
 from prodml_magics.wire.runtime import Runtime
 
-__all__ = ["Lock", "lock_holder", "read_runtime", "write_runtime"]
+__all__ = ["Lock", "lock_holder", "read_runtime", "worker_role", "write_runtime"]
 
 _TRIES = 40
 _PAUSE = 0.05
@@ -32,6 +32,11 @@ def write_runtime(path: Path, runtime: Runtime) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(runtime), indent=1))
     fresh.replace(path)
+
+
+def worker_role(number: int) -> str:
+    """The name of a gateway worker: of its lock, its log and its markers."""
+    return f"gateway-{number}" if number else "gateway"
 
 
 class Lock:

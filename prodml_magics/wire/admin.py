@@ -48,6 +48,8 @@ class GatewayReport(msgspec.Struct, frozen=True, kw_only=True):
     last_id: int
     device: str
     models: tuple[ModelReport, ...]
+    pids: tuple[int, ...] = ()
+    """Of all workers, where the report is of several together."""
 
 
 class Drained(msgspec.Struct, frozen=True):

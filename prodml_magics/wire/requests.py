@@ -78,8 +78,8 @@ class Deploy(Request, frozen=True):
         str, _positional("model, as NAME or NAME@VERSION (default: NAME@candidate)", "NAME[@V]", completes="version")
     ]
     canary: Annotated[
-        str, _flag("shares of the traffic in percent, rising, such as 1,5,25,50,100 (default: all at once)", "PERCENTS")
-    ] = ""
+        str | None, _flag("shares of the traffic in percent, rising, such as 1,5,25,50,100 (default: all at once)", "PERCENTS")
+    ] = None
     bake: Annotated[str, _flag("the least time in a step, and how long it is watched once it is live", "DURATION")] = "10m"
     min_rows: Annotated[int, Meta(ge=1), _flag("requests that the canary must have answered in a step", "N")] = 200
     guard: Annotated[
@@ -91,6 +91,17 @@ class Deploy(Request, frozen=True):
         float, Meta(gt=0, lt=1), _flag("rate of wrong verdicts that is allowed, however often one looks", "RATE")
     ] = 0.05
     deadline: Annotated[str, _flag("a step that is undecided for longer is held for a person", "DURATION")] = "24h"
+    slo_p99: Annotated[
+        str,
+        _flag(
+            "latency objective such as 20ms; requests that would take longer are refused with 503, and batches stay small enough "
+            "(kept until it is changed; none takes it away)",
+            "LATENCY",
+        ),
+    ] = ""
+    max_batch: Annotated[
+        Annotated[int, Meta(ge=1, le=65_536)] | None, _flag("rows of one run of the model (default: 1024)", "ROWS")
+    ] = None
     dry_run: Annotated[bool, _flag("say what would change, and change nothing")] = False
     why: Annotated[str, _WHY] = ""
 
@@ -200,6 +211,10 @@ class Up(Request, frozen=True):
     port: Annotated[
         Annotated[int, Meta(ge=1, le=65_535)] | None,
         _flag("port of the gateway (default: a free one, then the same again)", "PORT"),
+    ] = None
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=256)] | None,
+        _flag("processes that answer requests (default: as many as last time, at first one for two cores)", "N"),
     ] = None
     foreground: Annotated[bool, _flag("stay in the foreground, as systemd or a container wants it", doors=("cli",))] = False
 

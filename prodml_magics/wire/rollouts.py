@@ -86,7 +86,7 @@ class GuardVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """E-value against "worse by the margin or more"."""
     canary_events: int
     control_events: int
-    low: float
+    low: float | None
     high: float | None
     """Confidence sequence for the ratio of the rates, canary to control; `high` is null where nothing bounds it."""
     canary_rows: int

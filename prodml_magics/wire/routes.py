@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["MODEL_FILES", "ROUTE_FORMAT", "CanaryRoute", "Flavor", "Route", "ShadowRoute", "VersionFiles", "flavor_of"]
+__all__ = ["MODEL_FILES", "ROUTE_FORMAT", "CanaryRoute", "Flavor", "Route", "Serving", "ShadowRoute", "VersionFiles", "flavor_of"]
 
 ROUTE_FORMAT = 1
 
@@ -56,6 +56,15 @@ class CanaryRoute(msgspec.Struct, frozen=True):
     """Revision of the event that began the rollout: its name in the request log."""
 
 
+class Serving(msgspec.Struct, frozen=True):
+    """How the requests of a model are taken, whichever version answers."""
+
+    slo_p99_ms: float | None = None
+    """Latency objective: a request that would take longer is refused at once, and batches stay small enough for it."""
+    batch_rows: int | None = None
+    """Rows of one run; the gateway's own bound when None."""
+
+
 class Route(msgspec.Struct, frozen=True):
     """The complete routing of one model at one revision."""
 
@@ -67,6 +76,7 @@ class Route(msgspec.Struct, frozen=True):
     files: tuple[VersionFiles, ...] = ()
     format: int = ROUTE_FORMAT
     canary: CanaryRoute | None = None
+    serving: Serving = Serving()
 
     def loaded(self) -> tuple[int, ...]:
         """Versions that a gateway must hold in memory for this route, live first."""

@@ -6,9 +6,17 @@ from datetime import datetime
 
 import msgspec
 
-__all__ = ["RUNTIME_FORMAT", "Runtime", "Service"]
+__all__ = ["RUNTIME_FORMAT", "Runtime", "Service", "Worker"]
 
 RUNTIME_FORMAT = 1
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several processes that share a service's port; `url` is where it alone answers."""
+
+    url: str
+    pid: int | None = None
+    restarts: int = 0
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +28,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 0
     grpc: str | None = None
     """host:port of its gRPC service, where it has one."""
+    workers: tuple[Worker, ...] = ()
+    """Empty where one process is the service: it is reached by `url` then."""
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):

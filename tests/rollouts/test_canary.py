@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rollouts.plans import LADDER, NOON, plan, rollout
+from plans import LADDER, NOON, plan, rollout
 
 from prodml_magics.errors import InvalidInput
 from prodml_magics.rollouts.blue_green import rolled_back, undeployed

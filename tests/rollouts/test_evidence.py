@@ -7,10 +7,10 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from rollouts.plans import LADDER, earlier, plan, rollout, stream, until_harm, walked
+from plans import LADDER, earlier, plan, rollout, stream, until_harm, walked
 
 from prodml_magics.errors import InvalidInput
-from prodml_magics.rollouts.evidence import LEVELS, Evidence, Requests, Seen, begin, fold, kinds_of, lift_of
+from prodml_magics.rollouts.evidence import LEVELS, Evidence, Requests, Seen, begin, fold, lift_of
 from prodml_magics.rollouts.guards import GUARDS, read_guards
 from prodml_magics.rollouts.judge import judge, latched, log_harm, verdicts
 from prodml_magics.rollouts.plan import check_alpha, read_steps
@@ -21,7 +21,12 @@ PLAN = plan()
 def of(canary: list[int], status: list[int], latency: list[float], keys: list[str] | None = None, step: int = 2) -> Requests:
     count = len(canary)
     return Requests(
-        np.array(canary, bool), np.full(count, step), np.array(status), np.array(latency, float), keys or [""] * count
+        np.array(canary, bool),
+        np.full(count, step),
+        np.array(status),
+        np.array(latency, float),
+        np.ones(count, int),
+        keys or [""] * count,
     )
 
 
@@ -29,11 +34,10 @@ def test_events_are_counted_by_arm_and_step() -> None:
     evidence = begin(PLAN, 3, latencies=np.arange(1.0, 1001.0))
     batch = of([0, 1, 1, 0], [500, 504, 200, 200], [2.0, 3.0, 2000.0, 600.0])
     after = fold(PLAN, evidence, batch, {})
-    kinds = kinds_of(PLAN.guards)
     assert after.requests == ((0, 0, 2, 0, 0), (0, 0, 2, 0, 0))
-    assert after.counts[kinds.index("error_rate")] == ((0, 0, 1, 0, 0), (0, 0, 1, 0, 0))
-    assert after.counts[kinds.index("slower_0.5")] == ((0, 0, 1, 0, 0), (0, 0, 1, 0, 0))
-    assert after.counts[kinds.index("latency_p99")] == ((0, 0, 0, 0, 0), (0, 0, 1, 0, 0))
+    assert after.counts == (((0, 0, 1, 0, 0), (0, 0, 1, 0, 0)),)
+    assert after.slower is not None and after.slower.events[LEVELS.index(0.5)] == (1, 1)
+    assert after.margins["latency_p99/0"].events == ((0, 1),)
     assert evidence.canary_requests == 0 and after.canary_requests == 2
 
 
@@ -42,8 +46,7 @@ def test_a_canary_request_has_to_exceed_the_floor_or_the_margin_to_count() -> No
     lifted = median * 1.05 + 0.25
     batch = of([1, 1, 0], [200] * 3, [lifted, np.nextafter(lifted, 999), np.nextafter(median, 999)])
     after = fold(PLAN, begin(PLAN, 3, latencies=np.arange(1.0, 1001.0)), batch, {})
-    index = kinds_of(PLAN.guards).index("slower_0.5")
-    assert [sum(arm) for arm in after.counts[index]] == [1, 1]
+    assert after.slower is not None and after.slower.events[LEVELS.index(0.5)] == (1, 1)
     assert lift_of(GUARDS["latency_p99"], 100.0) == pytest.approx(120.0)
     assert lift_of(GUARDS["latency_p99"], 0.1) == pytest.approx(0.355)
 
@@ -66,11 +69,11 @@ def test_thresholds_are_learned_from_the_first_live_requests_which_are_then_spen
     first = stream(rng, 500, 2)
     after = fold(PLAN, evidence, first, {})
     assert len(after.thresholds) == len(LEVELS) and after.learning == ()
-    assert after.thresholds == tuple(np.quantile(first.latency_ms[~first.canary], LEVELS, method="higher").tolist())
-    assert all(sum(map(sum, after.counts[kinds_of(PLAN.guards).index(f"slower_{level}")])) == 0 for level in LEVELS)
+    assert after.thresholds == tuple(np.quantile(first.run_ms[~first.canary], LEVELS, method="higher").tolist())
+    assert after.slower is not None and after.slower.events == ((0, 0),) * len(LEVELS) and after.margins == {}
     later = fold(PLAN, after, stream(rng, 500, 2), {})
     assert later.thresholds == after.thresholds
-    assert sum(map(sum, later.counts[kinds_of(PLAN.guards).index("slower_0.5")])) > 100
+    assert later.slower is not None and sum(later.slower.events[0]) > 100
 
 
 def test_what_is_kept_in_the_ledger_is_the_whole_evidence() -> None:
@@ -82,7 +85,7 @@ def test_what_is_kept_in_the_ledger_is_the_whole_evidence() -> None:
         evidence = latched(PLAN, fold(PLAN, evidence, batch, seen))
     resumed = msgspec.convert(json.loads(msgspec.json.encode(evidence)), type=Evidence)
     assert resumed == evidence
-    assert len(msgspec.json.encode(evidence)) < 20_000
+    assert len(msgspec.json.encode(evidence)) < 50_000
     assert walked(PLAN, resumed, batches[3:]) == walked(PLAN, evidence, batches[3:])
 
 
@@ -92,9 +95,9 @@ def test_beginnings_keep_the_counts_at_which_they_began() -> None:
     small = fold(PLAN, evidence, stream(rng, 900, 2), {})
     assert len(small.beginnings) == 0 or small.canary_requests >= 250
     large = fold(PLAN, small, stream(rng, 900, 2), {})
-    assert large.beginnings and large.beginnings[0] == large.counts
+    assert large.beginnings and large.beginnings[0].counts == large.counts
     later = fold(PLAN, large, stream(rng, 900, 2), {})
-    assert later.beginnings[0] == large.counts != later.counts
+    assert later.beginnings[0].counts == large.counts != later.counts
 
 
 def test_a_good_candidate_is_no_worse_and_a_bad_one_is_named() -> None:
@@ -126,7 +129,7 @@ def test_a_split_that_loses_canary_requests_is_a_mismatch_for_ever() -> None:
     rng = np.random.default_rng(5)
     lossy = stream(rng, 20_000, 2)
     kept = ~lossy.canary | (rng.random(20_000) < 0.8)
-    batch = Requests(*(np.asarray(each)[kept] for each in lossy[:4]), key=[""] * int(kept.sum()))
+    batch = Requests(*(np.asarray(each)[kept] for each in lossy[:5]), key=[""] * int(kept.sum()))
     evidence = walked(PLAN, begin(PLAN, 3), [batch])
     assert evidence.mismatch
     assert walked(PLAN, evidence, [stream(rng, 50_000, 3)]).mismatch
@@ -204,3 +207,20 @@ def test_ladders_are_read_from_words_and_numbers() -> None:
     for alpha in (0.0, 1.0, float("nan")):
         with pytest.raises(InvalidInput, match="give a rate between 0 and 1"):
             check_alpha(alpha)
+
+
+def test_all_requests_of_one_run_are_one_event_and_runs_are_held_against_runs_of_their_size() -> None:
+    batch = Requests(
+        canary=np.array([False] * 8 + [True] * 2),
+        step=np.full(10, 2),
+        status=np.full(10, 200),
+        run_ms=np.array([2_000.0] * 8 + [3_000.0] * 2),
+        run_rows=np.array([8, 0, 0, 0, 0, 0, 0, 0, 2, 0]),
+        key=[""] * 10,
+    )
+    after = fold(PLAN, begin(PLAN, 3, latencies=np.arange(1.0, 1001.0)), batch, {})
+    assert after.slower is not None and after.slower.events == ((1, 1),) * len(LEVELS)
+    assert {name: (each.events, each.open_runs) for name, each in after.margins.items()} == {
+        "latency_p99/1": (((0, 0),), (0, 1)),
+        "latency_p99/3": (((0, 0),), (1, 0)),
+    }

@@ -111,7 +111,7 @@ def test_a_shadow_that_crashed_the_process_is_left_out_of_the_next(
     placed: Placed, monkeypatch: pytest.MonkeyPatch, code: int, left_out: bool
 ) -> None:
     other = place(placed.home, "cancer", 2, c=0.01)
-    path = placed.home / "run" / "shadow.running"
+    path = placed.home / "run" / "gateway.shadow"
     ShadowMarker(path).set("cancer", 2)  # the process dies here
     monkeypatch.setenv("PRODML_LAST_EXIT", str(code))
     quarantined = ShadowMarker(path).quarantined()
@@ -142,8 +142,8 @@ class _Silent:
 
 
 def test_the_marker_survives_in_the_file(tmp_path: Path) -> None:
-    marker = ShadowMarker(tmp_path / "shadow.running")
+    marker = ShadowMarker(tmp_path / "gateway.shadow")
     marker.set("a-model", 12)
-    assert (tmp_path / "shadow.running").read_bytes().rstrip(b"\0") == b"a-model@12"
+    assert (tmp_path / "gateway.shadow").read_bytes().rstrip(b"\0") == b"a-model@12"
     marker.clear()
-    assert (tmp_path / "shadow.running").read_bytes().rstrip(b"\0") == b""
+    assert (tmp_path / "gateway.shadow").read_bytes().rstrip(b"\0") == b""

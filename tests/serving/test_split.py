@@ -156,7 +156,7 @@ def test_steps_and_the_end_of_a_canary_lose_no_request_and_keep_keys_in_their_ar
 def test_a_canary_that_crashed_the_process_gets_no_traffic_and_is_reported(
     placed: Placed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = placed.home / "run" / "canary.running"
+    path = placed.home / "run" / "gateway.canary"
     ShadowMarker(path).set("cancer", 2)  # as a process leaves it that dies in a run
     monkeypatch.setenv("PRODML_LAST_EXIT", "-11")
     marker = ShadowMarker(path)
@@ -174,7 +174,7 @@ def test_a_canary_that_crashed_the_process_gets_no_traffic_and_is_reported(
 
 
 def test_the_name_of_the_canary_stands_in_the_file_only_while_it_runs(placed: Placed) -> None:
-    path = placed.home / "run" / "canary.running"
+    path = placed.home / "run" / "gateway.canary"
     marker = ShadowMarker(path)
 
     async def scenario() -> None:

@@ -116,9 +116,9 @@ def encode_response(lane: Lane, request_id: str, request: InferRequest, answer: 
     version = lane.version
     message = ModelInferResponse(model_name=version.model, model_version=str(version.version), id=request_id)
     message.parameters["arm"].string_param = lane.arm
-    outputs = {name: _values(lane, request, answer, name) for name in request.outputs or lane.outputs}
-    raw = request.binary or any(datatype_of(values) not in _FIELDS for values in outputs.values())
-    for name, values in outputs.items():
+    outputs = [(name, _values(lane, request, answer, name)) for name in request.outputs or lane.outputs]
+    raw = request.binary or any(datatype_of(values) not in _FIELDS for _, values in outputs)
+    for name, values in outputs:
         datatype = datatype_of(values)
         output = message.outputs.add(name=name, datatype=datatype, shape=values.shape)
         if raw:

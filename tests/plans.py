@@ -35,11 +35,14 @@ def stream(
     slow: float = 1.0,
     keys: list[str] | None = None,
 ) -> Requests:
-    """Randomised requests of one step; `failing` are the error rates of control and canary, `slow` multiplies its latencies."""
+    """Randomised requests of one step, each a run of its own; `failing` are the error rates of control and canary.
+
+    `slow` multiplies the times of the canary.
+    """
     canary = rng.random(requests) < steps[step] / 100
     status = np.where(rng.random(requests) < np.where(canary, failing[1], failing[0]), 500, 200)
     latency = rng.lognormal(1.4, 0.6, requests) * np.where(canary, slow, 1.0)
-    return Requests(canary, np.full(requests, step), status, latency, keys or [""] * requests)
+    return Requests(canary, np.full(requests, step), status, latency, np.ones(requests, np.int64), keys or [""] * requests)
 
 
 def earlier(rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,361 @@
+"""The controller's part in rollouts, with a clock moved by hand and requests written as a worker writes them; nothing is served."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from homes import go_live
+from plans import plan
+
+from prodml_magics.actions.advance import Advancing
+from prodml_magics.actions.canary import begin_canary
+from prodml_magics.actions.deploy import deploy
+from prodml_magics.actions.drain import Draining
+from prodml_magics.actions.rollback import rollback, undeploy
+from prodml_magics.actions.rollout import evidence_of, rollout
+from prodml_magics.actions.shadow import shadow
+from prodml_magics.actions.status import status
+from prodml_magics.actions.switch import switch
+from prodml_magics.actions.timeline import timeline
+from prodml_magics.actions.undo import undo
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.clock import ManualClock
+from prodml_magics.errors import Conflict, GateRefused, InvalidInput, NotFound, ProdmlError, UsageError
+from prodml_magics.rollouts.canary import route_of
+from prodml_magics.rollouts.evidence import Evidence
+from prodml_magics.storage.arrays import to_array
+from prodml_magics.storage.blocks import Block
+from prodml_magics.storage.spool import SpoolWriter
+from prodml_magics.wire.requests import Deploy, Rollback, Rollout, Shadow, Status, Timeline, Undeploy, Undo
+from prodml_magics.wire.rollouts import RolloutState
+
+STEPS = (5.0, 25.0, 50.0, 100.0)
+
+
+@pytest.fixture
+def home(workspace: Workspace) -> Workspace:
+    """cancer@1 live, by a clock that stands still."""
+    manual = Workspace(workspace.home, actor="ann@laptop (test)", clock=ManualClock(), environment={})
+    go_live(manual, 1)
+    return manual
+
+
+def clock(workspace: Workspace) -> ManualClock:
+    assert isinstance(workspace.clock, ManualClock)
+    return workspace.clock
+
+
+def begin(workspace: Workspace, candidate: int = 2) -> RolloutState:
+    """Enter a rollout into the ledger as ``deploy --canary`` does, while nothing runs."""
+    clock(workspace).advance(1)
+    before, now = workspace.route("cancer"), workspace.clock.now()
+    chosen = plan(control=before.live, candidate=candidate, steps=STEPS, bake=60.0, min_rows=50, deadline=3600.0)
+    state = RolloutState(
+        model="cancer",
+        id=before.revision + 1,
+        plan=chosen,
+        phase="running",
+        step=0,
+        began_at=now,
+        step_at=now,
+        by=workspace.actor,
+    )
+    after = route_of(state, before, workspace.files("cancer", candidate))
+    switch(workspace, before, after, kind="canary", cause="", details={"rollout": msgspec.to_builtins(state)})
+    return state
+
+
+class Traffic:
+    """Requests of one worker, each a run of its own, split as the route in the ledger says."""
+
+    def __init__(self, workspace: Workspace, seed: int, *, failing: float = 0.0, slow: float = 1.0, keys: int = 0) -> None:
+        self._workspace = workspace
+        self._writer = SpoolWriter(workspace.home / "spool")
+        self._rng = np.random.default_rng(seed)
+        self._failing, self._slow, self._keys = failing, slow, keys
+
+    def send(self, requests: int) -> None:
+        route = self._workspace.route("cancer")
+        for index in range(requests):
+            canary = route.canary is not None and self._rng.random() < route.canary.share
+            failed = canary and self._rng.random() < self._failing
+            row = np.zeros((1, 30), np.float32)
+            self._writer.append(
+                Block(
+                    model="cancer",
+                    version=route.canary.version if canary and route.canary else route.live or 0,
+                    arm="canary" if canary else "live",
+                    sequence=self._writer.sequence,
+                    request_ids=[f"r{index}"],
+                    request_rows=[1],
+                    received_at=[self._workspace.clock.now().timestamp()],
+                    latency_ms=[9.0],
+                    run_ms=float(self._rng.lognormal(1.0, 0.3)) * (self._slow if canary else 1.0),
+                    status=[500 if failed else 200],
+                    keys=[f"k{self._rng.integers(self._keys)}" if self._keys else ""],
+                    inputs={"input": to_array(row)},
+                    outputs=None
+                    if failed
+                    else {"label": to_array(np.zeros(1, np.int64)), "probabilities": to_array(np.full((1, 2), 0.5, np.float32))},
+                    rollout=route.canary.rollout if route.canary else 0,
+                    share=route.canary.share if route.canary else 0.0,
+                )
+            )
+
+
+class Controller:
+    """Drains and advances as the controller's loop does; `killed` starts another that knows nothing."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.killed()
+
+    def killed(self) -> None:
+        self.advancing = Advancing(self.workspace)
+        self.draining = Draining(self.workspace, self.advancing.took)
+
+    def look(self) -> int:
+        self.draining.drain()
+        return self.advancing.advance()
+
+
+def kept(workspace: Workspace) -> Evidence:
+    state = workspace.rollout("cancer")
+    assert state is not None
+    found = evidence_of(workspace, state)
+    assert found is not None
+    return found
+
+
+def test_a_good_candidate_walks_the_ladder_to_its_end(home: Workspace) -> None:
+    traffic, controller = Traffic(home, 0), Controller(home)
+    traffic.send(400)  # what the thresholds are taken from
+    controller.look()
+    begin(home)
+    phases = []
+    for _ in range(40):
+        traffic.send(800)
+        clock(home).advance(61)
+        if controller.look():
+            state = home.rollout("cancer")
+            assert state is not None
+            phases.append((state.phase, state.step))
+            if state.over:
+                break
+    assert phases == [("running", 1), ("running", 2), ("baking", 2), ("done", 2)]
+    route = home.route("cancer")
+    assert (route.live, route.previous, route.canary) == (2, 1, None)
+    assert [event.actor for event in home.ledger.events("cancer")[-4:]] == ["ann@laptop (test)"] * 4
+    entries = timeline(home, Timeline(model="cancer")).record.entries
+    assert [each.kind for each in entries[-5:]] == ["canary", "step", "step", "promote", "finish"]
+    assert [each.live for each in entries[-5:]] == [1, 1, 1, 2, 2]
+    assert [each.share for each in entries[-5:]] == [0.05, 0.25, 0.5, None, None]
+    assert timeline(home, Timeline(model="cancer")).picture() is not None
+
+
+@pytest.mark.parametrize(("how", "guard"), [({"failing": 0.2}, "error_rate"), ({"slow": 4.0}, "latency_p99")])
+def test_a_bad_candidate_is_back_at_once_with_an_alert_and_its_evidence(
+    home: Workspace, how: dict[str, float], guard: str
+) -> None:
+    traffic, controller = Traffic(home, 1, **how), Controller(home)
+    traffic.send(400)
+    controller.look()
+    begin(home)
+    for _ in range(20):
+        traffic.send(300)
+        if controller.look():
+            break
+    route, event = home.route("cancer"), home.ledger.events("cancer")[-1]
+    assert (route.live, route.canary, route.loaded()) == (1, None, (1,))
+    assert (event.kind, event.payload["tier"], event.inverse) == ("rollback", "immediate", None)
+    assert event.payload["text"] == f"cancer@2: {guard} worse at 0.05 of the traffic"
+    assert next(each["verdict"] for each in event.payload["verdicts"] if each["metric"] == guard) == "worse"
+    shown = rollout(home, Rollout(model="cancer"))
+    assert (shown.phase, shown.verdict) == ("rolled back", "worse")
+    assert f"why: {guard} worse" in str(shown) and shown.picture() is not None and shown.frame.height == 2
+    controller.look()
+    assert home.ledger.events("cancer")[-1].id == event.id
+    with pytest.raises(InvalidInput, match="ended a rollout, which cannot be taken up again"):
+        undo(home, Undo(id=event.id))
+
+
+@pytest.mark.parametrize("keys", [0, 60])
+def test_whoever_is_killed_whenever_goes_on_with_the_same_evidence(home: Workspace, keys: int) -> None:
+    traffic, steady = Traffic(home, 2, failing=0.02, keys=keys), Controller(home)
+    traffic.send(300)
+    steady.look()
+    begin(home)
+    rng = np.random.default_rng(3)
+    copies = []
+    for _ in range(6):
+        traffic.send(150)
+        steady.draining.drain()
+        if rng.random() < 0.5:
+            steady.killed()  # between the lake and the evidence: what was drained is known to the lake alone
+        steady.advancing.advance()
+        copies.append(kept(home))
+    rows = home.lake.rows("cancer", statuses=None)
+    mine = rows.filter(rows["rollout"] == copies[-1].rollout)
+    assert sum(map(sum, copies[-1].requests)) == mine.height == 900
+    assert sum(copies[-1].requests[1]) == mine.filter(mine["arm"] == "canary").height
+    failed = mine.filter(mine["status"] >= 500)
+    assert sum(map(sum, copies[-1].counts[0])) == (failed["key"].n_unique() if keys else failed.height)
+    never = Controller(home)
+    never.advancing.advance()
+    assert kept(home) == copies[-1]  # nothing is counted twice
+
+
+def test_evidence_is_the_same_as_without_any_kill(home: Workspace) -> None:
+    traffic, steady = Traffic(home, 4, failing=0.02), Controller(home)
+    traffic.send(300)
+    steady.look()
+    state = begin(home)
+    for _ in range(5):
+        traffic.send(150)
+        steady.look()
+    expected = kept(home)
+    rows = home.lake.rows("cancer", statuses=None)
+    home.ledger.keep_evidence("cancer", -1, b"{}")  # all that was kept is lost
+    other = Controller(home)
+    other.advancing.advance()
+    again = evidence_of(home, state)
+    assert again is not None and rows.height == 1_050
+    assert (again.requests, again.counts, again.thresholds, again.marks) == (
+        expected.requests, expected.counts, expected.thresholds, expected.marks,
+    )  # fmt: skip
+
+
+def test_a_clock_that_goes_back_only_makes_it_wait_and_silence_is_held_at_the_deadline(home: Workspace) -> None:
+    traffic, controller = Traffic(home, 5), Controller(home)
+    begin(home)
+    traffic.send(3_000)
+    clock(home).advance(-600)
+    assert controller.look() == 0
+    clock(home).advance(700)
+    assert controller.look() == 1
+    clock(home).advance(3_700)
+    assert controller.look() == 1
+    state = home.rollout("cancer")
+    assert state is not None and (state.phase, state.step) == ("held", 1)
+    event = home.ledger.events("cancer")[-1]
+    assert (event.kind, event.payload["tier"]) == ("hold", "daily") and "undecided after" in event.payload["text"]
+    assert rollout(home, Rollout(model="cancer")).waits_for.startswith("a person")
+
+
+def test_it_is_steered_by_hand(home: Workspace) -> None:
+    begin(home)
+    assert rollout(home, Rollout(model="cancer", pause=True, why="lunch")).phase == "paused"
+    assert home.ledger.events("cancer")[-1].cause == "asked for: lunch"
+    assert rollout(home, Rollout(model="cancer", resume=True)).phase == "running"
+    stepped = rollout(home, Rollout(model="cancer", step=True))
+    assert (stepped.phase, stepped.step) == ("running", 1)
+    canary = home.route("cancer").canary
+    assert canary is not None and canary.share == 0.25
+    assert status(home, Status()).record.models[0].rollout == "running"
+    assert "2 at 0.25, running" in str(status(home, Status()))
+    assert rollout(home, Rollout(model="cancer", promote=True)).version == 2
+    undone = undo(home, Undo())
+    assert (undone.version, home.route("cancer").canary) == (1, None)
+    assert Controller(home).look() == 0
+    with pytest.raises(InvalidInput, match="begin another with"):
+        rollout(home, Rollout(model="cancer", resume=True))
+
+
+@pytest.mark.parametrize("way", ["rollback", "undeploy", "undo", "abort"])
+def test_every_way_back_ends_the_rollout(home: Workspace, way: str) -> None:
+    begin(home)
+    if way == "abort":
+        rollout(home, Rollout(model="cancer", abort=True))
+    else:
+        action = {"rollback": (rollback, Rollback(model="cancer")), "undeploy": (undeploy, Undeploy(model="cancer"))}
+        run, request = action.get(way, (undo, Undo()))
+        run(home, request)  # type: ignore[operator]
+    route, state = home.route("cancer"), home.rollout("cancer")
+    assert route.canary is None and route.live == (None if way == "undeploy" else 1)
+    assert state is not None and state.phase == "aborted"
+    traffic, controller = Traffic(home, 6), Controller(home)
+    if way != "undeploy":
+        traffic.send(10)
+    clock(home).advance(9_999)
+    assert controller.look() == 0
+    assert rollout(home, Rollout(model="cancer")).phase == "aborted"
+
+
+def test_a_shadow_beside_the_canary_leaves_it_alone(home: Workspace) -> None:
+    begin(home)
+    before = home.route("cancer")
+    from prodml_magics.rollouts.shadow import shadowed
+
+    switch(home, before, shadowed(before, home.files("cancer", 3), 1.0), kind="shadow", cause="")
+    traffic, controller = Traffic(home, 7), Controller(home)
+    traffic.send(3_000)
+    clock(home).advance(61)
+    assert controller.look() == 1
+    route = home.route("cancer")
+    assert route.canary is not None and route.canary.share == 0.25 and len(route.shadows) == 1
+    with pytest.raises(InvalidInput, match="version 2 of cancer is the canary"):
+        shadow(home, Shadow(model="cancer@2"))
+
+
+def test_a_dry_run_says_what_would_be_and_changes_nothing(home: Workspace) -> None:
+    last = home.ledger.last_id()
+    planned = deploy(home, Deploy(model="cancer@2", canary="5,25,100", dry_run=True))
+    assert (planned.phase, planned.version, planned.event) == ("planned", 1, None)
+    assert "cancer@2 would begin at 5 %; nothing was changed" in str(planned)
+    assert "version 2 would be live and version 1 previous" in str(deploy(home, Deploy(model="cancer@2", dry_run=True)))
+    assert home.ledger.last_id() == last
+
+
+LADDER = "5,25,100"
+REFUSED: list[tuple[Deploy, type[ProdmlError], str]] = [
+    (Deploy(model="cancer@1", canary=LADDER), InvalidInput, "version 1 of cancer is live; a canary is another version"),
+    (Deploy(model="other@1", canary=LADDER), NotFound, "no model other is registered in"),
+    (Deploy(model="cancer@2", canary="25,5"), InvalidInput, "do not rise"),
+    (Deploy(model="cancer@2", canary="5,200"), InvalidInput, "'200' is no step"),
+    (Deploy(model="cancer@2", canary=""), InvalidInput, "has no steps"),
+    (Deploy(model="cancer@2", canary=LADDER, guard="speed"), InvalidInput, "'speed' is no guard; guards are"),
+    (Deploy(model="cancer@2", canary=LADDER, margin="latency_p99=3"), InvalidInput, "needs a unit"),
+    (Deploy(model="cancer@2", canary=LADDER, bake="soon"), UsageError, "'soon' is not a duration; write 90s"),
+    (Deploy(model="cancer@2", bake="1m"), UsageError, "--bake is for a canary; give its steps as well"),
+    (Deploy(model="cancer@2", guard="error_rate"), UsageError, "--guard is for a canary"),
+]
+
+
+@pytest.mark.parametrize(("request_", "error", "said"), REFUSED)
+def test_a_canary_that_cannot_be_is_refused_in_one_line_and_changes_nothing(
+    home: Workspace, request_: Deploy, error: type[ProdmlError], said: str
+) -> None:
+    last = home.ledger.last_id()
+    with pytest.raises(error) as caught:
+        deploy(home, request_)
+    assert said in str(caught.value) and "; " in str(caught.value) and str(caught.value).isprintable()
+    assert home.ledger.last_id() == last
+
+
+def test_a_model_that_is_not_deployed_has_no_traffic_to_split(workspace: Workspace) -> None:
+    with pytest.raises(
+        InvalidInput, match="is not deployed, so there is no traffic to split; deploy it first with %deploy cancer@2"
+    ):
+        deploy(workspace, Deploy(model="cancer@2", canary=LADDER))
+    with pytest.raises(NotFound, match="cancer never had a canary; begin one with"):
+        rollout(workspace, Rollout(model="cancer"))
+
+
+def test_a_second_rollout_and_a_plain_deployment_are_refused_with_who_runs_the_first(home: Workspace) -> None:
+    begin(home)
+    for request in (Deploy(model="cancer@3", canary=LADDER), Deploy(model="cancer@3")):
+        with pytest.raises(Conflict, match=r"cancer@2 is being rolled out by ann@laptop \(test\) since 2026-01-01"):
+            deploy(home, request)
+    with pytest.raises(UsageError, match="give one of --pause, --abort, not 2"):
+        rollout(home, Rollout(model="cancer", pause=True, abort=True))
+
+
+def test_a_candidate_with_another_contract_is_refused_with_the_column(home: Workspace) -> None:
+    path = home.folder("cancer", 2) / "contract.json"
+    path.write_bytes(path.read_bytes().replace(b'"mean radius"', b'"radius"'))
+    before = home.route("cancer")
+    with pytest.raises(
+        GateRefused, match=r"clients of cancer@1 cannot go on with version 2: column 'mean radius' is sent but not known"
+    ):
+        begin_canary(home, Deploy(model="cancer@2", canary=LADDER), before, 2)

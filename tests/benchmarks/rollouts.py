@@ -1,0 +1,205 @@
+"""How often rollouts decide wrongly and how soon they decide rightly, beside tests of fixed size that are peeked at.
+
+python tests/benchmarks/rollouts.py [--runs 2000] [--only NAME …]
+
+Streams are simulated: binomial failures, log-normal run times (sigma 0.6), base rates that rise with the share. Every share is printed
+with its 95 % binomial interval. Names: alarms, ladder, power, table, speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import binomtest, mannwhitneyu, norm
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from plans import earlier, plan, rollout, stream, until_harm
+
+from prodml_magics.rollouts.evidence import Seen, begin, fold
+from prodml_magics.rollouts.guards import read_guards
+from prodml_magics.rollouts.judge import judge, latched
+from prodml_magics.stats.sequential.onset import BEGINNINGS, log_over_onsets
+from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE, log_e_value
+
+ALPHA = 0.05
+
+
+def shown(hits: int, runs: int) -> str:
+    """A share with its interval."""
+    interval = binomtest(hits, runs).proportion_ci()
+    return f"{hits / runs:.4f} [{interval.low:.4f}, {interval.high:.4f}] of {runs}"
+
+
+def batches(
+    rng: np.random.Generator, runs: int, looks: int, share: float, rate: float, ratio: float = 1.0
+) -> tuple[np.ndarray, ...]:
+    """Canary rows, canary failures and failures of both arms [runs, looks], cumulated; 100 requests a look."""
+    rows = rng.binomial(100, share, (runs, looks))
+    canary = rng.binomial(rows, min(rate * ratio, 1.0))
+    control = rng.binomial(100 - rows, rate)
+    return np.cumsum(rows, axis=1), np.cumsum(canary, axis=1), np.cumsum(canary + control, axis=1)
+
+
+def with_onsets(rows: np.ndarray, canary: np.ndarray, both: np.ndarray, share: float) -> np.ndarray:
+    """Log e-value [runs, looks] of the harm test as rollouts use it."""
+    each = [log_e_value(canary, both[..., None], [share], MORE)]
+    for beginning in BEGINNINGS:
+        begun = rows >= beginning
+        first = begun.argmax(axis=1)[:, None]
+        at = np.where(begun.any(axis=1)[:, None], first, rows.shape[1] - 1)
+        parts = [np.maximum(full - np.take_along_axis(full, at, axis=1), 0) for full in (canary, both)]
+        late = log_e_value(parts[0], parts[1][..., None], [share], MORE)
+        each.append(np.where(begun, late, 0.0))
+    return np.asarray(log_over_onsets(np.stack(each, axis=-1)))
+
+
+def alarms(runs: int) -> None:
+    """A/A, looked at after every 100 of 50,000 requests: ever worse, ever better, by share and failure rate."""
+    print("A/A, one guard, 500 looks: ever 'worse' (with onsets), ever 'better'")
+    rng = np.random.default_rng(0)
+    for share in (0.01, 0.05, 0.25, 0.5):
+        for rate in (0.001, 0.005, 0.02):
+            worse = better = 0
+            for _ in range(0, runs, 100):
+                rows, canary, both = batches(rng, 100, 500, share, rate)
+                worse += int((with_onsets(rows, canary, both, share) >= np.log(1 / ALPHA)).any(axis=1).sum())
+                better += int((log_e_value(canary, both[..., None], [share], FEWER) >= np.log(1 / ALPHA)).any(axis=1).sum())
+            print(f"  {share:5.0%} rate {rate:6.1%}   worse {shown(worse, runs)}   better {shown(better, runs)}", flush=True)
+
+
+def ladder(runs: int) -> None:
+    """A/A through the whole evidence with the default guards, share and base rate rising together."""
+    chosen = plan()
+    rng = np.random.default_rng(1)
+    harm = mismatch = passed = 0
+    for _ in range(runs):
+        evidence, seen = begin(chosen, 3, latencies=earlier(rng)), Seen()
+        hit = False
+        for step, rate in ((0, 0.002), (1, 0.005), (2, 0.01), (3, 0.02)):
+            for _ in range(10):
+                evidence = latched(chosen, fold(chosen, evidence, stream(rng, 500, step, failing=(rate, rate)), seen))
+                hit = hit or bool(judge(rollout(chosen, step=step), evidence).harm)
+        harm += hit
+        mismatch += evidence.mismatch
+        passed += len(evidence.passed) == len(chosen.guards)
+    print(f"A/A, default guards, ladder 1/5/25/50 %, 20,000 requests, 40 looks: rolled back {shown(harm, runs)}")
+    print(f"  split called unsound {shown(mismatch, runs)}; no worse on every guard by the end {shown(passed, runs)}")
+
+
+def power(runs: int) -> None:
+    """Requests until harm is shown, beside a fixed-sample test with 80 % power at the same alpha."""
+    rng = np.random.default_rng(2)
+    parts = [batches(rng, 100, 1500, 0.05, 0.005, 2.0) for _ in range(0, min(runs, 500), 100)]
+    found = np.concatenate([first(with_onsets(*each, 0.05) >= np.log(1 / ALPHA), 100) for each in parts])
+    needed = fixed_sample(0.05, 0.005, 2.0)
+    print(f"doubled failures (0.5 %) at 5 %, fixed sample {needed:,.0f} requests")
+    print(f"  guard alone: {median(found)}, ratio {np.median(found) / needed:.2f}")
+    few = max(20, runs // 40)
+    eight = read_guards("error_rate,timeout_rate,latency_p50,latency_p90,latency_p95,latency_p99", "")
+    for name, chosen in (("2 default guards", plan()), (f"{len(eight)} guards", plan(guards=eight))):
+        found = [until_harm(rng, chosen, 1, 500, 150_000, failing=(0.005, 0.01)) for _ in range(few)]
+        print(f"  {name}: {median(found)}, ratio {np.median(found) / needed:.2f} ({few} runs)", flush=True)
+    for name, chosen in (("2 default guards", plan()), (f"{len(eight)} guards", plan(guards=eight))):
+        found = [until_harm(rng, chosen, 0, 25, 5_000, slow=3.0) for _ in range(few * 2)]
+        print(f"three times slower at 1 %, {name}: {median(found)} ({few * 2} runs)", flush=True)
+
+
+def fixed_sample(share: float, rate: float, ratio: float) -> float:
+    """Requests of a one-sided z-test with 80 % power."""
+    pooled = rate * (1 - share + share * ratio)
+    calm, doubled = pooled * (1 / share + 1 / (1 - share)), rate * ratio / share + rate / (1 - share)
+    return float((norm.isf(ALPHA) * calm**0.5 + norm.isf(0.2) * doubled**0.5) ** 2 / (rate * (ratio - 1)) ** 2)
+
+
+def first(hit: np.ndarray, batch: int) -> np.ndarray:
+    return np.where(hit.any(axis=1), (hit.argmax(axis=1) + 1) * batch, np.inf)
+
+
+def median(found: object) -> str:
+    half, most = np.quantile(np.asarray(found), [0.5, 0.9], method="higher")
+    return f"median {half:,.0f} requests, nine of ten by {most:,.0f}"
+
+
+def table(runs: int) -> None:
+    """The same streams, five ways of looking: false alarms, and requests until a doubled rate is seen."""
+    rng = np.random.default_rng(3)
+    share, rate, looks = 0.05, 0.02, 500
+    print("5 % share, 2 % failures, a look every 100 of 50,000 requests; false alarms | median requests to see a doubled rate")
+    calm, doubled = ([batches(rng, 100, looks, share, rate, ratio) for _ in range(0, runs, 100)] for ratio in (1.0, 2.0))
+    ways: dict[str, Callable[..., np.ndarray]] = {
+        "e-value with onsets": lambda *each: with_onsets(*each, share) >= np.log(1 / ALPHA),
+        "e-value": lambda rows, canary, both: log_e_value(canary, both[..., None], [share], MORE) >= np.log(1 / ALPHA),
+        "z-test peeked at": lambda *each: z_values(*each) >= norm.isf(ALPHA),
+        "z-test, Bonferroni": lambda *each: z_values(*each) >= norm.isf(ALPHA / looks),
+        "z-test once, at the end": lambda *each: (np.arange(looks) == looks - 1) & (z_values(*each) >= norm.isf(ALPHA)),
+    }
+    for name, way in ways.items():
+        false = sum(int(way(*each).any(axis=1).sum()) for each in calm)
+        seen = np.concatenate([first(way(*each), 100) for each in doubled])
+        print(f"  {name:24} {shown(false, runs)} | {np.median(seen):,.0f}", flush=True)
+    few = max(100, runs // 10)
+    peeked = sum(_mann_whitney(rng) for _ in range(few))
+    print(f"  Mann-Whitney on latency, peeked at every 500 of 10,000: {shown(peeked, few)}")
+    ours = sum(np.isfinite(until_harm(rng, plan(guards=read_guards("latency_p99", "")), 1, 500, 10_000)) for _ in range(few))
+    print(f"  latency guard on such streams:                          {shown(ours, few)}")
+
+
+def z_values(rows: np.ndarray, canary: np.ndarray, both: np.ndarray) -> np.ndarray:
+    total = 100 * np.arange(1, rows.shape[1] + 1)
+    control = total - rows
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pooled = both / total
+        z = (canary / rows - (both - canary) / control) / np.sqrt(pooled * (1 - pooled) * (1 / rows + 1 / control))
+    return np.nan_to_num(z, nan=-np.inf, posinf=-np.inf)
+
+
+def _mann_whitney(rng: np.random.Generator) -> bool:
+    canary, latency = rng.random(10_000) < 0.05, rng.lognormal(1.4, 0.6, 10_000)
+    looks = range(500, 10_001, 500)
+    return any(
+        mannwhitneyu(latency[:n][canary[:n]], latency[:n][~canary[:n]], alternative="greater").pvalue < ALPHA for n in looks
+    )
+
+
+def speed(_runs: int) -> None:
+    """Microseconds a request to update and judge all guards, by requests a look."""
+    rng = np.random.default_rng(4)
+    for name, guards in (
+        ("2 default guards", ""),
+        ("6 guards", "error_rate,timeout_rate,latency_p50,latency_p90,latency_p95,latency_p99"),
+    ):
+        chosen = plan(guards=read_guards(guards, ""))
+        for size in (100, 500, 2_000):
+            streams = [stream(rng, size, 2) for _ in range(20)]
+            evidence, seen, state = begin(chosen, 3, latencies=earlier(rng)), Seen(), rollout(chosen, step=2)
+            began = time.perf_counter()
+            for each in streams:
+                evidence = latched(chosen, fold(chosen, evidence, each, seen))
+                judge(state, evidence)
+            print(
+                f"  {name}, {size} requests a look: {(time.perf_counter() - began) / 20 / size * 1e6:.1f} µs a request",
+                flush=True,
+            )
+
+
+PARTS: dict[str, Callable[[int], None]] = {each.__name__: each for each in (alarms, ladder, power, table, speed)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=2_000)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    arguments = parser.parse_args()
+    for name in arguments.only:
+        print(f"-- {name}")
+        PARTS[name](arguments.runs)
+
+
+if __name__ == "__main__":
+    main()
