@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Scanned", "large", "sampled_reference", "scan", "sketched"]
 
 _GIB = 2**30
-_BATCH_BYTES = 48 * 2**20
+_BATCH_BYTES = 128 * 2**20
 _MOST_NEW_LEVELS = 10_000
 
 

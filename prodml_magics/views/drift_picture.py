@@ -35,7 +35,7 @@ def drift_picture(rows: Sequence[Row], details: Mapping[str, Row], *, tolerance:
     if worst:
         parts.append(_panels(alt, [(row, details[row["column"]]) for row in worst]))
     chart = alt.vconcat(*parts, spacing=26).resolve_scale(color="independent")
-    return render(chart, _finding(ordered), _explanation(len(ordered)))
+    return render(chart, _finding(ordered), _explanation(ordered))
 
 
 def _finding(rows: Sequence[Row]) -> str:
@@ -46,9 +46,11 @@ def _finding(rows: Sequence[Row]) -> str:
     return f"{len(drifted)} of {len(rows)} columns drifted: {names}"
 
 
-def _explanation(columns: int) -> str:
+def _explanation(rows: Sequence[Row]) -> str:
+    own = " Diamond: its tolerance." if len({row.get("tolerance") for row in rows[:_MOST_BARS]}) > 1 else ""
     text = "Effect: KS distance, total variation (categories) or change of the missing share. Tick: its lower confidence bound."
-    return f"{text} The {_MOST_BARS} largest of {columns} are shown." if columns > _MOST_BARS else text
+    more = f" The {_MOST_BARS} largest of {len(rows)} are shown." if len(rows) > _MOST_BARS else ""
+    return f"{text}{own}{more}"
 
 
 def _short(name: str, length: int = 28) -> str:
@@ -66,6 +68,7 @@ def _bars(alt: Any, rows: Sequence[Row], tolerance: float) -> Any:
             "column": _short(str(row["column"])),
             "effect": row["effect"],
             "low": row["effect_low"],
+            "tolerance": row.get("tolerance") or tolerance,
             "state": _state(row),
         }
         for i, row in enumerate(rows)
@@ -77,7 +80,8 @@ def _bars(alt: Any, rows: Sequence[Row], tolerance: float) -> Any:
     place = alt.Y("position:O", axis=axis, scale=alt.Scale(paddingInner=0.25))
     states = [state for state in _STATES if any(entry["state"] == state for entry in data)]
     colours = alt.Scale(domain=states, range=[_STATES[state] for state in states])
-    top = max(1.25 * tolerance, *(entry["effect"] or 0.0 for entry in data))
+    shared = {entry["tolerance"] for entry in data}
+    top = max(1.25 * max(shared), *(entry["effect"] or 0.0 for entry in data))
     across = alt.X(
         "effect:Q", title="effect", scale=alt.Scale(domain=[0, min(1.0, 1.04 * top)], nice=False), axis=alt.Axis(tickCount=6)
     )
@@ -85,8 +89,13 @@ def _bars(alt: Any, rows: Sequence[Row], tolerance: float) -> Any:
     base = alt.Chart(alt.Data(values=data))
     bars = base.mark_bar(cornerRadiusEnd=2).encode(x=across, y=place, color=alt.Color("state:N", scale=colours, legend=legend))
     low = base.transform_filter("datum.low > 0").mark_tick(color=INK, thickness=1.5, size=9).encode(x="low:Q", y=place)
-    line, label = _tolerance(alt, tolerance)
-    return alt.layer(bars, low, line, label).properties(width=WIDTH - 240, height=max(60, 19 * len(data)))
+    limits = _tolerance(alt, shared.pop()) if len(shared) == 1 else (_own_tolerances(base, place),)
+    return alt.layer(bars, low, *limits).properties(width=WIDTH - 240, height=max(60, 19 * len(data)))
+
+
+def _own_tolerances(base: Any, place: Any) -> Any:
+    """A dot per column, since each has a tolerance of its own."""
+    return base.mark_point(shape="diamond", filled=True, color=INK, size=26, opacity=1).encode(x="tolerance:Q", y=place)
 
 
 def _tolerance(alt: Any, tolerance: float) -> tuple[Any, Any]:

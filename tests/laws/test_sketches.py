@@ -86,6 +86,17 @@ def test_counts_are_those_of_a_loop_and_sums_those_of_numpy() -> None:
     np.testing.assert_allclose(found.moments, [z.sum(), (z * z).sum()], rtol=1e-5)
 
 
+def test_missing_values_are_counted_wherever_they_are() -> None:
+    x = RNG.normal(size=300_000).astype("f4")
+    x[RNG.random(300_000) < 0.2] = np.nan
+    x[140_000:200_000] = np.nan
+    raw, clean = _sketch(x), sketch_numbers(GRID, as_numbers("a", x))
+    _same(raw, clean)
+    assert raw.missing == np.isnan(x).sum()
+    nowhere = sketch_numbers(sketch_grid(_column([np.nan])), Numbers(np.array([1.0, np.nan, np.nan]), 4))
+    assert (nowhere.rows, nowhere.missing, nowhere.counts.tolist()) == (4, 3, [1])
+
+
 def test_every_edge_of_a_bin_is_an_edge_of_the_grid() -> None:
     for case, (before, _) in NUMERIC_CASES.items():
         column = _column(before)

@@ -72,9 +72,15 @@ def test_the_drift_picture_states_the_finding_and_shows_the_worst_twenty(rows: R
     assert picture.title == "3 of 27 columns drifted: radius, city, weight"
     texts = _texts(picture)
     assert "The 20 largest of 27 are shown" in texts
-    assert "tolerance 0.1" in texts
+    assert "Diamond: its tolerance" in texts
     assert "<script>alert(1)</scr" in texts
     assert "<script" not in picture.svg
+
+
+def test_a_tolerance_that_all_columns_share_is_one_line_with_its_name(rows: Rows, details: Details) -> None:
+    texts = _texts(drift_picture([{**row, "tolerance": 0.1} for row in rows], details))
+    assert "tolerance 0.1" in texts
+    assert "Diamond" not in texts
 
 
 def test_without_drift_the_drift_picture_says_so(rows: Rows) -> None:

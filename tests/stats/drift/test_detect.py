@@ -9,6 +9,8 @@ import pytest
 
 from prodml_magics.clock import ManualClock
 from prodml_magics.stats.drift import detect, prepare
+from prodml_magics.stats.drift.joint import JOINT
+from prodml_magics.stats.drift.statistics import STATISTICS
 
 FRAME_COLUMNS = [
     *("column", "kind", "n_reference", "n_current", "missing_reference", "missing_current", "ks", "wasserstein", "psi", "js"),
@@ -99,40 +101,59 @@ def test_categories_that_changed_share_are_named() -> None:
     assert row["reason"] == "total variation 0.40: 'x' went from 70.0% to 30.0% of the rows"
 
 
-@pytest.mark.parametrize(
-    ("before", "now"),
-    [
-        ([], [1.0, 2.0]),
-        ([1.0, 2.0], []),
-        ([], []),
-        ([math.nan] * 5, [math.nan] * 5),
-        ([None] * 5, ["a"] * 5),
-        (["a"] * 5, [None] * 5),
-        ([1.0], [1.0]),
-        ([3.0] * 90, [3.0] * 80),
-        ([math.inf, -math.inf, 1.0] * 20, [math.inf, 0.0] * 30),
-        ([1e-310, 5e-324] * 30, [0.0] * 60),
-        ([1.0, 2.0] * 30, [1e39, -1e39] * 30),
-        ([1e308, 5e-324] * 30, np.array([1.0, 2.0] * 30, dtype="f4")),
-        ([1e308] * 30, [-1e308] * 30),
-        ([-1e308] * 20, [1e308, -1e308] * 15),
-        ([f"{i % 15}" for i in range(21)], ["a", "b"] * 150),
-        ([5e-324, -1e308] * 30, np.arange(40) * 2**57),
-        (["", "é", "日本", None] * 20, np.array(["", "<script>", "\udc80"] * 20, dtype=object)),
-        ([f"id {i}" for i in range(500)], [f"id {i}" for i in range(500, 900)]),
-        (np.arange(3_000).astype(str), np.arange(3_000, 5_000).astype(str)),
-        ([True, False] * 50, [True] * 60),
-        (np.array([2**62, 2**62 + 1] * 30), np.array([2**62 + 1] * 40)),
-        (np.array([2**64 - 1, 0] * 30, dtype=np.uint64), np.array([5] * 40, dtype=np.uint8)),
-        (np.arange(60, dtype="f2"), np.arange(60, dtype="f8")),
-        (np.arange("2026-01-01", "2026-03-01", dtype="M8[D]"), np.array(["2026-01-05", "NaT"] * 20, dtype="M8[s]")),
-    ],
-)
+ODD_COLUMNS: list[tuple[Any, Any]] = [
+    ([], [1.0, 2.0]),
+    ([1.0, 2.0], []),
+    ([], []),
+    ([math.nan] * 5, [math.nan] * 5),
+    ([None] * 5, ["a"] * 5),
+    (["a"] * 5, [None] * 5),
+    ([1.0], [1.0]),
+    ([3.0] * 90, [3.0] * 80),
+    ([math.inf, -math.inf, 1.0] * 20, [math.inf, 0.0] * 30),
+    ([1e-310, 5e-324] * 30, [0.0] * 60),
+    ([1.0, 2.0] * 30, [1e39, -1e39] * 30),
+    ([1e308, 5e-324] * 30, np.array([1.0, 2.0] * 30, dtype="f4")),
+    ([1e308] * 30, [-1e308] * 30),
+    ([-1e308] * 20, [1e308, -1e308] * 15),
+    ([f"{i % 15}" for i in range(21)], ["a", "b"] * 150),
+    ([5e-324, -1e308] * 30, np.arange(40) * 2**57),
+    (["", "é", "日本", None] * 20, np.array(["", "<script>", "\udc80"] * 20, dtype=object)),
+    ([f"id {i}" for i in range(500)], [f"id {i}" for i in range(500, 900)]),
+    (np.arange(3_000).astype(str), np.arange(3_000, 5_000).astype(str)),
+    ([True, False] * 50, [True] * 60),
+    (np.array([2**62, 2**62 + 1] * 30), np.array([2**62 + 1] * 40)),
+    (np.array([2**64 - 1, 0] * 30, dtype=np.uint64), np.array([5] * 40, dtype=np.uint8)),
+    (np.arange(60, dtype="f2"), np.arange(60, dtype="f8")),
+    (np.arange("2026-01-01", "2026-03-01", dtype="M8[D]"), np.array(["2026-01-05", "NaT"] * 20, dtype="M8[s]")),
+]
+
+
+@pytest.mark.parametrize(("before", "now"), ODD_COLUMNS)
 def test_odd_columns_give_numbers_or_null_with_a_reason(before: Any, now: Any) -> None:
     row = _one(before, now)
     floats = [value for value in row.values() if isinstance(value, float)]
     assert all(math.isfinite(value) for value in floats), row
     assert row["reason"]
+
+
+@pytest.mark.parametrize(("before", "now"), ODD_COLUMNS)
+def test_odd_columns_are_no_crash_for_any_method_and_when_calibrated(before: Any, now: Any) -> None:
+    reference = prepare({"a": np.resize(np.asarray(before), 1_000) if len(before) else before}, calibrate=True)
+    for name in (*STATISTICS, *JOINT):
+        found = detect(reference, {"a": now}, methods=[name])
+        row = found.frame.row(0, named=True)
+        assert all(math.isfinite(value) for value in row.values() if isinstance(value, float)), (name, row)
+        assert row["reason"], name
+        assert all(finding.reason for finding in found.joint), name
+
+
+def test_a_hundred_thousand_levels_are_compared() -> None:
+    rng = np.random.default_rng(12)
+    levels = np.array([f"level {i}" for i in range(100_000)])
+    before = np.concatenate([levels, levels, rng.choice(levels[:10], 50_000)])
+    assert detect(prepare({"a": before}), {"a": rng.choice(before, 5_000)}).drifted == []
+    assert detect(prepare({"a": before}), {"a": rng.choice(levels[:10], 5_000)}).drifted == ["a"]
 
 
 def test_infinite_values_leave_only_wasserstein_undefined() -> None:
