@@ -103,7 +103,7 @@ class _Parser(argparse.ArgumentParser):
 
     def _unknown(self, word: str) -> str:
         flags = [flag for action in self._actions for flag in action.option_strings]
-        close = difflib.get_close_matches(word.split("=")[0], flags, 1, 0.5)
+        close = difflib.get_close_matches(word.split("=")[0], flags, 1, 0.6)
         kind = "flag" if word.startswith("-") else "argument"
         return f"unknown {kind} {word}" + (f", did you mean {close[0]}?" if close else "")
 

@@ -21,13 +21,27 @@ from prodml_magics.wire.routes import MODEL_FILES
 
 if TYPE_CHECKING:
     from prodml_magics.registry.build import Candidate
+    from prodml_magics.registry.converters import ChildConverter
+    from prodml_magics.registry.prove import Converter
 
-__all__ = ["register"]
+__all__ = ["ready_converter", "register"]
 
 _TRIES = 5
 
 
-def register(workspace: Workspace, request: Register, *, cells: Sequence[str] = ()) -> RegisterResult:
+def ready_converter() -> ChildConverter:
+    """A converter for a caller that lives on: a process that has loaded what it needs waits for the next registration.
+
+    It ends with the process that asked for it.
+    """
+    from prodml_magics.registry.converters import ChildConverter
+
+    return ChildConverter(keep_ready=True)
+
+
+def register(
+    workspace: Workspace, request: Register, *, cells: Sequence[str] = (), converter: Converter | None = None
+) -> RegisterResult:
     """Record a new version with proof that its ONNX form answers the same; `cells` are what the notebook ran so far."""
     from prodml_magics.registry.build import build
 
@@ -42,6 +56,7 @@ def register(workspace: Workspace, request: Register, *, cells: Sequence[str] = 
         trust=request.trust,
         cells=cells,
         root=Path.cwd(),
+        converter=converter,
     )
     version = workspace.registry.log_version(
         request.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from prodml_magics.actions.workspace import Workspace
@@ -114,6 +115,22 @@ def test_a_variable_named_like_the_model_is_not_taken_for_it(notebook: Notebook)
     register = notebook.run("%register model --name cancer --train cancer.data cancer.target")
     assert str(register.error) == "LogisticRegression is not fitted yet; call fit before registering it"
     assert notebook.run("%rollback cancer").value.version == 1
+
+
+def test_registrations_after_the_first_find_a_converter_that_waits(notebook: Notebook) -> None:
+    notebook.run("from sklearn.linear_model import LogisticRegression", "from sklearn.datasets import load_iris")
+    notebook.run("X, y = load_iris(return_X_y=True)", "fitted = LogisticRegression(max_iter=1000).fit(X, y)")
+
+    def waiting() -> set[int]:
+        found = psutil.Process().children()
+        return {child.pid for child in found if "prodml_magics.registry.converters.child" in child.cmdline()}
+
+    notebook.run("%register fitted --name iris --train X y").value  # noqa: B018
+    ready = waiting()
+    notebook.run("%register fitted --name iris --train X y").value  # noqa: B018
+    after = waiting()
+    assert len(ready - after) == 1, "the one that waited has converted"
+    assert len(after - ready) == 1, "and the next waits already"
 
 
 def test_a_magic_of_the_user_keeps_its_name_and_ours_is_reached_by_prodml(

@@ -76,8 +76,13 @@ class ChildConverter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._ready is not None:
-            self._ready.__exit__(kind, error, trace)
+        self.close()
+
+    def close(self) -> None:
+        """End the process that waits; the next conversion starts another."""
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            ready.__exit__(None, None, None)
 
     def convert(self, model: Any, columns: Sequence[Column], precision: Precision) -> bytes:
         """The ONNX file of a fitted scikit-learn model, see `converters.sklearn.convert_sklearn_model`.
