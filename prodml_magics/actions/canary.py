@@ -34,7 +34,9 @@ def begin_canary(workspace: Workspace, request: Deploy, before: Route, version: 
     state = _state(workspace, request, before, version)
     _refuse_contract(workspace, before, version)
     files = workspace.files(before.model, version)
-    after = msgspec.structs.replace(route_of(state, before, files), serving=serving_of(request, before.serving))
+    after = msgspec.structs.replace(
+        route_of(state, before, files), serving=serving_of(request, before.serving, workspace.contract(before.model, version))
+    )
     if request.dry_run:
         return RolloutResult(record_of(workspace, state, before, dry_run=True))
     services = Services(workspace)

@@ -33,12 +33,11 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResul
     refuse_stray_flags(request)
     if before.live != version:
         refuse_second(workspace, before)
-    serving_of(request, before.serving)
     files = workspace.files(reference.name, version)
+    serving = serving_of(request, before.serving, workspace.contract(reference.name, version))
     if request.dry_run:
         return ChangeResult(_rehearsed(workspace, before, version))
     Services(workspace).up()
-    serving = serving_of(request, before.serving)
     if before.live == version and serving == before.serving:
         return ChangeResult(unchanged(workspace, before, "deploy", f"version {version} is already live"))
     after = before if before.live == version else promoted(before, files)

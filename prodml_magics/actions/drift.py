@@ -167,9 +167,24 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
         sides = _against_profile(workspace, which.name, version, rows, window, request)
     else:
         sides = _against_rows(which.name, version, earlier, rows, window, request)
+    sides = _without_masked(sides, workspace.route(which.name).serving.mask, request)
     result = _result(sides._replace(model=which.name, version=version, seen_until=seen), request)
     onsets = find_onsets(sides.reference, rows, result.record.drifted, request.alpha)
     return DriftResult(msgspec.structs.replace(result.record, onsets=tuple(onsets)), result.details)
+
+
+def _without_masked(sides: _Sides, mask: tuple[str, ...], request: Drift) -> _Sides:
+    """What is compared without the columns whose values no log holds."""
+    from prodml_magics.stats.drift import Reference
+
+    asked = [name for name in request.columns if name in mask]
+    if asked:
+        raise InvalidInput(f"column {asked[0]!r} is masked, so that its values are not in the request log; see --mask of %deploy")
+    kept = {name: column for name, column in sides.reference.columns.items() if name not in mask}
+    reference = Reference(kept, sides.reference.extras, sides.reference.rows)
+    return sides._replace(
+        reference=reference, current={name: values for name, values in sides.current.items() if name not in mask}
+    )
 
 
 def _check_against(request: Drift, since: datetime | None) -> None:

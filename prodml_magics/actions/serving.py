@@ -5,18 +5,24 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from prodml_magics.actions.windows import parse_milliseconds
+from prodml_magics.contract.mask import check_mask
+from prodml_magics.contract.schema import Contract
 from prodml_magics.wire.requests import Deploy
 from prodml_magics.wire.routes import Serving
 
 __all__ = ["serving_of"]
 
 
-def serving_of(request: Deploy, before: Serving) -> Serving:
-    """`before` with what `request` changes in it."""
+def serving_of(request: Deploy, before: Serving, contract: Contract | None = None) -> Serving:
+    """`before` with what `request` changes in it; `contract` is that of the version, which masked columns must be in."""
     after = before
     if request.slo_p99:
         objective = None if request.slo_p99 == "none" else parse_milliseconds(request.slo_p99, "--slo-p99")
         after = replace(after, slo_p99_ms=objective)
     if request.max_batch is not None:
         after = replace(after, batch_rows=request.max_batch)
+    if request.mask:
+        after = replace(after, mask=() if request.mask == ("none",) else request.mask)
+    if contract is not None:
+        check_mask(contract, after.mask, request.model)
     return after

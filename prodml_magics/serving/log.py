@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from prodml_magics.contract.mask import masked
 from prodml_magics.serving.plain import PlainRequest
 from prodml_magics.serving.requests import Pending
 from prodml_magics.serving.version import LoadedVersion
@@ -23,6 +24,8 @@ class RequestLog:
 
     def __init__(self, writer: SpoolWriter) -> None:
         self._writer = writer
+        self.masks: dict[str, tuple[str, ...]] = {}
+        """Columns that are not written down, by model."""
 
     def write(
         self,
@@ -44,6 +47,9 @@ class RequestLog:
         Raises `Unavailable` when the disk refuses, and then none of the rows is logged.
         """
         first = self._writer.sequence
+        mask = self.masks.get(version.model)
+        if mask:
+            inputs = masked(version.contract, inputs, mask)
         shadow = mirrors is not None
         block = Block(
             model=version.model,

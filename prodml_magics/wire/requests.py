@@ -103,6 +103,12 @@ class Deploy(Request, frozen=True):
     max_batch: Annotated[
         Annotated[int, Meta(ge=1, le=65_536)] | None, _flag("rows of one run of the model (default: 1024)", "ROWS")
     ] = None
+    mask: Annotated[
+        tuple[str, ...],
+        _flag(
+            "columns whose values must not be written to the request log (kept until it is changed; none takes it away)", "COLUMN"
+        ),
+    ] = ()
     dry_run: Annotated[bool, _flag("say what would change, and change nothing")] = False
     why: Annotated[str, _WHY] = ""
 

@@ -63,6 +63,8 @@ class Serving(msgspec.Struct, frozen=True):
     """Latency objective: a request that would take longer is refused at once, and batches stay small enough for it."""
     batch_rows: int | None = None
     """Rows of one run; the gateway's own bound when None."""
+    mask: tuple[str, ...] = ()
+    """Columns whose values no log may hold."""
 
 
 class Route(msgspec.Struct, frozen=True):

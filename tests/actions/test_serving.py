@@ -18,6 +18,9 @@ from prodml_magics.wire.routes import Serving
         ({"slo_p99": "1.5 s"}, Serving(20, 8), Serving(1500, 8)),
         ({"slo_p99": "none"}, Serving(20, 8), Serving(None, 8)),
         ({"max_batch": 64}, Serving(20), Serving(20, 64)),
+        ({"mask": ("email", "age")}, Serving(20), Serving(20, mask=("email", "age"))),
+        ({"mask": ("none",)}, Serving(mask=("email",)), Serving()),
+        ({}, Serving(mask=("email",)), Serving(mask=("email",))),
     ],
 )
 def test_flags_change_what_they_name(flags: dict[str, object], before: Serving, after: Serving) -> None:

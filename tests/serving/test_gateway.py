@@ -24,9 +24,10 @@ from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.predict import Predictor
 from prodml_magics.serving.router import Router
+from prodml_magics.storage.arrays import from_array
 from prodml_magics.storage.ledger import Ledger, sqlite_url
 from prodml_magics.storage.spool import SpoolWriter, segments
-from prodml_magics.wire.routes import Route, ShadowRoute
+from prodml_magics.wire.routes import Route, Serving, ShadowRoute
 
 TOKEN = "secret"
 
@@ -408,5 +409,23 @@ def test_no_request_fails_while_routes_change(placed: Placed) -> None:
             assert set(statuses) == {200}
             assert versions == {"1", "2"}
             assert sum(block.rows for block in gateway.blocks()) == len(statuses)
+
+    asyncio.run(scenario())
+
+
+def test_masked_columns_reach_the_model_and_no_log(placed: Placed) -> None:
+    async def scenario() -> None:
+        shadows = (ShadowRoute(version=1),)
+        async with serving(placed, serving=Serving(mask=("mean radius",)), shadows=shadows) as (gateway, client):
+            answer = (await client.post(URL, json=infer_body(placed.rows[:3]))).json()
+            expected = placed.model.predict_proba(placed.rows[:3])
+            assert answer["outputs"][1]["data"] == pytest.approx(expected.ravel(), abs=1e-5)
+            while len(gateway.blocks()) < 2:
+                await asyncio.sleep(0.01)
+            await gateway.router.close()
+            for block in gateway.blocks():
+                logged = from_array(block.inputs["input"])
+                assert np.isnan(logged[:, 0]).all(), block.arm
+                np.testing.assert_array_equal(logged[:, 1:], placed.rows[:3, 1:])
 
     asyncio.run(scenario())
