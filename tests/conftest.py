@@ -13,6 +13,18 @@ from ui.install_browser import present
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
+_ALONE = ("actions", "cli", "doors", "engines", "lab", "magics", "ui")
+"""Rooms whose tests start services, measure how soon they are back, or drive a browser: nothing else runs beside them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what must run alone; ``make test`` runs the rest on all cores first."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in _ALONE:
+            item.add_marker("alone")
+
+
 # Closed after each module: playwright's loop would stand in the way of tests that run a loop of their own.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:

@@ -330,7 +330,7 @@ def test_a_version_in_shadow_then_live_then_back_again(in_shop: Shop) -> None:
     assert [(each["kind"], each["live"], each["cause"]) for each in entries] == [
         ("register", None, ""),
         ("deploy", 1, "the first one"),
-        ("register", None, ""),
+        ("register", 1, ""),
         ("shadow", 1, "stiffer"),
         ("deploy", 2, ""),
         ("rollback", 1, "sensor trouble"),
