@@ -12,7 +12,10 @@ __all__ = ["precisions"]
 _DOUBLE_ONLY = frozenset({"GaussianMixture", "BayesianGaussianMixture", "GaussianProcessRegressor"})
 """They invert matrices: float32 is off by 1e-3 on rows that no gate may happen to hold."""
 
-_TREES = ("DecisionTree", "ExtraTree", "RandomForest", "GradientBoosting", "HistGradientBoosting")
+_TREES = ("DecisionTree", "ExtraTree", "RandomForest", "GradientBoosting", "HistGradientBoosting", "XGB", "LGBM")
+_DOUBLE_THRESHOLDS = ("LGBM",)
+"""They put a split as close to a training value as doubles go: a row sent in float32 may be on its other side."""
+
 _NO_ARITHMETIC = frozenset(
     {
         "ColumnTransformer",
@@ -36,7 +39,8 @@ def precisions(model: Any) -> tuple[Precision, ...]:
     parts = list(nested(model))
     if any(type(part).__name__ in _DOUBLE_ONLY for part in parts):
         return ("FP64",)
-    return ("FP64", "FP32") if any(_computes_before_trees(part) for part in parts) else ("FP32", "FP64")
+    double = any(type(part).__name__.startswith(_DOUBLE_THRESHOLDS) or _computes_before_trees(part) for part in parts)
+    return ("FP64", "FP32") if double else ("FP32", "FP64")
 
 
 def _computes_before_trees(part: Any) -> bool:

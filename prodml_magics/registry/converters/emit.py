@@ -6,7 +6,7 @@ the graph is complete, see `finish`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,9 +15,11 @@ import numpy as np
 from prodml_magics.registry.converters.ensembles import Ensemble, ensemble_of
 from prodml_magics.registry.converters.trees import ensemble_attributes
 
-__all__ = ["finish", "use_own_trees"]
+__all__ = ["finish", "use_library", "use_own_trees"]
 
 _DOMAIN = "prodml.trees"
+_FLOAT, _DOUBLE = 1, 11
+"""Numbers of ONNX's element types."""
 _FAMILIES = ("DecisionTree", "ExtraTree", "RandomForest", "ExtraTrees", "GradientBoosting", "HistGradientBoosting")
 _PLAIN_OPTIONS = ("zipmap", "nocl", "output_class_labels")
 
@@ -32,6 +34,31 @@ def use_own_trees() -> None:
             original = get_converter(f"Sklearn{family}{task}")
             options = original.get_allowed_options()
             register_converter(f"Sklearn{family}{task}", _converter(original), overwrite=True, options=options)
+
+
+def use_library(part: Any, ensemble: Callable[[Any], Ensemble]) -> None:
+    """Teach skl2onnx, for this process, the class of `part`, an estimator of another library whose trees `ensemble` reads."""
+    from skl2onnx import update_registered_converter
+
+    def convert(scope: Any, operator: Any, container: Any) -> None:
+        _Emitter(scope, container).emit(operator, ensemble(operator.raw_operator))
+
+    kind, options = type(part), {"zipmap": [True, False, "columns"], "nocl": [True, False]}
+    name = f"Prodml{kind.__module__.partition('.')[0]}{kind.__name__}"
+    update_registered_converter(kind, name, _shapes, convert, options=options if hasattr(kind, "predict_proba") else None)
+
+
+def _shapes(operator: Any) -> None:
+    """The outputs: label and probabilities [rows, classes], or prediction [rows, 1], as wide as the inputs."""
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
+
+    number = DoubleTensorType if any(isinstance(value.type, DoubleTensorType) for value in operator.inputs) else FloatTensorType
+    classes = getattr(operator.raw_operator, "classes_", None)
+    if classes is None:
+        operator.outputs[0].type = number([None, 1])
+        return
+    label = StringTensorType if np.asarray(classes).dtype.kind in "OUS" else Int64TensorType
+    operator.outputs[0].type, operator.outputs[1].type = label([None]), number([None, len(classes)])
 
 
 def _converter(original: Callable[..., None]) -> Callable[..., None]:
@@ -56,34 +83,94 @@ class _Emitter:
     def emit(self, operator: Any, ensemble: Ensemble) -> None:
         sums = self._sums(operator, ensemble)
         if len(operator.outputs) == 1:
-            value = self._node("Exp", [sums]) if ensemble.link == "exp" else sums
-            self._cast(value, operator.outputs[0])
+            self._cast(self._prediction(ensemble, sums), operator.outputs[0])
             return
-        self._labels(operator, ensemble, sums)
-        self._cast(self._probabilities(ensemble, sums), operator.outputs[1])
+        probabilities = self._probabilities(ensemble, sums)
+        self._labels(operator, ensemble, probabilities if ensemble.by_probability else sums)
+        self._cast(probabilities, operator.outputs[1])
+
+    def _prediction(self, ensemble: Ensemble, sums: str) -> str:
+        if ensemble.link == "exp":
+            return self._exp(ensemble, sums)
+        return self._logistic(ensemble, sums) if ensemble.link == "logistic" else sums
 
     def _sums(self, operator: Any, ensemble: Ensemble) -> str:
-        rows = operator.inputs[0].full_name
-        if ensemble.float_input:
-            rows = self._node("Cast", [rows], to=1)
-        rows = self._node("Cast", [rows], to=11)
-        attributes = ensemble_attributes(ensemble.trees, ensemble.targets, ensemble.n_targets)
+        rows, dtype = self._rows(operator, ensemble), np.float32 if ensemble.float_sums else np.float64
+        attributes = ensemble_attributes(ensemble.trees, ensemble.targets, ensemble.n_targets, dtype)
         sums = self._node("TreeEnsemble", [rows], domain=_DOMAIN, **attributes)
-        return sums if ensemble.divisor == 1 else self._node("Div", [sums, self._constant(ensemble.divisor)])
+        return sums if ensemble.divisor == 1 else self._node("Div", [sums, self._constant(ensemble.divisor)], version=14)
+
+    def _rows(self, operator: Any, ensemble: Ensemble) -> str:
+        """What the trees look at: one matrix, in the type of their thresholds."""
+        narrow = ensemble.float_input or ensemble.float_sums
+        rows = operator.inputs[0].full_name
+        if narrow:
+            rows = self._node("Cast", [rows], to=_FLOAT)
+        if ensemble.missing is not None:
+            stands = self._node("Equal", [rows, self._constant(np.float32(ensemble.missing))])
+            rows = self._node("Where", [stands, self._constant(np.float32(np.nan)), rows], version=9)
+        return rows if ensemble.float_sums else self._prepared(self._node("Cast", [rows], to=_DOUBLE), operator, ensemble)
+
+    def _prepared(self, rows: str, operator: Any, ensemble: Ensemble) -> str:
+        """LightGBM's own readings of a value: nothing where it is zero, whole numbers where it is a category."""
+        count = operator.raw_operator.n_features_in_
+        if ensemble.zero_missing:
+            small = self._node("LessOrEqual", [self._node("Abs", [rows]), self._constant(float(np.float32(1e-35)))], version=16)
+            both = self._node("And", [small, self._mask(ensemble.zero_missing, count)], version=7)
+            rows = self._node("Where", [both, self._constant(np.nan), rows], version=9)
+        if ensemble.whole:
+            cut = self._node("Mul", [self._node("Sign", [rows]), self._node("Floor", [self._node("Abs", [rows])])], version=14)
+            rows = self._node("Where", [self._mask(ensemble.whole, count), cut, rows], version=9)
+        return rows
+
+    def _mask(self, columns: Sequence[int], count: int) -> str:
+        return self._constant(np.isin(np.arange(count), columns)[None, :])
 
     def _probabilities(self, ensemble: Ensemble, sums: str) -> str:
         if ensemble.link == "share":
             return sums
         if ensemble.link == "softmax":
-            return self._node("Softmax", [sums], version=13, axis=1)
+            return self._softmax(ensemble, sums)
+        if ensemble.link == "logistic":
+            shares = self._logistic(ensemble, sums)
+            return shares if ensemble.n_targets > 1 else self._both(shares, ensemble)
         if ensemble.link == "double_sigmoid":  # exponential loss: half the log-odds are summed
-            sums = self._node("Mul", [sums, self._constant(2.0)])
-        second = self._node("Sigmoid", [sums])
-        first = self._node("Sub", [self._constant(1.0), second], version=14)
+            sums = self._node("Mul", [sums, self._constant(2.0)], version=14)
+        return self._both(self._node("Sigmoid", [sums]), ensemble)
+
+    def _both(self, second: str, ensemble: Ensemble) -> str:
+        first = self._node("Sub", [self._one(ensemble), second], version=14)
         return self._node("Concat", [first, second], version=13, axis=1)
 
+    def _softmax(self, ensemble: Ensemble, sums: str) -> str:
+        if not ensemble.by_probability:
+            return self._node("Softmax", [sums], version=13, axis=1)
+        axis = self._constant(np.array([1]))
+        below = self._node("Sub", [sums, self._node("ReduceMax", [sums, axis], version=18, keepdims=1)], version=14)
+        powers = self._exp(ensemble, below)
+        total = self._node("ReduceSum", [self._node("Cast", [powers], to=_DOUBLE), axis], version=13, keepdims=1)
+        return self._node("Div", [powers, self._narrowed(ensemble, total)], version=14)
+
+    def _logistic(self, ensemble: Ensemble, sums: str) -> str:
+        slope = np.float32(-1) if ensemble.float_sums else np.float64(-ensemble.slope)
+        powers = self._exp(ensemble, self._node("Mul", [sums, self._constant(slope)], version=14))
+        below = self._node("Add", [self._one(ensemble), powers], version=14)
+        return self._node("Div", [self._one(ensemble), below], version=14)
+
+    def _exp(self, ensemble: Ensemble, value: str) -> str:
+        """In double, then rounded where the library computes in float32: onnxruntime's own float32 is an approximation."""
+        wide = self._node("Cast", [value], to=_DOUBLE)
+        return self._narrowed(ensemble, self._node("Exp", [wide]))
+
+    def _narrowed(self, ensemble: Ensemble, value: str) -> str:
+        return self._node("Cast", [value], to=_FLOAT) if ensemble.float_sums else value
+
+    def _one(self, ensemble: Ensemble) -> str:
+        return self._constant(np.float32(1) if ensemble.float_sums else np.float64(1))
+
     def _labels(self, operator: Any, ensemble: Ensemble, sums: str) -> None:
-        if ensemble.n_targets == 1 and ensemble.link != "share":
+        """The class of the largest of `sums`, or of two classes the second where the one sum is above 0."""
+        if ensemble.n_targets == 1 and ensemble.link != "share" and not ensemble.by_probability:
             compare = "GreaterOrEqual" if ensemble.at_zero else "Greater"
             second = self._node(compare, [sums, self._constant(0.0)], version=16 if ensemble.at_zero else 13)
             flat = self._node("Reshape", [second, self._constant(np.array([-1]))], version=14)
@@ -99,7 +186,7 @@ class _Emitter:
         from skl2onnx.common.data_types import guess_proto_type
 
         wide = guess_proto_type(output.type) == 11
-        self._add("Cast", [value], output.full_name, version=13, to=11 if wide else 1)
+        self._add("Cast", [value], output.full_name, version=13, to=_DOUBLE if wide else _FLOAT)
 
     def _constant(self, value: Any) -> str:
         from onnx import helper

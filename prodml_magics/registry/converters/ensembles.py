@@ -10,14 +10,16 @@ from prodml_magics.registry.converters.trees import Tree, of_histogram, of_tree
 
 __all__ = ["Ensemble", "ensemble_of"]
 
-Link = Literal["identity", "exp", "sigmoid", "double_sigmoid", "softmax", "share"]
+Link = Literal["identity", "exp", "sigmoid", "double_sigmoid", "logistic", "softmax", "share"]
 
 
 class Ensemble(NamedTuple):
     """Trees whose leaves are summed into targets; the sums divided by `divisor` and put through `link`.
 
     `share`: the sums are the class probabilities. `sigmoid`: one sum is the log-odds of the second class, whose label is
-    given where it is above 0, or at 0 as well with `at_zero`. `float_input`: scikit-learn casts the rows to float32.
+    given where it is above 0, or at 0 as well with `at_zero`. `float_input`: the model casts the rows to float32.
+    `logistic`: the same of `slope` times the sum, in the library's own steps. `float_sums`: it sums in float32 and rounds each
+    step of its link. `by_probability`: the label is that of the largest probability as rounded, the first of equal ones.
     """
 
     trees: list[Tree]
@@ -27,6 +29,15 @@ class Ensemble(NamedTuple):
     divisor: float = 1.0
     float_input: bool = True
     at_zero: bool = False
+    float_sums: bool = False
+    by_probability: bool = False
+    slope: float = 1.0
+    missing: float | None = None
+    """A value that stands for a missing one, beside NaN."""
+    zero_missing: tuple[int, ...] = ()
+    """Columns in which a value within 1e-35 of zero is a missing one."""
+    whole: tuple[int, ...] = ()
+    """Columns of categories, cut to whole numbers first."""
 
 
 def ensemble_of(model: Any) -> Ensemble | None:

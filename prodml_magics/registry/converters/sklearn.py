@@ -12,8 +12,9 @@ import numpy as np
 from prodml_magics.contract.cells import NULL_CATEGORY
 from prodml_magics.contract.schema import Column
 from prodml_magics.errors import Unsupported
-from prodml_magics.registry.converters.emit import finish, use_own_trees
+from prodml_magics.registry.converters.emit import finish, use_library, use_own_trees
 from prodml_magics.registry.converters.graph import join_columns, name_null, name_outputs
+from prodml_magics.registry.converters.libraries import library_reader
 from prodml_magics.registry.layout import Precision
 from prodml_magics.registry.roles import Role, nested, role_of, unwrap
 
@@ -52,16 +53,27 @@ def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any
     """skl2onnx's graph of `model`, or of a step, with one input per column where a column is text or addressed by name."""
     model = _prepare(model, columns)
     use_own_trees()
+    _use_libraries(model)
     try:
         with warnings.catch_warnings():
             # skl2onnx warns of its own deprecated calls, which no user can change; what matters is proved afterwards
             warnings.simplefilter("ignore")
             return _finished(model, columns, precision)
+    except Unsupported:
+        raise
     except Exception as error:  # skl2onnx raises NotImplementedError, RuntimeError, NameError, KeyError … for a gap
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
         line = line.split(" You may raise an issue")[0].rstrip(".")
         advice = "put its work into the data, or take a step that ONNX knows"
         raise Unsupported(f"ONNX cannot express {_suspect(model, error)} ({line}); {advice}") from error
+
+
+def _use_libraries(model: Any) -> None:
+    """Have skl2onnx know the estimators of other libraries in `model`, each by the file that its family names."""
+    for part in nested(model):
+        reader = library_reader(part)
+        if reader is not None:
+            use_library(part, reader)
 
 
 def _finished(model: Any, columns: Sequence[Column], precision: Precision) -> Any:
