@@ -130,6 +130,16 @@ def _mixed_missing() -> tuple[pd.DataFrame, np.ndarray]:
     ), target
 
 
+def _levels() -> tuple[pd.DataFrame, np.ndarray]:
+    """pandas categories in an order of their own, 3 and 12 levels, some missing; the fresh half is recoded elsewhere."""
+    generator = np.random.default_rng(5)
+    towns = np.array([f"town {place}" for place in generator.permutation(12)])
+    frame = pd.DataFrame({"price": generator.lognormal(size=800), "town": generator.choice(towns, 800), "size": ["s", "m"] * 400})
+    target = (np.isin(frame.town, towns[:5]) ^ (frame.price > 1)).astype(int)
+    frame["town"] = pd.Categorical(frame.town.where(generator.random(800) > 0.05), categories=towns)
+    return frame.assign(size=frame["size"].astype("category")), target
+
+
 _SETS: dict[str, Callable[[], Any]] = {
     "cancer": _cancer,
     "cancer text": _cancer_text,
@@ -140,6 +150,7 @@ _SETS: dict[str, Callable[[], Any]] = {
     "one class": lambda: (_cancer()[0], np.full(500, 7)),
     "rare": lambda: (_cancer()[0], (_cancer()[0][:, 0] > 18).astype(int)),
     "codes": _codes,
+    "levels": _levels,
     "mixed": _mixed,
     "mixed missing": _mixed_missing,
 }

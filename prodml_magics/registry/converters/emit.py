@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from prodml_magics.errors import Unsupported
 from prodml_magics.registry.converters.ensembles import Ensemble, ensemble_of
 from prodml_magics.registry.converters.trees import ensemble_attributes
 
@@ -102,14 +103,43 @@ class _Emitter:
 
     def _rows(self, operator: Any, ensemble: Ensemble) -> str:
         """What the trees look at: one matrix, in the type of their thresholds."""
-        narrow = ensemble.float_input or ensemble.float_sums
-        rows = operator.inputs[0].full_name
-        if narrow:
+        rows = self._joined(operator, ensemble)
+        if ensemble.float_input or ensemble.float_sums:
             rows = self._node("Cast", [rows], to=_FLOAT)
         if ensemble.missing is not None:
             stands = self._node("Equal", [rows, self._constant(np.float32(ensemble.missing))])
             rows = self._node("Where", [stands, self._constant(np.float32(np.nan)), rows], version=9)
         return rows if ensemble.float_sums else self._prepared(self._node("Cast", [rows], to=_DOUBLE), operator, ensemble)
+
+    def _joined(self, operator: Any, ensemble: Ensemble) -> str:
+        """One matrix of the inputs, text as the numbers of its levels."""
+        from skl2onnx.common.data_types import StringTensorType
+
+        texts = [isinstance(value.type, StringTensorType) for value in operator.inputs]
+        if sum(texts) != len(ensemble.levels):
+            name = type(operator.raw_operator).__name__
+            raise Unsupported(f"{name} has categories that are no text; make them text, or numbers without categories")
+        if len(texts) == 1 and not texts[0]:
+            return str(operator.inputs[0].full_name)
+        levels = iter(ensemble.levels)
+        parts = [
+            self._codes(value.full_name, next(levels)) if text else self._node("Cast", [value.full_name], to=_DOUBLE)
+            for value, text in zip(operator.inputs, texts, strict=True)
+        ]
+        return self._node("Concat", parts, version=13, axis=1)
+
+    def _codes(self, column: str, levels: Sequence[str]) -> str:
+        codes = {level: float(code) for code, level in enumerate(levels)}
+        found = self._node(
+            "LabelEncoder",
+            [column],
+            domain="ai.onnx.ml",
+            version=2,
+            keys_strings=list(codes),
+            values_floats=list(codes.values()),
+            default_float=float("nan"),
+        )
+        return self._node("Cast", [found], to=_DOUBLE)
 
     def _prepared(self, rows: str, operator: Any, ensemble: Ensemble) -> str:
         """LightGBM's own readings of a value: nothing where it is zero, whole numbers where it is a category."""
@@ -207,7 +237,7 @@ class _Emitter:
         self, operator: str, inputs: list[str], output: str, *, domain: str = "", version: int = 13, **attributes: Any
     ) -> None:
         name = self._scope.get_unique_operator_name(operator)
-        version = 1 if domain else version
+        version = 1 if domain == _DOMAIN else version
         self._container.add_node(operator, inputs, [output], op_domain=domain, op_version=version, name=name, **attributes)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from prodml_magics.errors import Unsupported
 from prodml_magics.registry.converters.trees import Tree, of_histogram, of_tree
 
-__all__ = ["Ensemble", "ensemble_of"]
+__all__ = ["Ensemble", "ensemble_of", "text_levels"]
 
 Link = Literal["identity", "exp", "sigmoid", "double_sigmoid", "logistic", "softmax", "share"]
 
@@ -38,6 +40,8 @@ class Ensemble(NamedTuple):
     """Columns in which a value within 1e-35 of zero is a missing one."""
     whole: tuple[int, ...] = ()
     """Columns of categories, cut to whole numbers first."""
+    levels: tuple[tuple[str, ...], ...] = ()
+    """The texts of each text column, in the order of their codes; others are missing values."""
 
 
 def ensemble_of(model: Any) -> Ensemble | None:
@@ -48,6 +52,14 @@ def ensemble_of(model: Any) -> Ensemble | None:
     if name.startswith("GradientBoosting"):
         return _boosting(model)
     return _forest(model)
+
+
+def text_levels(name: str, categories: Iterable[Sequence[Any]]) -> tuple[tuple[str, ...], ...]:
+    """`categories` [columns][levels] of the model `name`; raises `Unsupported` where they are no text."""
+    levels = tuple(tuple(column) for column in categories)
+    if not all(isinstance(level, str) for column in levels for level in column):
+        raise Unsupported(f"{name} has categories that are no text; make them text, or numbers without categories")
+    return levels
 
 
 def _forest(model: Any) -> Ensemble | None:

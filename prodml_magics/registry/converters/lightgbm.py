@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from prodml_magics.errors import Unsupported
-from prodml_magics.registry.converters.ensembles import Ensemble, Link
+from prodml_magics.registry.converters.ensembles import Ensemble, Link, text_levels
 from prodml_magics.registry.converters.trees import Tree
 
 __all__ = ["ensemble_of"]
@@ -55,6 +55,7 @@ def ensemble_of(model: Any) -> Ensemble:
         by_probability=True,
         slope=slope,
         zero_missing=_features(trees, lambda kinds: kinds >> 2 == _ZERO),
+        levels=text_levels(type(model).__name__, model.booster_.pandas_categorical or ()),
         whole=_features(trees, lambda kinds: kinds & _CATEGORICAL == 1),
     )
 

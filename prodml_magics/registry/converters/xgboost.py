@@ -60,6 +60,11 @@ def _link(model: Any, learner: dict[str, Any]) -> Link:
         )
     if objective not in _LINKS or (objective in _CLASSIFIES) != hasattr(model, "classes_"):
         raise Unsupported(f"{name} with objective {objective!r} is not converted; use one of {', '.join(sorted(_LINKS))}")
+    if "c" in learner["feature_types"]:
+        raise Unsupported(
+            f"{name} with enable_categorical gives a level that it never saw the code of another, which no conversion repeats; "
+            "put OneHotEncoder or OrdinalEncoder in front"
+        )
     if int(parameters["num_target"]) > 1:
         raise Unsupported(f"{name} predicts several targets at once; register one model for each")
     return _LINKS[objective]
@@ -90,8 +95,6 @@ def _trees(model: Any, learner: dict[str, Any]) -> tuple[list[Tree], list[int]]:
 def _tree(tree: dict[str, Any], weight: np.float32) -> Tree:
     left = np.array(tree["left_children"])
     conditions = np.array(tree["split_conditions"], np.float32)
-    if any(tree["split_type"]):
-        raise Unsupported("splits of XGBoost on categories are not converted; put OneHotEncoder or OrdinalEncoder in front")
     return Tree(
         leaf=left < 0,
         feature=np.array(tree["split_indices"]),
