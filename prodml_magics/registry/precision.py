@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from prodml_magics.registry.converters.cutoff import cutoff_of
 from prodml_magics.registry.layout import Precision
-from prodml_magics.registry.roles import nested
+from prodml_magics.registry.roles import nested, unwrap
 
 __all__ = ["precisions"]
 
 _DOUBLE_ONLY = frozenset({"GaussianMixture", "BayesianGaussianMixture", "GaussianProcessRegressor"})
-"""They invert matrices: float32 is off by 1e-3 on rows that no gate may happen to hold."""
+"""They invert matrices: float32 is off by 1e-3 on rows that no gate may happen to hold. A threshold on probabilities needs
+double too, for a probability may lie on it."""
 
 _TREES = ("DecisionTree", "ExtraTree", "RandomForest", "GradientBoosting", "HistGradientBoosting", "XGB", "LGBM")
 _DOUBLE_THRESHOLDS = ("LGBM",)
@@ -37,7 +39,7 @@ def precisions(model: Any) -> tuple[Precision, ...]:
     Arithmetic in front of a tree (a scaler, say) in float32 moves rows across thresholds: there double comes first.
     """
     parts = list(nested(model))
-    if any(type(part).__name__ in _DOUBLE_ONLY for part in parts):
+    if cutoff_of(unwrap(model)) or any(type(part).__name__ in _DOUBLE_ONLY for part in parts):
         return ("FP64",)
     double = any(type(part).__name__.startswith(_DOUBLE_THRESHOLDS) or _computes_before_trees(part) for part in parts)
     return ("FP64", "FP32") if double else ("FP32", "FP64")

@@ -192,10 +192,10 @@ CASES = [
             tree.DecisionTreeClassifier(max_depth=2, **S), scoring="balanced_accuracy"
         ),
         "rare",
-        "unsupported",
+        "FP64",
         SILENT,
     ),
-    Case("LDA, 2 classes", discriminant_analysis.LinearDiscriminantAnalysis, "cancer", "refused", SILENT),
+    Case("LDA, 2 classes", discriminant_analysis.LinearDiscriminantAnalysis, "cancer", "FP32", SILENT),
     Case("KNN by distance", lambda: neighbors.KNeighborsClassifier(weights="distance"), "cancer", "refused", SILENT),
     Case("OneVsRest of LinearSVC", lambda: multiclass.OneVsRestClassifier(svm.LinearSVC()), "iris", "FP32", SILENT),
     Case("RandomForest, one class", lambda: RF(5, **S), "one class", "FP32", SILENT),
@@ -344,9 +344,34 @@ CASES = [
     Case("FunctionTransformer", lambda: pipe(prep.FunctionTransformer(np.log1p), LR()), "iris", "unsupported"),
     Case(
         "FixedThreshold",
-        lambda: model_selection.FixedThresholdClassifier(tree.DecisionTreeClassifier(**S), threshold=0.3),
+        lambda: model_selection.FixedThresholdClassifier(RF(10, **S), threshold=0.3),
+        "cancer",
+        "FP64",
+    ),
+    Case(
+        "FixedThreshold of text labels",
+        lambda: model_selection.FixedThresholdClassifier(scaled(LR()), threshold=0.7, pos_label="benign"),
+        "cancer text",
+        "FP64",
+    ),
+    Case(
+        "TunedThreshold of HGB", lambda: model_selection.TunedThresholdClassifierCV(HGB(max_iter=20, **S), cv=3), "rare", "FP64"
+    ),
+    Case(
+        "TunedThreshold on scores",
+        lambda: model_selection.TunedThresholdClassifierCV(LR(), response_method="decision_function", cv=2),
         "cancer",
         "unsupported",
+    ),
+    Case(
+        "FixedThreshold in a pipeline",
+        lambda: scaled(model_selection.FixedThresholdClassifier(LR(), threshold=0.3)),
+        "cancer",
+        "unsupported",
+    ),
+    Case("LDA, text labels", discriminant_analysis.LinearDiscriminantAnalysis, "cancer text", "FP32"),
+    Case(
+        "LDA by eigenvalues", lambda: scaled(discriminant_analysis.LinearDiscriminantAnalysis(solver="eigen")), "cancer", "FP32"
     ),
     Case(
         "TransformedTarget",

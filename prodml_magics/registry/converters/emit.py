@@ -16,12 +16,14 @@ from prodml_magics.errors import Unsupported
 from prodml_magics.registry.converters.ensembles import Ensemble, ensemble_of
 from prodml_magics.registry.converters.trees import ensemble_attributes
 
-__all__ = ["finish", "use_library", "use_own_trees"]
+__all__ = ["OPTIONS", "Emitter", "declare_outputs", "finish", "use_library", "use_own_trees"]
 
 _DOMAIN = "prodml.trees"
 _FLOAT, _DOUBLE = 1, 11
 """Numbers of ONNX's element types."""
 _FAMILIES = ("DecisionTree", "ExtraTree", "RandomForest", "ExtraTrees", "GradientBoosting", "HistGradientBoosting")
+OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
+"""What skl2onnx may ask of a classifier that we convert; what we ask of it is never a zipmap."""
 _PLAIN_OPTIONS = ("zipmap", "nocl", "output_class_labels")
 
 
@@ -42,14 +44,14 @@ def use_library(part: Any, ensemble: Callable[[Any], Ensemble]) -> None:
     from skl2onnx import update_registered_converter
 
     def convert(scope: Any, operator: Any, container: Any) -> None:
-        _Emitter(scope, container).emit(operator, ensemble(operator.raw_operator))
+        Emitter(scope, container).emit(operator, ensemble(operator.raw_operator))
 
-    kind, options = type(part), {"zipmap": [True, False, "columns"], "nocl": [True, False]}
+    kind = type(part)
     name = f"Prodml{kind.__module__.partition('.')[0]}{kind.__name__}"
-    update_registered_converter(kind, name, _shapes, convert, options=options if hasattr(kind, "predict_proba") else None)
+    update_registered_converter(kind, name, declare_outputs, convert, options=OPTIONS if hasattr(kind, "predict_proba") else None)
 
 
-def _shapes(operator: Any) -> None:
+def declare_outputs(operator: Any) -> None:
     """The outputs: label and probabilities [rows, classes], or prediction [rows, 1], as wide as the inputs."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 
@@ -70,19 +72,22 @@ def _converter(original: Callable[..., None]) -> Callable[..., None]:
         if ensemble is None:
             original(scope, operator, container)
         else:
-            _Emitter(scope, container).emit(operator, ensemble)
+            Emitter(scope, container).emit(operator, ensemble)
 
     return convert
 
 
-class _Emitter:
+class Emitter:
     """Adds nodes to a skl2onnx container; each method returns the name of its result."""
 
     def __init__(self, scope: Any, container: Any) -> None:
         self._scope, self._container = scope, container
 
     def emit(self, operator: Any, ensemble: Ensemble) -> None:
-        sums = self._sums(operator, ensemble)
+        self.answer(operator, ensemble, self._sums(operator, ensemble))
+
+    def answer(self, operator: Any, ensemble: Ensemble, sums: str) -> None:
+        """The outputs of `operator`, by the link of `ensemble`."""
         if len(operator.outputs) == 1:
             self._cast(self._prediction(ensemble, sums), operator.outputs[0])
             return
@@ -98,18 +103,18 @@ class _Emitter:
     def _sums(self, operator: Any, ensemble: Ensemble) -> str:
         rows, dtype = self._rows(operator, ensemble), np.float32 if ensemble.float_sums else np.float64
         attributes = ensemble_attributes(ensemble.trees, ensemble.targets, ensemble.n_targets, dtype)
-        sums = self._node("TreeEnsemble", [rows], domain=_DOMAIN, **attributes)
-        return sums if ensemble.divisor == 1 else self._node("Div", [sums, self._constant(ensemble.divisor)], version=14)
+        sums = self.node("TreeEnsemble", [rows], domain=_DOMAIN, **attributes)
+        return sums if ensemble.divisor == 1 else self.node("Div", [sums, self.constant(ensemble.divisor)], version=14)
 
     def _rows(self, operator: Any, ensemble: Ensemble) -> str:
         """What the trees look at: one matrix, in the type of their thresholds."""
         rows = self._joined(operator, ensemble)
         if ensemble.float_input or ensemble.float_sums:
-            rows = self._node("Cast", [rows], to=_FLOAT)
+            rows = self.node("Cast", [rows], to=_FLOAT)
         if ensemble.missing is not None:
-            stands = self._node("Equal", [rows, self._constant(np.float32(ensemble.missing))])
-            rows = self._node("Where", [stands, self._constant(np.float32(np.nan)), rows], version=9)
-        return rows if ensemble.float_sums else self._prepared(self._node("Cast", [rows], to=_DOUBLE), operator, ensemble)
+            stands = self.node("Equal", [rows, self.constant(np.float32(ensemble.missing))])
+            rows = self.node("Where", [stands, self.constant(np.float32(np.nan)), rows], version=9)
+        return rows if ensemble.float_sums else self._prepared(self.node("Cast", [rows], to=_DOUBLE), operator, ensemble)
 
     def _joined(self, operator: Any, ensemble: Ensemble) -> str:
         """One matrix of the inputs, text as the numbers of its levels."""
@@ -123,14 +128,14 @@ class _Emitter:
             return str(operator.inputs[0].full_name)
         levels = iter(ensemble.levels)
         parts = [
-            self._codes(value.full_name, next(levels)) if text else self._node("Cast", [value.full_name], to=_DOUBLE)
+            self._codes(value.full_name, next(levels)) if text else self.node("Cast", [value.full_name], to=_DOUBLE)
             for value, text in zip(operator.inputs, texts, strict=True)
         ]
-        return self._node("Concat", parts, version=13, axis=1)
+        return self.node("Concat", parts, version=13, axis=1)
 
     def _codes(self, column: str, levels: Sequence[str]) -> str:
         codes = {level: float(code) for code, level in enumerate(levels)}
-        found = self._node(
+        found = self.node(
             "LabelEncoder",
             [column],
             domain="ai.onnx.ml",
@@ -139,22 +144,22 @@ class _Emitter:
             values_floats=list(codes.values()),
             default_float=float("nan"),
         )
-        return self._node("Cast", [found], to=_DOUBLE)
+        return self.node("Cast", [found], to=_DOUBLE)
 
     def _prepared(self, rows: str, operator: Any, ensemble: Ensemble) -> str:
         """LightGBM's own readings of a value: nothing where it is zero, whole numbers where it is a category."""
         count = operator.raw_operator.n_features_in_
         if ensemble.zero_missing:
-            small = self._node("LessOrEqual", [self._node("Abs", [rows]), self._constant(float(np.float32(1e-35)))], version=16)
-            both = self._node("And", [small, self._mask(ensemble.zero_missing, count)], version=7)
-            rows = self._node("Where", [both, self._constant(np.nan), rows], version=9)
+            small = self.node("LessOrEqual", [self.node("Abs", [rows]), self.constant(float(np.float32(1e-35)))], version=16)
+            both = self.node("And", [small, self._mask(ensemble.zero_missing, count)], version=7)
+            rows = self.node("Where", [both, self.constant(np.nan), rows], version=9)
         if ensemble.whole:
-            cut = self._node("Mul", [self._node("Sign", [rows]), self._node("Floor", [self._node("Abs", [rows])])], version=14)
-            rows = self._node("Where", [self._mask(ensemble.whole, count), cut, rows], version=9)
+            cut = self.node("Mul", [self.node("Sign", [rows]), self.node("Floor", [self.node("Abs", [rows])])], version=14)
+            rows = self.node("Where", [self._mask(ensemble.whole, count), cut, rows], version=9)
         return rows
 
     def _mask(self, columns: Sequence[int], count: int) -> str:
-        return self._constant(np.isin(np.arange(count), columns)[None, :])
+        return self.constant(np.isin(np.arange(count), columns)[None, :])
 
     def _probabilities(self, ensemble: Ensemble, sums: str) -> str:
         if ensemble.link == "share":
@@ -165,51 +170,51 @@ class _Emitter:
             shares = self._logistic(ensemble, sums)
             return shares if ensemble.n_targets > 1 else self._both(shares, ensemble)
         if ensemble.link == "double_sigmoid":  # exponential loss: half the log-odds are summed
-            sums = self._node("Mul", [sums, self._constant(2.0)], version=14)
-        return self._both(self._node("Sigmoid", [sums]), ensemble)
+            sums = self.node("Mul", [sums, self.constant(2.0)], version=14)
+        return self._both(self.node("Sigmoid", [sums]), ensemble)
 
     def _both(self, second: str, ensemble: Ensemble) -> str:
-        first = self._node("Sub", [self._one(ensemble), second], version=14)
-        return self._node("Concat", [first, second], version=13, axis=1)
+        first = self.node("Sub", [self._one(ensemble), second], version=14)
+        return self.node("Concat", [first, second], version=13, axis=1)
 
     def _softmax(self, ensemble: Ensemble, sums: str) -> str:
         if not ensemble.by_probability:
-            return self._node("Softmax", [sums], version=13, axis=1)
-        axis = self._constant(np.array([1]))
-        below = self._node("Sub", [sums, self._node("ReduceMax", [sums, axis], version=18, keepdims=1)], version=14)
+            return self.node("Softmax", [sums], version=13, axis=1)
+        axis = self.constant(np.array([1]))
+        below = self.node("Sub", [sums, self.node("ReduceMax", [sums, axis], version=18, keepdims=1)], version=14)
         powers = self._exp(ensemble, below)
-        total = self._node("ReduceSum", [self._node("Cast", [powers], to=_DOUBLE), axis], version=13, keepdims=1)
-        return self._node("Div", [powers, self._narrowed(ensemble, total)], version=14)
+        total = self.node("ReduceSum", [self.node("Cast", [powers], to=_DOUBLE), axis], version=13, keepdims=1)
+        return self.node("Div", [powers, self._narrowed(ensemble, total)], version=14)
 
     def _logistic(self, ensemble: Ensemble, sums: str) -> str:
         slope = np.float32(-1) if ensemble.float_sums else np.float64(-ensemble.slope)
-        powers = self._exp(ensemble, self._node("Mul", [sums, self._constant(slope)], version=14))
-        below = self._node("Add", [self._one(ensemble), powers], version=14)
-        return self._node("Div", [self._one(ensemble), below], version=14)
+        powers = self._exp(ensemble, self.node("Mul", [sums, self.constant(slope)], version=14))
+        below = self.node("Add", [self._one(ensemble), powers], version=14)
+        return self.node("Div", [self._one(ensemble), below], version=14)
 
     def _exp(self, ensemble: Ensemble, value: str) -> str:
         """In double, then rounded where the library computes in float32: onnxruntime's own float32 is an approximation."""
-        wide = self._node("Cast", [value], to=_DOUBLE)
-        return self._narrowed(ensemble, self._node("Exp", [wide]))
+        wide = self.node("Cast", [value], to=_DOUBLE)
+        return self._narrowed(ensemble, self.node("Exp", [wide]))
 
     def _narrowed(self, ensemble: Ensemble, value: str) -> str:
-        return self._node("Cast", [value], to=_FLOAT) if ensemble.float_sums else value
+        return self.node("Cast", [value], to=_FLOAT) if ensemble.float_sums else value
 
     def _one(self, ensemble: Ensemble) -> str:
-        return self._constant(np.float32(1) if ensemble.float_sums else np.float64(1))
+        return self.constant(np.float32(1) if ensemble.float_sums else np.float64(1))
 
     def _labels(self, operator: Any, ensemble: Ensemble, sums: str) -> None:
         """The class of the largest of `sums`, or of two classes the second where the one sum is above 0."""
         if ensemble.n_targets == 1 and ensemble.link != "share" and not ensemble.by_probability:
             compare = "GreaterOrEqual" if ensemble.at_zero else "Greater"
-            second = self._node(compare, [sums, self._constant(0.0)], version=16 if ensemble.at_zero else 13)
-            flat = self._node("Reshape", [second, self._constant(np.array([-1]))], version=14)
-            place = self._node("Cast", [flat], to=7)
+            second = self.node(compare, [sums, self.constant(0.0)], version=16 if ensemble.at_zero else 13)
+            flat = self.node("Reshape", [second, self.constant(np.array([-1]))], version=14)
+            place = self.node("Cast", [flat], to=7)
         else:
-            place = self._node("ArgMax", [sums], version=13, axis=1, keepdims=0)
+            place = self.node("ArgMax", [sums], version=13, axis=1, keepdims=0)
         classes = operator.raw_operator.classes_
         text = classes.dtype.kind in "OUS"
-        levels = self._constant(classes.astype(object) if text else classes.astype(np.int64))
+        levels = self.constant(classes.astype(object) if text else classes.astype(np.int64))
         self._add("Gather", [levels, place], operator.outputs[0].full_name, version=13, axis=0)
 
     def _cast(self, value: str, output: Any) -> None:
@@ -218,7 +223,7 @@ class _Emitter:
         wide = guess_proto_type(output.type) == 11
         self._add("Cast", [value], output.full_name, version=13, to=_DOUBLE if wide else _FLOAT)
 
-    def _constant(self, value: Any) -> str:
+    def constant(self, value: Any) -> str:
         from onnx import helper
 
         array = np.asarray(value)
@@ -228,7 +233,7 @@ class _Emitter:
         self._container.add_initializer(name, kind, array.shape, values)
         return name
 
-    def _node(self, operator: str, inputs: list[str], *, domain: str = "", version: int = 13, **attributes: Any) -> str:
+    def node(self, operator: str, inputs: list[str], *, domain: str = "", version: int = 13, **attributes: Any) -> str:
         name = self._scope.get_unique_variable_name(operator.lower())
         self._add(operator, inputs, name, domain=domain, version=version, **attributes)
         return name

@@ -12,6 +12,8 @@ import numpy as np
 from prodml_magics.contract.cells import NULL_CATEGORY
 from prodml_magics.contract.schema import Column
 from prodml_magics.errors import Unsupported
+from prodml_magics.registry.converters.cutoff import cutoff_of, label_by
+from prodml_magics.registry.converters.discriminant import use_own_discriminant
 from prodml_magics.registry.converters.emit import finish, use_library, use_own_trees
 from prodml_magics.registry.converters.graph import join_columns, name_null, name_outputs
 from prodml_magics.registry.converters.libraries import library_reader
@@ -26,8 +28,8 @@ _INEXACT = {
     "CountVectorizer": "ONNX splits text into words by other rules; turn the text into columns beforehand",
     "TfidfVectorizer": "ONNX splits text into words by other rules; turn the text into columns beforehand",
     "HashingVectorizer": "ONNX has no such hash; turn the text into columns beforehand",
-    "TunedThresholdClassifierCV": "skl2onnx leaves its threshold out; register the model inside it",
-    "FixedThresholdClassifier": "skl2onnx leaves its threshold out; register the model inside it",
+    "TunedThresholdClassifierCV": "skl2onnx leaves its threshold out; let it be the outermost, on probabilities",
+    "FixedThresholdClassifier": "skl2onnx leaves its threshold out; let it be the outermost, on probabilities",
 }
 """Models that skl2onnx converts into something else, in ways that a few thousand rows may not show."""
 
@@ -40,12 +42,15 @@ def convert_sklearn_model(model: Any, columns: Sequence[Column], precision: Prec
     Raises `Unsupported` naming what ONNX cannot express. That the file answers as the model does is for the parity gate.
     """
     model = unwrap(model)
-    graph = to_graph(model, columns, precision)
+    cutoff = cutoff_of(model)
+    graph = to_graph(cutoff.model if cutoff else model, columns, precision)
     graph.graph.name = type(model).__name__  # skl2onnx draws a random one, and equal models shall have equal bytes
     join_columns(graph, columns, precision)
     if any(column.kind == "categorical" and column.nullable for column in columns):
         name_null(graph)
     name_outputs(graph, _output_names(model, role_of(model)))
+    if cutoff:
+        label_by(graph, cutoff)
     return graph.SerializeToString()
 
 
@@ -53,6 +58,7 @@ def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any
     """skl2onnx's graph of `model`, or of a step, with one input per column where a column is text or addressed by name."""
     model = _prepare(model, columns)
     use_own_trees()
+    use_own_discriminant()
     _use_libraries(model)
     try:
         with warnings.catch_warnings():
