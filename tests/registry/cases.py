@@ -176,7 +176,14 @@ CASES = [
     Case("DecisionTree fitted with NaN", lambda: tree.DecisionTreeClassifier(**S), "cancer missing", "FP32", SILENT),
     Case("RandomForest fitted with NaN", lambda: RF(20, **S), "cancer missing", "FP32", SILENT),
     Case("ExtraTrees fitted with NaN", lambda: ensemble.ExtraTreesClassifier(20, **S), "cancer missing", "FP32", SILENT),
-    Case("HGB with categorical_features", lambda: HGB(categorical_features=[0, 1], **S), "codes", "unsupported", SILENT),
+    Case("HGB with categorical_features", lambda: HGB(categorical_features=[0, 1], **S), "codes", "FP32", SILENT),
+    Case("HGB of pandas categories", lambda: HGB(categorical_features="from_dtype", **S), "levels", "unsupported"),
+    Case(
+        "HGBRegressor of codes",
+        lambda: ensemble.HistGradientBoostingRegressor(categorical_features=[1], loss="poisson"),
+        "codes",
+        "FP32",
+    ),
     Case("HGB poisson", lambda: ensemble.HistGradientBoostingRegressor(loss="poisson"), "diabetes", "FP32", SILENT),
     Case("HGB gamma", lambda: ensemble.HistGradientBoostingRegressor(loss="gamma"), "diabetes", "FP32", SILENT),
     Case(

@@ -147,7 +147,7 @@ class Emitter:
         return self.node("Cast", [found], to=_DOUBLE)
 
     def _prepared(self, rows: str, operator: Any, ensemble: Ensemble) -> str:
-        """LightGBM's own readings of a value: nothing where it is zero, whole numbers where it is a category."""
+        """The library's own readings of a value: nothing where it is zero or unseen, whole numbers where it is a category."""
         count = operator.raw_operator.n_features_in_
         if ensemble.zero_missing:
             small = self.node("LessOrEqual", [self.node("Abs", [rows]), self.constant(float(np.float32(1e-35)))], version=16)
@@ -156,7 +156,17 @@ class Emitter:
         if ensemble.whole:
             cut = self.node("Mul", [self.node("Sign", [rows]), self.node("Floor", [self.node("Abs", [rows])])], version=14)
             rows = self.node("Where", [self._mask(ensemble.whole, count), cut, rows], version=9)
+        for column, known in ensemble.known.items():
+            rows = self._unseen_missing(rows, column, known.astype(np.float64), self._mask([column], count))
         return rows
+
+    def _unseen_missing(self, rows: str, column: int, known: np.ndarray, mask: str) -> str:
+        """NaN in `column`, which alone is true in `mask`, where its value is none of the `known`."""
+        values = self.node("Gather", [rows, self.constant(np.array([column]))], version=13, axis=1)
+        same = self.node("Cast", [self.node("Equal", [values, self.constant(known[None, :])])], to=_FLOAT)
+        most = self.node("ReduceMax", [same, self.constant(np.array([1]))], version=18, keepdims=1)
+        unseen = self.node("Not", [self.node("Cast", [most], to=9)], version=1)
+        return self.node("Where", [self.node("And", [unseen, mask], version=7), self.constant(np.nan), rows], version=9)
 
     def _mask(self, columns: Sequence[int], count: int) -> str:
         return self.constant(np.isin(np.arange(count), columns)[None, :])

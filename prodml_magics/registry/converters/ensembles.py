@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from prodml_magics.errors import Unsupported
 from prodml_magics.registry.converters.trees import Tree, of_histogram, of_tree
 
-__all__ = ["Ensemble", "ensemble_of", "text_levels"]
+__all__ = ["Ensemble", "ensemble_of", "known_categories", "text_levels"]
 
 Link = Literal["identity", "exp", "sigmoid", "double_sigmoid", "logistic", "softmax", "share"]
 
@@ -40,6 +41,8 @@ class Ensemble(NamedTuple):
     """Columns in which a value within 1e-35 of zero is a missing one."""
     whole: tuple[int, ...] = ()
     """Columns of categories, cut to whole numbers first."""
+    known: Mapping[int, np.ndarray] = MappingProxyType({})
+    """Columns of categories beside those known in each; any other is a missing value."""
     levels: tuple[tuple[str, ...], ...] = ()
     """The texts of each text column, in the order of their codes; others are missing values."""
 
@@ -86,12 +89,24 @@ def _boosting(model: Any) -> Ensemble | None:
 
 
 def _histogram(model: Any) -> Ensemble:
-    stages = [[of_histogram(predictor) for predictor in stage] for stage in model._predictors]
+    known = known_categories(model)
+    others = [place for place in range(model.n_features_in_) if place not in known]
+    columns, categories = np.array([*known, *others]), list(known.values())
+    stages = [[of_histogram(predictor, columns, categories) for predictor in stage] for stage in model._predictors]
     start = np.ravel(model._baseline_prediction)
     link: Link = "exp" if model.loss in ("poisson", "gamma") else "identity"
     if hasattr(model, "classes_"):
         link = "softmax" if len(start) > 1 else "sigmoid"
-    return _staged(stages, start, link, float_input=False, at_zero=False)
+    return _staged(stages, start, link, float_input=False, at_zero=False)._replace(known=known)
+
+
+def known_categories(model: Any) -> dict[int, np.ndarray]:
+    """The columns that a histogram gradient boosting model splits as categories, and what each held at fit beside NaN."""
+    if getattr(model, "_preprocessor", None) is None:
+        return {}
+    columns = np.flatnonzero(model.is_categorical_).tolist()
+    categories = model._preprocessor.named_transformers_["encoder"].categories_
+    return {place: np.array([v for v in held.tolist() if v == v]) for place, held in zip(columns, categories, strict=True)}
 
 
 def _staged(stages: list[list[Tree]], start: np.ndarray, link: Link, *, float_input: bool, at_zero: bool) -> Ensemble:

@@ -15,6 +15,7 @@ from prodml_magics.errors import Unsupported
 from prodml_magics.registry.converters.cutoff import cutoff_of, label_by
 from prodml_magics.registry.converters.discriminant import use_own_discriminant
 from prodml_magics.registry.converters.emit import finish, use_library, use_own_trees
+from prodml_magics.registry.converters.ensembles import known_categories
 from prodml_magics.registry.converters.graph import join_columns, name_null, name_outputs
 from prodml_magics.registry.converters.libraries import library_reader
 from prodml_magics.registry.layout import Precision
@@ -98,8 +99,8 @@ def _prepare(model: Any, columns: Sequence[Column]) -> Any:
     """The model, or a copy with the settings that skl2onnx wants, none of which changes a prediction."""
     for part in nested(model):
         name = type(part).__name__
-        if np.any(getattr(part, "is_categorical_", False)):
-            raise Unsupported(f"splits of {name} on categories are not converted; put OneHotEncoder or OrdinalEncoder in front")
+        if _splits_on_text(part):
+            raise Unsupported(f"splits of {name} on text are not converted; put OneHotEncoder or OrdinalEncoder in front")
         if name in _INEXACT:
             raise Unsupported(f"{name} cannot be converted exactly: {_INEXACT[name]}")
     null = any(column.kind == "categorical" and column.nullable for column in columns)
@@ -110,6 +111,11 @@ def _prepare(model: Any, columns: Sequence[Column]) -> Any:
         for name, value in _setting(part, null).items():
             setattr(part, name, value)
     return copied
+
+
+def _splits_on_text(part: Any) -> bool:
+    known = known_categories(part).values() if np.any(getattr(part, "is_categorical_", False)) else ()
+    return any(held.dtype.kind not in "biuf" for held in known)
 
 
 def _setting(part: Any, null: bool) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Tree(NamedTuple):
     missing_left: np.ndarray
     value: np.ndarray
     less: bool = False
-    members: Mapping[int, Sequence[int]] = MappingProxyType({})
+    members: Mapping[int, Sequence[float]] = MappingProxyType({})
 
 
 def of_tree(tree: Any, output: int = 0) -> Tree:
@@ -50,18 +50,30 @@ def of_tree(tree: Any, output: int = 0) -> Tree:
     )
 
 
-def of_histogram(predictor: Any) -> Tree:
-    """A tree of a histogram gradient boosting model without splits on categories."""
+def of_histogram(predictor: Any, columns: np.ndarray, categories: Sequence[np.ndarray]) -> Tree:
+    """A tree of a histogram gradient boosting model: its features are `columns`, the first of them those of `categories`."""
     nodes = predictor.nodes
+    members = {node: _listed(predictor, nodes[node], categories) for node in np.flatnonzero(nodes["is_categorical"]).tolist()}
+    nobody = np.isin(np.arange(len(nodes)), [node for node, listed in members.items() if not listed])
     return Tree(
         leaf=nodes["is_leaf"].astype(bool),
-        feature=nodes["feature_idx"],
-        threshold=nodes["num_threshold"],
+        feature=columns[nodes["feature_idx"]],
+        threshold=np.where(nobody, -np.inf, nodes["num_threshold"]),
         left=nodes["left"].astype(np.int64),
         right=nodes["right"].astype(np.int64),
         missing_left=nodes["missing_go_to_left"].astype(bool),
         value=nodes["value"],
+        members={node: listed for node, listed in members.items() if listed},
     )
+
+
+def _listed(predictor: Any, node: Any, categories: Sequence[np.ndarray]) -> list[float]:
+    """The categories that a split sends left; their codes are the bits of eight words."""
+    known = categories[node["feature_idx"]]
+    words = np.ascontiguousarray(predictor.raw_left_cat_bitsets[node["bitset_idx"]])
+    bits = np.unpackbits(words.view(np.uint8), bitorder="little")
+    listed: list[float] = known[np.flatnonzero(bits[: len(known)])].tolist()
+    return listed
 
 
 def ensemble_attributes(
