@@ -94,7 +94,7 @@ def build(
 ) -> Candidate:
     """Convert `model`, prove that it answers the same, and measure it.
 
-    `model` is a fitted scikit-learn estimator or pipeline, a path to an ``.onnx`` file, or with `trust` a path to a
+    `model` is a fitted estimator or pipeline of a family in `converters.families`, a path to an ``.onnx`` file, or with `trust` a path to a
     ``.joblib`` or ``.pkl`` file. `train` and `test` are (X,) or (X, y), X a numpy, pandas or polars table [rows, columns].
     With `trust`, what ONNX cannot express exactly, and a plain function over frames, is kept as Python, to be answered for by a
     process of its own. `converter` may be a `ChildConverter` that is ready already; else one is started, and ended, here.

@@ -84,15 +84,24 @@ def _rebuild_pandas(columns: Mapping[str, np.ndarray], like: Any) -> Any:
 
     frame = pandas.DataFrame({name: pandas.Series(values, dtype=values.dtype) for name, values in columns.items()})
     for place, name in enumerate(columns):
-        if columns[name].dtype == object:
+        if type(like.dtypes.iloc[place]).__name__ == "CategoricalDtype":
+            frame[name] = _as_category(frame[name], like.iloc[:, place])
+        elif columns[name].dtype == object:
             frame[name] = _as_text(frame[name], like.iloc[:, place])
     return frame
 
 
+def _as_category(values: Any, like: Any) -> Any:
+    """`values` as categories in the order of `like`, levels that it lacks behind them."""
+    import pandas
+
+    known = like.cat.categories
+    levels = [*known, *sorted(set(values.dropna().tolist()) - set(known.tolist()))]
+    return pandas.Categorical(values, categories=levels, ordered=like.cat.ordered)
+
+
 def _as_text(text: Any, like: Any) -> Any:
     """The text column `text` with the dtype and the missing value of `like`."""
-    if type(like.dtype).__name__ == "CategoricalDtype":
-        return text
     missing = like[like.isna()]
     marked = text.where(text.notna(), missing.iloc[0]) if len(missing) else text
     return marked.astype(like.dtype)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from prodml_magics.registry.converters.cutoff import cutoff_of
 from prodml_magics.registry.layout import Precision
-from prodml_magics.registry.roles import nested
+from prodml_magics.registry.roles import nested, unwrap
 
 __all__ = ["precisions"]
 
 _DOUBLE_ONLY = frozenset({"GaussianMixture", "BayesianGaussianMixture", "GaussianProcessRegressor"})
-"""They invert matrices: float32 is off by 1e-3 on rows that no gate may happen to hold."""
+"""They invert matrices: float32 is off by 1e-3 on rows that no gate may happen to hold. A threshold on probabilities needs
+double too, for a probability may lie on it."""
 
-_TREES = ("DecisionTree", "ExtraTree", "RandomForest", "GradientBoosting", "HistGradientBoosting")
+_TREES = ("DecisionTree", "ExtraTree", "RandomForest", "GradientBoosting", "HistGradientBoosting", "XGB", "LGBM")
+_DOUBLE_THRESHOLDS = ("LGBM",)
+"""They put a split as close to a training value as doubles go: a row sent in float32 may be on its other side."""
+
 _NO_ARITHMETIC = frozenset(
     {
         "ColumnTransformer",
@@ -34,9 +39,10 @@ def precisions(model: Any) -> tuple[Precision, ...]:
     Arithmetic in front of a tree (a scaler, say) in float32 moves rows across thresholds: there double comes first.
     """
     parts = list(nested(model))
-    if any(type(part).__name__ in _DOUBLE_ONLY for part in parts):
+    if cutoff_of(unwrap(model)) or any(type(part).__name__ in _DOUBLE_ONLY for part in parts):
         return ("FP64",)
-    return ("FP64", "FP32") if any(_computes_before_trees(part) for part in parts) else ("FP32", "FP64")
+    double = any(type(part).__name__.startswith(_DOUBLE_THRESHOLDS) or _computes_before_trees(part) for part in parts)
+    return ("FP64", "FP32") if double else ("FP32", "FP64")
 
 
 def _computes_before_trees(part: Any) -> bool:

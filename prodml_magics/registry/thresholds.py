@@ -6,12 +6,16 @@ A conversion that rounds a threshold, or a value on its way to one, sends some o
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from prodml_magics.contract.schema import Contract
+from prodml_magics.errors import Unsupported
+from prodml_magics.registry.converters.ensembles import Ensemble
+from prodml_magics.registry.converters.libraries import library_reader
+from prodml_magics.registry.converters.trees import Tree
 from prodml_magics.registry.roles import nested
 
 __all__ = ["threshold_rows"]
@@ -55,6 +59,9 @@ def _split_points(model: Any, columns: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _of_part(part: Any) -> list[tuple[float, float]]:
+    reader = library_reader(part)
+    if reader is not None:
+        return _of_library(part, reader)
     tree = getattr(part, "tree_", None)
     if tree is not None:
         inner = tree.children_left >= 0
@@ -66,6 +73,21 @@ def _of_part(part: Any) -> list[tuple[float, float]]:
     return [
         point for split in nodes for point in zip(split["feature_idx"].tolist(), split["num_threshold"].tolist(), strict=True)
     ]
+
+
+def _of_library(part: Any, reader: Callable[[Any], Ensemble]) -> list[tuple[float, float]]:
+    """Nothing of an estimator that was cloned and never fitted, nor of one whose trees are not converted."""
+    if not part.__sklearn_is_fitted__():
+        return []
+    try:
+        return [point for tree in reader(part).trees for point in _of_tree(tree)]
+    except Unsupported:
+        return []
+
+
+def _of_tree(tree: Tree) -> list[tuple[float, float]]:
+    inner = [node for node in np.flatnonzero(~tree.leaf).tolist() if node not in tree.members]
+    return list(zip(tree.feature[inner].tolist(), tree.threshold[inner].tolist(), strict=True))
 
 
 def _traced(steps: list[Any], table: np.ndarray, features: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -24,8 +24,6 @@ class RequestLog:
 
     def __init__(self, writer: SpoolWriter) -> None:
         self._writer = writer
-        self.masks: dict[str, tuple[str, ...]] = {}
-        """Columns that are not written down, by model."""
 
     def write(
         self,
@@ -47,9 +45,8 @@ class RequestLog:
         Raises `Unavailable` when the disk refuses, and then none of the rows is logged.
         """
         first = self._writer.sequence
-        mask = self.masks.get(version.model)
-        if mask:
-            inputs = masked(version.contract, inputs, mask)
+        if version.mask:
+            inputs = masked(version.contract, inputs, version.mask)
         shadow = mirrors is not None
         block = Block(
             model=version.model,

@@ -126,7 +126,8 @@ class Router:
         kept = {number for number in active.lanes if number in versions and number != active.route.live}
         leaving = [lane for lane in active.every_lane() if lane.version.version not in kept or lane.allotted[0]]
         active.serving = route.serving
-        self._log.masks[route.model] = route.serving.mask
+        for version in versions.values():
+            version.mask = route.serving.mask
         active.lanes = {number: self._lane(active, route, versions[number]) for number in versions}
         active.split = self._split(active, route, versions)
         self._change_fallbacks(active, route, versions)

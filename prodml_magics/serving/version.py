@@ -38,6 +38,8 @@ class LoadedVersion:
         self.contract = contract
         self.executor = ThreadPoolExecutor(1, thread_name_prefix=f"{model}@{version}") if session.isolated else None
         """A thread of its own for a model in another process, where a run waits: it must not hold up the runs of other models."""
+        self.mask: tuple[str, ...] = ()
+        """Columns whose values no log may hold."""
         self.breaker = Breaker()
         self.holes = True
         """Whether its outputs may hold NaN or infinity; False when none of its registered answers does."""

@@ -56,7 +56,11 @@ class Register(Request, frozen=True):
 
     model: Annotated[
         Any,
-        _positional("fitted scikit-learn estimator or pipeline, or an .onnx file; more with --trust", "MODEL", reference=True),
+        _positional(
+            "fitted scikit-learn, XGBoost or LightGBM model or pipeline, or an .onnx file; more with --trust",
+            "MODEL",
+            reference=True,
+        ),
     ]
     name: Annotated[str, _flag("name of the registered model", "NAME", completes="model")]
     train: Annotated[tuple[Any, ...], _flag("training features, and target", "X [y]", reference=True, most=2)] = ()

@@ -130,6 +130,16 @@ def _mixed_missing() -> tuple[pd.DataFrame, np.ndarray]:
     ), target
 
 
+def _levels() -> tuple[pd.DataFrame, np.ndarray]:
+    """pandas categories in an order of their own, 3 and 12 levels, some missing; the fresh half is recoded elsewhere."""
+    generator = np.random.default_rng(5)
+    towns = np.array([f"town {place}" for place in generator.permutation(12)])
+    frame = pd.DataFrame({"price": generator.lognormal(size=800), "town": generator.choice(towns, 800), "size": ["s", "m"] * 400})
+    target = (np.isin(frame.town, towns[:5]) ^ (frame.price > 1)).astype(int)
+    frame["town"] = pd.Categorical(frame.town.where(generator.random(800) > 0.05), categories=towns)
+    return frame.assign(size=frame["size"].astype("category")), target
+
+
 _SETS: dict[str, Callable[[], Any]] = {
     "cancer": _cancer,
     "cancer text": _cancer_text,
@@ -140,6 +150,7 @@ _SETS: dict[str, Callable[[], Any]] = {
     "one class": lambda: (_cancer()[0], np.full(500, 7)),
     "rare": lambda: (_cancer()[0], (_cancer()[0][:, 0] > 18).astype(int)),
     "codes": _codes,
+    "levels": _levels,
     "mixed": _mixed,
     "mixed missing": _mixed_missing,
 }
@@ -165,7 +176,14 @@ CASES = [
     Case("DecisionTree fitted with NaN", lambda: tree.DecisionTreeClassifier(**S), "cancer missing", "FP32", SILENT),
     Case("RandomForest fitted with NaN", lambda: RF(20, **S), "cancer missing", "FP32", SILENT),
     Case("ExtraTrees fitted with NaN", lambda: ensemble.ExtraTreesClassifier(20, **S), "cancer missing", "FP32", SILENT),
-    Case("HGB with categorical_features", lambda: HGB(categorical_features=[0, 1], **S), "codes", "unsupported", SILENT),
+    Case("HGB with categorical_features", lambda: HGB(categorical_features=[0, 1], **S), "codes", "FP32", SILENT),
+    Case("HGB of pandas categories", lambda: HGB(categorical_features="from_dtype", **S), "levels", "unsupported"),
+    Case(
+        "HGBRegressor of codes",
+        lambda: ensemble.HistGradientBoostingRegressor(categorical_features=[1], loss="poisson"),
+        "codes",
+        "FP32",
+    ),
     Case("HGB poisson", lambda: ensemble.HistGradientBoostingRegressor(loss="poisson"), "diabetes", "FP32", SILENT),
     Case("HGB gamma", lambda: ensemble.HistGradientBoostingRegressor(loss="gamma"), "diabetes", "FP32", SILENT),
     Case(
@@ -181,10 +199,10 @@ CASES = [
             tree.DecisionTreeClassifier(max_depth=2, **S), scoring="balanced_accuracy"
         ),
         "rare",
-        "unsupported",
+        "FP64",
         SILENT,
     ),
-    Case("LDA, 2 classes", discriminant_analysis.LinearDiscriminantAnalysis, "cancer", "refused", SILENT),
+    Case("LDA, 2 classes", discriminant_analysis.LinearDiscriminantAnalysis, "cancer", "FP32", SILENT),
     Case("KNN by distance", lambda: neighbors.KNeighborsClassifier(weights="distance"), "cancer", "refused", SILENT),
     Case("OneVsRest of LinearSVC", lambda: multiclass.OneVsRestClassifier(svm.LinearSVC()), "iris", "FP32", SILENT),
     Case("RandomForest, one class", lambda: RF(5, **S), "one class", "FP32", SILENT),
@@ -333,9 +351,34 @@ CASES = [
     Case("FunctionTransformer", lambda: pipe(prep.FunctionTransformer(np.log1p), LR()), "iris", "unsupported"),
     Case(
         "FixedThreshold",
-        lambda: model_selection.FixedThresholdClassifier(tree.DecisionTreeClassifier(**S), threshold=0.3),
+        lambda: model_selection.FixedThresholdClassifier(RF(10, **S), threshold=0.3),
+        "cancer",
+        "FP64",
+    ),
+    Case(
+        "FixedThreshold of text labels",
+        lambda: model_selection.FixedThresholdClassifier(scaled(LR()), threshold=0.7, pos_label="benign"),
+        "cancer text",
+        "FP64",
+    ),
+    Case(
+        "TunedThreshold of HGB", lambda: model_selection.TunedThresholdClassifierCV(HGB(max_iter=20, **S), cv=3), "rare", "FP64"
+    ),
+    Case(
+        "TunedThreshold on scores",
+        lambda: model_selection.TunedThresholdClassifierCV(LR(), response_method="decision_function", cv=2),
         "cancer",
         "unsupported",
+    ),
+    Case(
+        "FixedThreshold in a pipeline",
+        lambda: scaled(model_selection.FixedThresholdClassifier(LR(), threshold=0.3)),
+        "cancer",
+        "unsupported",
+    ),
+    Case("LDA, text labels", discriminant_analysis.LinearDiscriminantAnalysis, "cancer text", "FP32"),
+    Case(
+        "LDA by eigenvalues", lambda: scaled(discriminant_analysis.LinearDiscriminantAnalysis(solver="eigen")), "cancer", "FP32"
     ),
     Case(
         "TransformedTarget",

@@ -155,7 +155,7 @@ class TestRefusals:
         self.check(Unsupported, "builtins.dict is no model", {})
 
     @pytest.mark.parametrize(
-        ("family", "module"), [("XGBoost", "xgboost.sklearn"), ("LightGBM", "lightgbm"), ("PyTorch", "torch.nn")]
+        ("family", "module"), [("CatBoost", "catboost.core"), ("JAX", "flax.linen"), ("PyTorch", "torch.nn")]
     )
     def test_other_families_by_their_name(self, family, module):
         other = type("Booster", (LogisticRegression,), {"__module__": module})

@@ -12,6 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -153,12 +154,24 @@ def test_what_is_no_model_stays_refused_with_trust():
         build(42, train=(np.eye(3),), trust=True)
 
 
+class OfAnotherLibrary(LogisticRegression):
+    __module__ = "catboost.core"
+
+
 def test_another_librarys_estimator_is_served_as_python(frame):
-    xgboost = pytest.importorskip("xgboost")
     rows, target = frame
-    model = xgboost.XGBClassifier(n_estimators=3).fit(rows, target)
-    with pytest.raises(Unsupported, match=r"an XGBoost model; .*--trust"):
+    model = OfAnotherLibrary().fit(rows, target)
+    with pytest.raises(Unsupported, match=r"a CatBoost model; .*--trust"):
         build(model, train=(rows, target))
     candidate = build(model, train=(rows, target), trust=True)
     assert candidate.flavor == "python"
     assert candidate.contract.classes == (0, 1)
+
+
+def test_what_a_known_library_cannot_convert_is_served_as_python(frame):
+    xgboost = pytest.importorskip("xgboost")
+    rows, target = frame
+    model = xgboost.XGBClassifier(booster="gblinear", n_estimators=3).fit(rows, target)
+    with pytest.raises(Unsupported, match=r"XGBClassifier with booster 'gblinear' has no trees .*--trust"):
+        build(model, train=(rows, target))
+    assert build(model, train=(rows, target), trust=True).flavor == "python"

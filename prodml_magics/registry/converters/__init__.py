@@ -1,17 +1,18 @@
-"""Models of each family to ONNX files: one row of the table for each family, one file for each converter."""
+"""Models of each family to ONNX files: one row of the table in `families` for each, one file for each converter."""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from prodml_magics.contract.schema import Column
-from prodml_magics.errors import InvalidInput, Unsupported
+from prodml_magics.errors import Unsupported
 from prodml_magics.inference.process import Child, ChildFailed, ChildTimeout
+from prodml_magics.registry.converters.families import FAMILIES, Family, family_of
 from prodml_magics.registry.converters.messages import Converted
 from prodml_magics.registry.layout import Precision
 
@@ -19,46 +20,6 @@ __all__ = ["CONVERSION_TIMEOUT_S", "FAMILIES", "ChildConverter", "Family", "fami
 
 CONVERSION_TIMEOUT_S = 120.0
 """Seconds; two known conversions never end, and the slowest useful one takes 7 s."""
-
-
-class Family(NamedTuple):
-    """A kind of model, known by the module of one of its base classes."""
-
-    name: str
-    modules: tuple[str, ...]
-    supported: bool
-
-
-FAMILIES = (
-    Family("XGBoost", ("xgboost",), False),
-    Family("LightGBM", ("lightgbm",), False),
-    Family("CatBoost", ("catboost",), False),
-    Family("PyTorch", ("torch",), False),
-    Family("JAX", ("jax", "jaxlib", "flax", "equinox"), False),
-    Family("TensorFlow", ("tensorflow", "keras"), False),
-    Family("scikit-learn", ("sklearn",), True),
-)
-"""First match wins: XGBoost's estimators are scikit-learn's by inheritance."""
-
-
-def family_of(model: Any) -> Family:
-    """The family of `model`; raises `Unsupported` naming it when this release does not convert it."""
-    if isinstance(model, type):
-        raise InvalidInput(f"{model.__name__} is a class; register a fitted instance of it")
-    modules = [base.__module__.partition(".")[0] for base in type(model).__mro__]
-    found = next((family for family in FAMILIES if any(module in family.modules for module in modules)), None)
-    if found is not None and found.supported:
-        _check_parts(model)
-        return found
-    name = f"{type(model).__module__}.{type(model).__name__}"
-    what = (
-        f"{name} is {'an' if found.name[0] in 'X' else 'a'} {found.name} model"
-        if found
-        else f"{name} is a plain function"
-        if callable(model)
-        else f"{name} is no model"
-    )
-    raise Unsupported(f"{what}; this release registers scikit-learn models and .onnx files")
 
 
 class ChildConverter:
@@ -85,7 +46,7 @@ class ChildConverter:
             ready.__exit__(None, None, None)
 
     def convert(self, model: Any, columns: Sequence[Column], precision: Precision) -> bytes:
-        """The ONNX file of a fitted scikit-learn model, see `converters.sklearn.convert_sklearn_model`.
+        """The ONNX file of a fitted model or pipeline, see `converters.sklearn.convert_sklearn_model`.
 
         A model that cannot be pickled (an open file among its attributes, say) is converted in this process, without a
         limit. Raises `Unsupported` for what ONNX cannot express, and for a conversion that takes longer than the limit.
@@ -135,17 +96,3 @@ def _pickle(verb: str, arguments: tuple[Any, ...]) -> bytes | None:
         return cloudpickle.dumps((verb, arguments))
     except (TypeError, ValueError, AttributeError, pickle.PicklingError):
         return None
-
-
-def _check_parts(model: Any) -> None:
-    """Refuse a pipeline with a model of another family in it, by name."""
-    from prodml_magics.registry.roles import nested
-
-    for part in nested(model):
-        modules = [base.__module__.partition(".")[0] for base in type(part).__mro__]
-        other = next((f for f in FAMILIES if not f.supported and any(m in f.modules for m in modules)), None)
-        if other is not None:
-            name = type(part).__name__
-            raise Unsupported(
-                f"the model holds {name} of {other.name}; this release registers scikit-learn models and .onnx files"
-            )

@@ -6,19 +6,24 @@ the graph is complete, see `finish`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from prodml_magics.errors import Unsupported
 from prodml_magics.registry.converters.ensembles import Ensemble, ensemble_of
 from prodml_magics.registry.converters.trees import ensemble_attributes
 
-__all__ = ["finish", "use_own_trees"]
+__all__ = ["OPTIONS", "Emitter", "declare_outputs", "finish", "use_library", "use_own_trees"]
 
 _DOMAIN = "prodml.trees"
+_FLOAT, _DOUBLE = 1, 11
+"""Numbers of ONNX's element types."""
 _FAMILIES = ("DecisionTree", "ExtraTree", "RandomForest", "ExtraTrees", "GradientBoosting", "HistGradientBoosting")
+OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
+"""What skl2onnx may ask of a classifier that we convert; what we ask of it is never a zipmap."""
 _PLAIN_OPTIONS = ("zipmap", "nocl", "output_class_labels")
 
 
@@ -34,6 +39,31 @@ def use_own_trees() -> None:
             register_converter(f"Sklearn{family}{task}", _converter(original), overwrite=True, options=options)
 
 
+def use_library(part: Any, ensemble: Callable[[Any], Ensemble]) -> None:
+    """Teach skl2onnx, for this process, the class of `part`, an estimator of another library whose trees `ensemble` reads."""
+    from skl2onnx import update_registered_converter
+
+    def convert(scope: Any, operator: Any, container: Any) -> None:
+        Emitter(scope, container).emit(operator, ensemble(operator.raw_operator))
+
+    kind = type(part)
+    name = f"Prodml{kind.__module__.partition('.')[0]}{kind.__name__}"
+    update_registered_converter(kind, name, declare_outputs, convert, options=OPTIONS if hasattr(kind, "predict_proba") else None)
+
+
+def declare_outputs(operator: Any) -> None:
+    """The outputs: label and probabilities [rows, classes], or prediction [rows, 1], as wide as the inputs."""
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
+
+    number = DoubleTensorType if any(isinstance(value.type, DoubleTensorType) for value in operator.inputs) else FloatTensorType
+    classes = getattr(operator.raw_operator, "classes_", None)
+    if classes is None:
+        operator.outputs[0].type = number([None, 1])
+        return
+    label = StringTensorType if np.asarray(classes).dtype.kind in "OUS" else Int64TensorType
+    operator.outputs[0].type, operator.outputs[1].type = label([None]), number([None, len(classes)])
+
+
 def _converter(original: Callable[..., None]) -> Callable[..., None]:
     def convert(scope: Any, operator: Any, container: Any) -> None:
         options = scope.get_options(operator.raw_operator, fail=False) or {}
@@ -42,66 +72,168 @@ def _converter(original: Callable[..., None]) -> Callable[..., None]:
         if ensemble is None:
             original(scope, operator, container)
         else:
-            _Emitter(scope, container).emit(operator, ensemble)
+            Emitter(scope, container).emit(operator, ensemble)
 
     return convert
 
 
-class _Emitter:
+class Emitter:
     """Adds nodes to a skl2onnx container; each method returns the name of its result."""
 
     def __init__(self, scope: Any, container: Any) -> None:
         self._scope, self._container = scope, container
 
     def emit(self, operator: Any, ensemble: Ensemble) -> None:
-        sums = self._sums(operator, ensemble)
+        self.answer(operator, ensemble, self._sums(operator, ensemble))
+
+    def answer(self, operator: Any, ensemble: Ensemble, sums: str) -> None:
+        """The outputs of `operator`, by the link of `ensemble`."""
         if len(operator.outputs) == 1:
-            value = self._node("Exp", [sums]) if ensemble.link == "exp" else sums
-            self._cast(value, operator.outputs[0])
+            self._cast(self._prediction(ensemble, sums), operator.outputs[0])
             return
-        self._labels(operator, ensemble, sums)
-        self._cast(self._probabilities(ensemble, sums), operator.outputs[1])
+        probabilities = self._probabilities(ensemble, sums)
+        self._labels(operator, ensemble, probabilities if ensemble.by_probability else sums)
+        self._cast(probabilities, operator.outputs[1])
+
+    def _prediction(self, ensemble: Ensemble, sums: str) -> str:
+        if ensemble.link == "exp":
+            return self._exp(ensemble, sums)
+        return self._logistic(ensemble, sums) if ensemble.link == "logistic" else sums
 
     def _sums(self, operator: Any, ensemble: Ensemble) -> str:
-        rows = operator.inputs[0].full_name
-        if ensemble.float_input:
-            rows = self._node("Cast", [rows], to=1)
-        rows = self._node("Cast", [rows], to=11)
-        attributes = ensemble_attributes(ensemble.trees, ensemble.targets, ensemble.n_targets)
-        sums = self._node("TreeEnsemble", [rows], domain=_DOMAIN, **attributes)
-        return sums if ensemble.divisor == 1 else self._node("Div", [sums, self._constant(ensemble.divisor)])
+        rows, dtype = self._rows(operator, ensemble), np.float32 if ensemble.float_sums else np.float64
+        attributes = ensemble_attributes(ensemble.trees, ensemble.targets, ensemble.n_targets, dtype)
+        sums = self.node("TreeEnsemble", [rows], domain=_DOMAIN, **attributes)
+        return sums if ensemble.divisor == 1 else self.node("Div", [sums, self.constant(ensemble.divisor)], version=14)
+
+    def _rows(self, operator: Any, ensemble: Ensemble) -> str:
+        """What the trees look at: one matrix, in the type of their thresholds."""
+        rows = self._joined(operator, ensemble)
+        if ensemble.float_input or ensemble.float_sums:
+            rows = self.node("Cast", [rows], to=_FLOAT)
+        if ensemble.missing is not None:
+            stands = self.node("Equal", [rows, self.constant(np.float32(ensemble.missing))])
+            rows = self.node("Where", [stands, self.constant(np.float32(np.nan)), rows], version=9)
+        return rows if ensemble.float_sums else self._prepared(self.node("Cast", [rows], to=_DOUBLE), operator, ensemble)
+
+    def _joined(self, operator: Any, ensemble: Ensemble) -> str:
+        """One matrix of the inputs, text as the numbers of its levels."""
+        from skl2onnx.common.data_types import StringTensorType
+
+        texts = [isinstance(value.type, StringTensorType) for value in operator.inputs]
+        if sum(texts) != len(ensemble.levels):
+            name = type(operator.raw_operator).__name__
+            raise Unsupported(f"{name} has categories that are no text; make them text, or numbers without categories")
+        if len(texts) == 1 and not texts[0]:
+            return str(operator.inputs[0].full_name)
+        levels = iter(ensemble.levels)
+        parts = [
+            self._codes(value.full_name, next(levels)) if text else self.node("Cast", [value.full_name], to=_DOUBLE)
+            for value, text in zip(operator.inputs, texts, strict=True)
+        ]
+        return self.node("Concat", parts, version=13, axis=1)
+
+    def _codes(self, column: str, levels: Sequence[str]) -> str:
+        codes = {level: float(code) for code, level in enumerate(levels)}
+        found = self.node(
+            "LabelEncoder",
+            [column],
+            domain="ai.onnx.ml",
+            version=2,
+            keys_strings=list(codes),
+            values_floats=list(codes.values()),
+            default_float=float("nan"),
+        )
+        return self.node("Cast", [found], to=_DOUBLE)
+
+    def _prepared(self, rows: str, operator: Any, ensemble: Ensemble) -> str:
+        """The library's own readings of a value: nothing where it is zero or unseen, whole numbers where it is a category."""
+        count = operator.raw_operator.n_features_in_
+        if ensemble.zero_missing:
+            small = self.node("LessOrEqual", [self.node("Abs", [rows]), self.constant(float(np.float32(1e-35)))], version=16)
+            both = self.node("And", [small, self._mask(ensemble.zero_missing, count)], version=7)
+            rows = self.node("Where", [both, self.constant(np.nan), rows], version=9)
+        if ensemble.whole:
+            cut = self.node("Mul", [self.node("Sign", [rows]), self.node("Floor", [self.node("Abs", [rows])])], version=14)
+            rows = self.node("Where", [self._mask(ensemble.whole, count), cut, rows], version=9)
+        for column, known in ensemble.known.items():
+            rows = self._unseen_missing(rows, column, known.astype(np.float64), self._mask([column], count))
+        return rows
+
+    def _unseen_missing(self, rows: str, column: int, known: np.ndarray, mask: str) -> str:
+        """NaN in `column`, which alone is true in `mask`, where its value is none of the `known`."""
+        values = self.node("Gather", [rows, self.constant(np.array([column]))], version=13, axis=1)
+        same = self.node("Cast", [self.node("Equal", [values, self.constant(known[None, :])])], to=_FLOAT)
+        most = self.node("ReduceMax", [same, self.constant(np.array([1]))], version=18, keepdims=1)
+        unseen = self.node("Not", [self.node("Cast", [most], to=9)], version=1)
+        return self.node("Where", [self.node("And", [unseen, mask], version=7), self.constant(np.nan), rows], version=9)
+
+    def _mask(self, columns: Sequence[int], count: int) -> str:
+        return self.constant(np.isin(np.arange(count), columns)[None, :])
 
     def _probabilities(self, ensemble: Ensemble, sums: str) -> str:
         if ensemble.link == "share":
             return sums
         if ensemble.link == "softmax":
-            return self._node("Softmax", [sums], version=13, axis=1)
+            return self._softmax(ensemble, sums)
+        if ensemble.link == "logistic":
+            shares = self._logistic(ensemble, sums)
+            return shares if ensemble.n_targets > 1 else self._both(shares, ensemble)
         if ensemble.link == "double_sigmoid":  # exponential loss: half the log-odds are summed
-            sums = self._node("Mul", [sums, self._constant(2.0)])
-        second = self._node("Sigmoid", [sums])
-        first = self._node("Sub", [self._constant(1.0), second], version=14)
-        return self._node("Concat", [first, second], version=13, axis=1)
+            sums = self.node("Mul", [sums, self.constant(2.0)], version=14)
+        return self._both(self.node("Sigmoid", [sums]), ensemble)
+
+    def _both(self, second: str, ensemble: Ensemble) -> str:
+        first = self.node("Sub", [self._one(ensemble), second], version=14)
+        return self.node("Concat", [first, second], version=13, axis=1)
+
+    def _softmax(self, ensemble: Ensemble, sums: str) -> str:
+        if not ensemble.by_probability:
+            return self.node("Softmax", [sums], version=13, axis=1)
+        axis = self.constant(np.array([1]))
+        below = self.node("Sub", [sums, self.node("ReduceMax", [sums, axis], version=18, keepdims=1)], version=14)
+        powers = self._exp(ensemble, below)
+        total = self.node("ReduceSum", [self.node("Cast", [powers], to=_DOUBLE), axis], version=13, keepdims=1)
+        return self.node("Div", [powers, self._narrowed(ensemble, total)], version=14)
+
+    def _logistic(self, ensemble: Ensemble, sums: str) -> str:
+        slope = np.float32(-1) if ensemble.float_sums else np.float64(-ensemble.slope)
+        powers = self._exp(ensemble, self.node("Mul", [sums, self.constant(slope)], version=14))
+        below = self.node("Add", [self._one(ensemble), powers], version=14)
+        return self.node("Div", [self._one(ensemble), below], version=14)
+
+    def _exp(self, ensemble: Ensemble, value: str) -> str:
+        """In double, then rounded where the library computes in float32: onnxruntime's own float32 is an approximation."""
+        wide = self.node("Cast", [value], to=_DOUBLE)
+        return self._narrowed(ensemble, self.node("Exp", [wide]))
+
+    def _narrowed(self, ensemble: Ensemble, value: str) -> str:
+        return self.node("Cast", [value], to=_FLOAT) if ensemble.float_sums else value
+
+    def _one(self, ensemble: Ensemble) -> str:
+        return self.constant(np.float32(1) if ensemble.float_sums else np.float64(1))
 
     def _labels(self, operator: Any, ensemble: Ensemble, sums: str) -> None:
-        if ensemble.n_targets == 1 and ensemble.link != "share":
+        """The class of the largest of `sums`, or of two classes the second where the one sum is above 0."""
+        if ensemble.n_targets == 1 and ensemble.link != "share" and not ensemble.by_probability:
             compare = "GreaterOrEqual" if ensemble.at_zero else "Greater"
-            second = self._node(compare, [sums, self._constant(0.0)], version=16 if ensemble.at_zero else 13)
-            flat = self._node("Reshape", [second, self._constant(np.array([-1]))], version=14)
-            place = self._node("Cast", [flat], to=7)
+            second = self.node(compare, [sums, self.constant(0.0)], version=16 if ensemble.at_zero else 13)
+            flat = self.node("Reshape", [second, self.constant(np.array([-1]))], version=14)
+            place = self.node("Cast", [flat], to=7)
         else:
-            place = self._node("ArgMax", [sums], version=13, axis=1, keepdims=0)
+            place = self.node("ArgMax", [sums], version=13, axis=1, keepdims=0)
         classes = operator.raw_operator.classes_
         text = classes.dtype.kind in "OUS"
-        levels = self._constant(classes.astype(object) if text else classes.astype(np.int64))
+        levels = self.constant(classes.astype(object) if text else classes.astype(np.int64))
         self._add("Gather", [levels, place], operator.outputs[0].full_name, version=13, axis=0)
 
     def _cast(self, value: str, output: Any) -> None:
         from skl2onnx.common.data_types import guess_proto_type
 
         wide = guess_proto_type(output.type) == 11
-        self._add("Cast", [value], output.full_name, version=13, to=11 if wide else 1)
+        self._add("Cast", [value], output.full_name, version=13, to=_DOUBLE if wide else _FLOAT)
 
-    def _constant(self, value: Any) -> str:
+    def constant(self, value: Any) -> str:
         from onnx import helper
 
         array = np.asarray(value)
@@ -111,7 +243,7 @@ class _Emitter:
         self._container.add_initializer(name, kind, array.shape, values)
         return name
 
-    def _node(self, operator: str, inputs: list[str], *, domain: str = "", version: int = 13, **attributes: Any) -> str:
+    def node(self, operator: str, inputs: list[str], *, domain: str = "", version: int = 13, **attributes: Any) -> str:
         name = self._scope.get_unique_variable_name(operator.lower())
         self._add(operator, inputs, name, domain=domain, version=version, **attributes)
         return name
@@ -120,7 +252,7 @@ class _Emitter:
         self, operator: str, inputs: list[str], output: str, *, domain: str = "", version: int = 13, **attributes: Any
     ) -> None:
         name = self._scope.get_unique_operator_name(operator)
-        version = 1 if domain else version
+        version = 1 if domain == _DOMAIN else version
         self._container.add_node(operator, inputs, [output], op_domain=domain, op_version=version, name=name, **attributes)
 
 

@@ -12,8 +12,12 @@ import numpy as np
 from prodml_magics.contract.cells import NULL_CATEGORY
 from prodml_magics.contract.schema import Column
 from prodml_magics.errors import Unsupported
-from prodml_magics.registry.converters.emit import finish, use_own_trees
+from prodml_magics.registry.converters.cutoff import cutoff_of, label_by
+from prodml_magics.registry.converters.discriminant import use_own_discriminant
+from prodml_magics.registry.converters.emit import finish, use_library, use_own_trees
+from prodml_magics.registry.converters.ensembles import known_categories
 from prodml_magics.registry.converters.graph import join_columns, name_null, name_outputs
+from prodml_magics.registry.converters.libraries import library_reader
 from prodml_magics.registry.layout import Precision
 from prodml_magics.registry.roles import Role, nested, role_of, unwrap
 
@@ -25,8 +29,8 @@ _INEXACT = {
     "CountVectorizer": "ONNX splits text into words by other rules; turn the text into columns beforehand",
     "TfidfVectorizer": "ONNX splits text into words by other rules; turn the text into columns beforehand",
     "HashingVectorizer": "ONNX has no such hash; turn the text into columns beforehand",
-    "TunedThresholdClassifierCV": "skl2onnx leaves its threshold out; register the model inside it",
-    "FixedThresholdClassifier": "skl2onnx leaves its threshold out; register the model inside it",
+    "TunedThresholdClassifierCV": "skl2onnx leaves its threshold out; let it be the outermost, on probabilities",
+    "FixedThresholdClassifier": "skl2onnx leaves its threshold out; let it be the outermost, on probabilities",
 }
 """Models that skl2onnx converts into something else, in ways that a few thousand rows may not show."""
 
@@ -39,12 +43,15 @@ def convert_sklearn_model(model: Any, columns: Sequence[Column], precision: Prec
     Raises `Unsupported` naming what ONNX cannot express. That the file answers as the model does is for the parity gate.
     """
     model = unwrap(model)
-    graph = to_graph(model, columns, precision)
+    cutoff = cutoff_of(model)
+    graph = to_graph(cutoff.model if cutoff else model, columns, precision)
     graph.graph.name = type(model).__name__  # skl2onnx draws a random one, and equal models shall have equal bytes
     join_columns(graph, columns, precision)
     if any(column.kind == "categorical" and column.nullable for column in columns):
         name_null(graph)
     name_outputs(graph, _output_names(model, role_of(model)))
+    if cutoff:
+        label_by(graph, cutoff)
     return graph.SerializeToString()
 
 
@@ -52,16 +59,28 @@ def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any
     """skl2onnx's graph of `model`, or of a step, with one input per column where a column is text or addressed by name."""
     model = _prepare(model, columns)
     use_own_trees()
+    use_own_discriminant()
+    _use_libraries(model)
     try:
         with warnings.catch_warnings():
             # skl2onnx warns of its own deprecated calls, which no user can change; what matters is proved afterwards
             warnings.simplefilter("ignore")
             return _finished(model, columns, precision)
+    except Unsupported:
+        raise
     except Exception as error:  # skl2onnx raises NotImplementedError, RuntimeError, NameError, KeyError … for a gap
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
         line = line.split(" You may raise an issue")[0].rstrip(".")
         advice = "put its work into the data, or take a step that ONNX knows"
         raise Unsupported(f"ONNX cannot express {_suspect(model, error)} ({line}); {advice}") from error
+
+
+def _use_libraries(model: Any) -> None:
+    """Have skl2onnx know the estimators of other libraries in `model`, each by the file that its family names."""
+    for part in nested(model):
+        reader = library_reader(part)
+        if reader is not None:
+            use_library(part, reader)
 
 
 def _finished(model: Any, columns: Sequence[Column], precision: Precision) -> Any:
@@ -80,8 +99,8 @@ def _prepare(model: Any, columns: Sequence[Column]) -> Any:
     """The model, or a copy with the settings that skl2onnx wants, none of which changes a prediction."""
     for part in nested(model):
         name = type(part).__name__
-        if np.any(getattr(part, "is_categorical_", False)):
-            raise Unsupported(f"splits of {name} on categories are not converted; put OneHotEncoder or OrdinalEncoder in front")
+        if _splits_on_text(part):
+            raise Unsupported(f"splits of {name} on text are not converted; put OneHotEncoder or OrdinalEncoder in front")
         if name in _INEXACT:
             raise Unsupported(f"{name} cannot be converted exactly: {_INEXACT[name]}")
     null = any(column.kind == "categorical" and column.nullable for column in columns)
@@ -92,6 +111,11 @@ def _prepare(model: Any, columns: Sequence[Column]) -> Any:
         for name, value in _setting(part, null).items():
             setattr(part, name, value)
     return copied
+
+
+def _splits_on_text(part: Any) -> bool:
+    known = known_categories(part).values() if np.any(getattr(part, "is_categorical_", False)) else ()
+    return any(held.dtype.kind not in "biuf" for held in known)
 
 
 def _setting(part: Any, null: bool) -> dict[str, Any]:
