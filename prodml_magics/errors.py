@@ -34,6 +34,7 @@ __all__ = [
     "Unavailable",
     "Unsupported",
     "UsageError",
+    "first_line",
 ]
 
 
@@ -121,3 +122,12 @@ class DeadlineExceeded(ProdmlError):
     """No answer within the deadline."""
 
     http_status = 504
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """The first line of what `error` says, at most so many characters of it; the name of its type where it says nothing.
+
+    >>> first_line(ValueError("too large\\nby far")), first_line(KeyError())
+    ('too large', 'KeyError')
+    """
+    return next(iter(str(error).strip().splitlines()), "")[:most] or type(error).__name__

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from prodml_magics.errors import ProdmlError
+from prodml_magics.errors import ProdmlError, first_line
 from prodml_magics.inference.messages import Answer, Ask, pack, unpack
 from prodml_magics.inference.session import open_session
 
@@ -39,7 +39,7 @@ def _answer(ask: Ask) -> Answer:
     except MemoryError:
         return Answer(refused=f"it needs more than {ask.memory_bytes / 2**30:.1f} GiB of memory")
     except Exception as error:  # onnxruntime's exceptions have no common base; each of them is an answer here
-        return Answer(refused=f"onnxruntime cannot run it: {str(error).strip().splitlines()[0][:300]}")
+        return Answer(refused=f"onnxruntime cannot run it: {first_line(error, 300)}")
 
 
 def _limit(ask: Ask) -> None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from prodml_magics.errors import GateRefused
+from prodml_magics.errors import GateRefused, first_line
 from prodml_magics.inference.operators import CONTROL_FLOW, DOMAINS, allowed_operators
 from prodml_magics.inference.sizes import check_sizes
 
@@ -126,5 +126,5 @@ def _check_form(model: Any) -> None:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         # ValueError and RuntimeError: broken text and broken attributes, which the checker meets before it judges
-        line = str(error).strip().splitlines()[0][:200]
+        line = first_line(error)
         raise GateRefused(f"the model is not valid ONNX: {line}; export it again") from error

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from prodml_magics.contract.schema import Contract
-from prodml_magics.errors import InvalidInput, Unsupported
+from prodml_magics.errors import InvalidInput, Unsupported, first_line
 from prodml_magics.registry.callables import CallableReference
 from prodml_magics.registry.reference import Reference
 
@@ -44,7 +44,7 @@ def write_bundle(reference: Reference | CallableReference) -> bytes:
         try:
             return cloudpickle.dumps(parts)
         except (TypeError, ValueError, AttributeError, RecursionError, pickle.PicklingError) as error:
-            line = str(error).strip().splitlines()[0][:160]
+            line = first_line(error, 160)
             raise InvalidInput(f"the model cannot be pickled ({line}); take open files, locks and connections off it") from error
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import numpy as np
 
-from prodml_magics.errors import ModelFailure, Overloaded, ProdmlError, Unavailable
+from prodml_magics.errors import ModelFailure, Overloaded, ProdmlError, Unavailable, first_line
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import LaneCounts, ModelTraffic
@@ -271,7 +271,7 @@ class Lane:
         name = f"{self.version.model}@{self.version.version}"
         if isinstance(error, ProdmlError):
             return type(error)(f"{name} did not answer: {error}")
-        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        reason = first_line(error, 300)
         return ModelFailure(f"{name} failed on these rows ({reason})")
 
 

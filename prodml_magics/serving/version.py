@@ -13,7 +13,7 @@ import numpy as np
 
 from prodml_magics.contract.samples import read_samples
 from prodml_magics.contract.schema import Contract, read_contract
-from prodml_magics.errors import GateRefused, ProdmlError, Unavailable
+from prodml_magics.errors import GateRefused, ProdmlError, Unavailable, first_line
 from prodml_magics.inference.isolated import IsolatedSession
 from prodml_magics.inference.runner import Runner
 from prodml_magics.inference.session import open_session
@@ -126,7 +126,7 @@ def _check_samples(loaded: LoadedVersion, data: bytes, where: str) -> None:
     try:
         answered = _warmed(loaded, samples.inputs)
     except Exception as error:  # whatever the runtime throws on rows that it has answered before
-        reason = str(error).splitlines()[0][:200]
+        reason = first_line(error)
         raise GateRefused(f"{where} fails on its registered samples ({reason}); register it again on this machine") from error
     loaded.holes = not all(np.isfinite(values).all() for values in samples.outputs.values() if values.dtype.kind == "f")
     for name, values in samples.outputs.items():

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prodml_magics.errors import Unavailable
+from prodml_magics.errors import Unavailable, first_line
 
 if TYPE_CHECKING:
     import polars as pl
@@ -94,7 +94,7 @@ class Lake:
         from deltalake.exceptions import CommitFailedError
 
         if last or not isinstance(error, CommitFailedError):
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise Unavailable(f"the lake {self._root} cannot be written ({reason}); check space and permissions") from error
 
     def _make_folder(self, path: str) -> None:
@@ -150,7 +150,7 @@ class Lake:
         try:
             return DeltaTable(path)
         except Exception as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise Unavailable(f"the lake {self._root} cannot be read ({reason}); run `prodml doctor`") from error
 
 

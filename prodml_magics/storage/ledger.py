@@ -18,7 +18,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
-from prodml_magics.errors import Conflict, NotFound, Unavailable
+from prodml_magics.errors import Conflict, NotFound, Unavailable, first_line
 from prodml_magics.wire.events import ROUTE_KINDS, Event
 from prodml_magics.wire.rollouts import RolloutState
 from prodml_magics.wire.routes import Route
@@ -221,7 +221,7 @@ class _Readable:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, sa.exc.OperationalError | sa.exc.DatabaseError) and not isinstance(error, sa.exc.IntegrityError):
-            reason = str(error.orig).splitlines()[0]
+            reason = first_line(error.orig or error)
             raise Unavailable(f"the ledger {self._where} cannot be used ({reason}); run `prodml doctor`") from error
 
 

@@ -145,3 +145,12 @@ def test_a_flipped_bit_is_refused_or_harmless(doubler):
 def test_a_cycle_is_refused(build):
     with pytest.raises(GateRefused, match="not valid ONNX"):
         check_model(build(helper.make_node("Add", ["x", "b"], ["a"]), helper.make_node("Add", ["a", "x"], ["b"]), RELU))
+
+
+def test_a_checker_that_says_nothing_is_still_a_refusal(monkeypatch, doubler):
+    def silent(*_, **__):
+        raise onnx.checker.ValidationError
+
+    monkeypatch.setattr(onnx.checker, "check_model", silent)
+    with pytest.raises(GateRefused, match="not valid ONNX: ValidationError; export it again"):
+        check_model(doubler)

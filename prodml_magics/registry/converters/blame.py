@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from prodml_magics.contract.infer import infer_columns
-from prodml_magics.errors import ProdmlError
+from prodml_magics.errors import ProdmlError, first_line
 from prodml_magics.inference.session import open_session
 from prodml_magics.registry.converters.sklearn import to_graph
 from prodml_magics.registry.frames import columns_of
@@ -53,7 +53,7 @@ def _fault(step: Any, rows: Any) -> str:
     try:
         given = session.run(feeds)
     except Exception as error:  # onnxruntime's exceptions have no common base
-        return f"fails in onnxruntime: {str(error).splitlines()[0][:120]}"
+        return f"fails in onnxruntime: {first_line(error, 120)}"
     return _difference(step, table.astype(np.float64), list(given.values()))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
-from prodml_magics.errors import InvalidInput, Unavailable
+from prodml_magics.errors import InvalidInput, Unavailable, first_line
 from prodml_magics.stats.drift.kernels import Kernel, Pair, compute_with_numpy
 
 __all__ = ["Backend", "Device", "choose"]
@@ -63,7 +63,7 @@ def _gpu_problem() -> str:
     try:
         jax.devices("gpu")
     except RuntimeError as error:
-        return f"JAX sees no GPU ({str(error).splitlines()[0]}); check the driver with nvidia-smi, or leave out --device gpu"
+        return f"JAX sees no GPU ({first_line(error)}); check the driver with nvidia-smi, or leave out --device gpu"
     if jax.default_backend() != "gpu":
         return f"JAX is set to {jax.default_backend()}; unset JAX_PLATFORMS, or leave out --device gpu"
     return ""
