@@ -13,8 +13,8 @@ from ui.install_browser import present
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
-_ALONE = ("actions", "cli", "doors", "engines", "lab", "magics", "ui")
-"""Rooms whose tests start services, measure how soon they are back, or drive a browser: nothing else runs beside them."""
+_ALONE = ("engines", "ui")
+"""Rooms whose tests measure how soon services are back, or drive a browser: nothing else runs beside them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
