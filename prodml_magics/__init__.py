@@ -13,6 +13,7 @@ __all__ = [
     "doctor",
     "down",
     "drift",
+    "labels",
     "load_ipython_extension",
     "plan",
     "register",

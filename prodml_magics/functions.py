@@ -19,6 +19,7 @@ __all__ = [
     "doctor",
     "down",
     "drift",
+    "labels",
     "plan",
     "register",
     "rollback",
@@ -114,6 +115,15 @@ def drift(model: Any, current: Any = None, **flags: Any) -> Any:
     ``alpha``, ``fdr``, ``exact``, ``memory``, ``device``. Returns ``.drifted .verdict .seconds .device .frame .summary .slices .joint``.
     """
     return _run("drift", {"model": model, "current": current, **flags})
+
+
+def labels(model: str, frame: Any = None) -> Any:
+    """Append the labels in `frame` (columns ``request_id``, ``label``; where there are, ``row`` and ``labelled_at``), or count them.
+
+    `frame` is polars, pandas, a mapping of columns or a file. Returns ``.taken .matched .unknown .ambiguous .corrected``, and without
+    a frame ``.served .labelled``.
+    """
+    return _run("labels", {"model": model, "frame": frame})
 
 
 def timeline(model: str = "", **flags: Any) -> Any:

@@ -14,6 +14,7 @@ from prodml_magics.wire.results import (
     Change,
     DoctorRecord,
     DriftRecord,
+    LabelsRecord,
     OnsetRecord,
     PlanRecord,
     RegisterRecord,
@@ -34,6 +35,7 @@ __all__ = [
     "ChangeResult",
     "DoctorResult",
     "DriftResult",
+    "LabelsResult",
     "PlanResult",
     "RegisterResult",
     "Result",
@@ -394,6 +396,24 @@ class ShadowResult(Result[ShadowRecord]):
             return "undecided"
         agreed = each.agreement == 1.0 if each.agreement is not None else (each.max_difference or 0.0) < 1e-6
         return "same" if agreed and not each.shadow_errors else "different"
+
+
+class LabelsResult(Result[LabelsRecord]):
+    """Labels that were taken, or how many rows have one."""
+
+    @property
+    def title(self) -> str:
+        each = self.record
+        if each.served is not None:
+            return f"{each.model}: {each.labelled:,} of {each.served:,} answered rows have a label"
+        return f"{each.model}: {each.taken:,} label{'' if each.taken == 1 else 's'} taken, {each.matched:,} of answered rows"
+
+    def facts(self) -> list[tuple[str, str]]:
+        found = [("corrected", f"{self.record.corrected:,} had a label before; the later one holds")]
+        return found if self.record.corrected else []
+
+    def warnings(self) -> Sequence[str]:
+        return self.record.warnings
 
 
 class DriftResult(Result[DriftRecord]):

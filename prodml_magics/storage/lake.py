@@ -57,6 +57,14 @@ class Lake:
         """Where the requests of `model` lie."""
         return f"{self._root}/requests/{model}"
 
+    def labels(self, model: str) -> str:
+        """Where the labels of `model` lie, see `prodml_magics.storage.labels`."""
+        return f"{self._root}/labels/{model}"
+
+    def table(self, path: str) -> Any:
+        """The Delta table at `path`, none when there is none."""
+        return self._table(path)
+
     def drained(self, model: str, writer: str) -> int:
         """The sequence number up to which rows of `writer` are in the table of `model`."""
         table = self._table(self.requests(model))

@@ -17,6 +17,7 @@ __all__ = [
     "Doctor",
     "Down",
     "Drift",
+    "Labels",
     "Plan",
     "Register",
     "Request",
@@ -146,6 +147,20 @@ class Plan(Request, frozen=True):
     strict: Annotated[bool, _flag("refuse a ladder that leaves a step before it can have seen the effect")] = False
 
 
+class Labels(Request, frozen=True):
+    """Tell what the truth was about answered rows, or see how many rows have a label."""
+
+    model: Annotated[str, _MODEL]
+    frame: Annotated[
+        Any,
+        _positional(
+            "frame with the columns request_id and label, and where there are: row (within its request, default 0), labelled_at",
+            "FRAME",
+            reference=True,
+        ),
+    ] = None
+
+
 class Rollback(Request, frozen=True):
     """Put all traffic back on the previous version."""
 
@@ -257,6 +272,22 @@ class Doctor(Request, frozen=True):
 
 VERBS: dict[str, type[Request]] = {
     request.verb(): request
-    for request in (Register, Plan, Deploy, Rollout, Rollback, Undeploy, Shadow, Drift, Timeline, Undo, Status, Up, Down, Doctor)
+    for request in (
+        Register,
+        Plan,
+        Deploy,
+        Rollout,
+        Rollback,
+        Undeploy,
+        Shadow,
+        Labels,
+        Drift,
+        Timeline,
+        Undo,
+        Status,
+        Up,
+        Down,
+        Doctor,
+    )
 }
 """Every verb with its request record, in the order in which help lists them."""

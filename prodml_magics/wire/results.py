@@ -16,6 +16,7 @@ __all__ = [
     "Check",
     "DoctorRecord",
     "DriftRecord",
+    "LabelsRecord",
     "OnsetRecord",
     "PlanRecord",
     "PlanStep",
@@ -89,6 +90,27 @@ class ShadowRecord(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     comparisons: tuple[ShadowComparison, ...]
     seen_until: datetime | None = None
+
+
+class LabelsRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Labels that were taken, or how many rows have one."""
+
+    model: str
+    taken: int
+    """Labels in the frame; 0 when none was given."""
+    matched: int = 0
+    """Of these, labels of rows that are in the lake."""
+    unknown: int = 0
+    """Labels whose request and row the lake does not know (yet)."""
+    ambiguous: int = 0
+    """Labels whose request id several requests bear: they go to the newest that had come by then."""
+    corrected: int = 0
+    """Labels that take the place of an earlier one."""
+    served: int | None = None
+    """Rows that were answered; null when a frame was given."""
+    labelled: int | None = None
+    """Of these, rows with a label."""
+    warnings: tuple[str, ...] = ()
 
 
 class RolloutRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from prodml_magics.wire.requests import VERBS, Drift, Register, Request, Up
 
 def test_the_verbs_in_the_order_of_help() -> None:
     assert list(VERBS) == [
-        "register", "plan", "deploy", "rollout", "rollback", "undeploy", "shadow", "drift", "timeline", "undo", "status",
+        "register", "plan", "deploy", "rollout", "rollback", "undeploy", "shadow", "labels", "drift", "timeline", "undo", "status",
         "up", "down", "doctor",
     ]  # fmt: skip
     assert set(VERBS.values()) == set(Request.__subclasses__())
