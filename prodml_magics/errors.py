@@ -6,6 +6,8 @@
     │   └── ContractError     readable input that breaks the model's contract         HTTP 422
     ├── NotFound              no such model, version, column, file           exit 1, HTTP 404
     ├── TooLarge              a body or file over its limit                  exit 1, HTTP 413
+    │   └── HeadTooLarge      the head of a request over its limit                    HTTP 431
+    ├── TooSlow               a client did not send its request in time               HTTP 408
     ├── Unsupported           ONNX or this release cannot express it         exit 1, HTTP 400
     ├── GateRefused           a check said no: parity, safety, samples       exit 3, HTTP 409
     ├── Conflict              someone else wrote first                       exit 1, HTTP 409
@@ -25,12 +27,14 @@ __all__ = [
     "ContractError",
     "DeadlineExceeded",
     "GateRefused",
+    "HeadTooLarge",
     "InvalidInput",
     "ModelFailure",
     "NotFound",
     "Overloaded",
     "ProdmlError",
     "TooLarge",
+    "TooSlow",
     "Unavailable",
     "Unsupported",
     "UsageError",
@@ -74,6 +78,18 @@ class TooLarge(ProdmlError):
     """A body or a file is larger than its limit."""
 
     http_status = 413
+
+
+class HeadTooLarge(TooLarge):
+    """The head of a request is larger than any real one."""
+
+    http_status = 431
+
+
+class TooSlow(ProdmlError):
+    """A client did not send the rest of its request in time."""
+
+    http_status = 408
 
 
 class Unsupported(ProdmlError):

@@ -8,6 +8,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -34,6 +35,8 @@ from prodml_magics.storage.runtime import Lock
 from prodml_magics.storage.spool import SpoolWriter
 
 _DRAIN_SECONDS = 10
+_OWN_FILES = 200
+"""Files, sockets and pipes of a worker that are not connections of clients."""
 
 
 def main() -> None:
@@ -64,8 +67,19 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def _room_for_connections(wanted: int) -> int:
+    """How many connections there may be beside the files that a worker needs itself; as many as the system lets it open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted + _OWN_FILES
+    allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        soft = allowed
+    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - _OWN_FILES))
+
+
 async def _serve(arguments: argparse.Namespace) -> None:
-    limits = Limits()
+    limits = Limits(connections=_room_for_connections(Limits().connections))
     metrics = Metrics()
     marker = ShadowMarker(arguments.home / "run" / f"{arguments.role}.shadow")
     canary_marker = ShadowMarker(arguments.home / "run" / f"{arguments.role}.canary")
@@ -88,7 +102,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             Front(predictor, limits, control.app()),
-            http=fast_protocol(predictor),
+            http=fast_protocol(predictor, limits),
             log_level="warning",
             access_log=False,
             lifespan="off",

@@ -7,7 +7,8 @@ Most of what a small prediction costs under ASGI is messages, tasks and headers,
   an inference request mean the same the next time, so that such a request is taken without parsing.
 
 All else stays with uvicorn: its start and shutdown, other routes, upgrades, chunked bodies, ``Expect``, pipelined requests. This rests
-on attributes of uvicorn's protocol that are not public; tests compare both ways byte by byte.
+on attributes of uvicorn's protocol that are not public; tests compare both ways byte by byte. What uvicorn lacks is here for both ways:
+bounds on connections, heads and slow clients (`patience`), and answers to clients that have closed their own side already.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from prodml_magics.errors import HeadTooLarge, ProdmlError
 from prodml_magics.serving.front import INFER, PREDICT
+from prodml_magics.serving.limits import Limits
+from prodml_magics.serving.patience import Arrival, Patience
 from prodml_magics.serving.predict import Known, Predictor
 
 __all__ = ["fast_protocol"]
@@ -29,9 +34,9 @@ _HEADS = 4096
 """Different heads that are remembered; one that varies from request to request must not fill the memory."""
 
 
-def fast_protocol(predictor: Predictor) -> Any:
+def fast_protocol(predictor: Predictor, limits: Limits | None = None) -> Any:
     """The protocol class of a server that answers with `predictor`; give it to uvicorn as ``http=``."""
-    return partial(_FastProtocol, predictor, _Heads())
+    return partial(_FastProtocol, predictor, _Heads(), Patience(limits or Limits()))
 
 
 class _Heads:
@@ -80,10 +85,12 @@ class _FastCycle:
 
 
 class _FastProtocol(HttpToolsProtocol):
-    def __init__(self, predictor: Predictor, heads: _Heads, *args: Any, **keywords: Any) -> None:
+    def __init__(self, predictor: Predictor, heads: _Heads, patience: Patience, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self._predictor = predictor
         self._heads = heads
+        self._patience = patience
+        self.arrival = Arrival()
         self._fast = _FastCycle()
         self._open = False
         """Whether uvicorn's parser is in the middle of a message."""
@@ -92,11 +99,43 @@ class _FastProtocol(HttpToolsProtocol):
         """A known head whose body has not come yet."""
         self._active = 0.0
 
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._active = self.loop.time()
+        self._patience.took(self, self.connections)  # type: ignore[arg-type]  # all of them are of this class
+
+    def silent_since(self) -> float | None:
+        """Since when the first request is awaited."""
+        nothing = self.cycle is None and not self._open and self._awaited is None
+        return self._active if nothing else None
+
+    def turn_away(self, error: ProdmlError) -> bool:
+        """Answer with `error` and close; False, and nothing done, while an earlier request has yet to be answered."""
+        cycle: Any = self.cycle
+        answering = cycle is not None and not cycle.response_complete
+        if self.pipeline or (answering and (self.arrival.stage != "body" or not cycle.more_body)):
+            return False
+        self._fast.keep_alive = False
+        if answering and cycle is not self._fast:  # its handler counts it when it finds the client gone
+            self.reply(error.http_status, [], msgspec.json.encode({"error": str(error)}))
+        else:
+            self._predictor.refuse(error, self.reply)
+        return True
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Answer what is under way to a client that has closed its side, as HTTP allows; then close."""
+        cycle = self.pipeline[0][0] if self.pipeline else self.cycle
+        if cycle is None or cycle.response_complete or (cycle is self._fast and cycle.more_body):
+            return None
+        cycle.keep_alive = False
+        return True
+
     def data_received(self, data: bytes) -> None:
         if not self._open and self._free():
             if self._awaited is not None:
                 head, (length, known, keep_alive) = self._awaited
                 self._awaited = None
+                self.arrival.stage = ""
                 if len(data) == length:
                     self._take(known, keep_alive, data)
                     return
@@ -110,6 +149,7 @@ class _FastProtocol(HttpToolsProtocol):
                         return
                     if len(data) == end:
                         self._awaited, self._active = (data, found), self.loop.time()
+                        self.arrival.enter("body", self._active)
                         return
         self._parse(data)
 
@@ -134,6 +174,12 @@ class _FastProtocol(HttpToolsProtocol):
         """Let uvicorn's parser have `data`, and remember the head where it was one whole request on the short way."""
         whole, before = not self._open, self._messages
         super().data_received(data)
+        if self._open:
+            try:
+                self._patience.received(self.arrival, len(data))
+            except HeadTooLarge as error:
+                if not self.turn_away(error):
+                    self.transport.close()
         fast = self._fast
         if not whole or self._open or self._messages != before + 1 or fast.match is None:
             return
@@ -150,9 +196,11 @@ class _FastProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._open = True
+        self.arrival.enter("head", self.loop.time())
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self.arrival.enter("body", self.loop.time())
         match = self._short_way()
         if match is None:
             self._fast.match = None
@@ -188,6 +236,7 @@ class _FastProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._open = False
+        self.arrival.stage = ""
         self._messages += 1
         cycle: Any = self.cycle
         if cycle is not self._fast or not cycle.more_body:
@@ -237,7 +286,7 @@ class _FastProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection that is idle for long enough; one timer looks now and then, instead of one for every request."""
         self.timeout_keep_alive_task = None
-        if not self._free():
+        if not self._free() or self._awaited is not None:
             return  # the next answer sets the timer again
         left = self._active + self.timeout_keep_alive - self.loop.time()
         if left <= 0:

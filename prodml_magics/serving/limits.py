@@ -34,6 +34,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """gRPC calls and streams at once; beyond, a call is answered RESOURCE_EXHAUSTED."""
     id_length: int = 200
     """Characters of a request id or routing key."""
+    connections: int = 10_000
+    """HTTP connections at once; one more is answered 503 and closed."""
+    head_bytes: int = 64 << 10
+    """A larger request head is refused with 431."""
+    head_seconds: float = 10.0
+    """How long a client may take for the head of a request, and stay silent at first; then it is answered 408, or closed."""
+    body_seconds: float = 20.0
+    """How long it may take for the body, and one second more for every `body_rate` bytes that have come."""
+    body_rate: int = 1000
+    unread_seconds: float = 30.0
+    """A connection whose client reads nothing of its answer for so long is cut."""
+    look_seconds: float = 1.0
+    """How often connections are looked at for that."""
 
 
 def limits_for(serving: Serving, limits: Limits) -> Limits:
