@@ -30,15 +30,18 @@ class Placed:
     rows: np.ndarray
 
 
-def place(home: Path, name: str, version: int, *, c: float = 1.0, fails: float | None = None, work: int = 0) -> Placed:
+def place(
+    home: Path, name: str, version: int, *, c: float = 1.0, fails: float | None = None, work: int = 0, hangs: float | None = None
+) -> Placed:
     """Train, convert and lay down a logistic regression on the breast cancer data.
 
-    It fails on rows whose first column is above `fails`, and multiplies large matrices `work` times in each run.
+    It fails on rows whose first column is above `fails`, never ends on those where it is above `hangs`, and multiplies large matrices
+    `work` times in each run.
     """
     data = load_breast_cancer()
     rows = data.data.astype(np.float32)
     model = LogisticRegression(C=c, max_iter=20_000).fit(rows, data.target)
-    converted = _burdened(_convert(model, rows.shape[1]), fails, work)
+    converted = _endless(_burdened(_convert(model, rows.shape[1]), fails, work), hangs)
     columns = infer_columns({str(column): rows[:, index] for index, column in enumerate(data.feature_names)})
     contract = Contract(
         task="classification",
@@ -113,4 +116,36 @@ def _burdened(converted: bytes, fails: float | None, work: int) -> bytes:
         helper.make_node("Add", ["plain", "mute"], ["probabilities"]),
     ]
     graph.node.extend(nodes)
+    return bytes(proto.SerializeToString())
+
+
+def _endless(converted: bytes, hangs: float | None) -> bytes:
+    """The same graph, whose labels wait for a loop that never ends where the first column of any row is above `hangs`."""
+    if hangs is None:
+        return converted
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    proto = onnx.load_model_from_string(converted)
+    graph = proto.graph
+    constants = {"hang_first": np.array([0], np.int64), "hang_limit": np.float32(hangs), "hang_start": np.array(0, np.int64)}
+    graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items())
+    for node in graph.node:
+        node.output[:] = ["early" if name == "label" else name for name in node.output]
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["v", "v"], ["w"])],
+        "body",
+        [value("i", TensorProto.INT64, []), value("go", TensorProto.BOOL, []), value("v", TensorProto.INT64, [])],
+        [value("on", TensorProto.BOOL, []), value("w", TensorProto.INT64, [])],
+    )
+    graph.node.extend(
+        [
+            helper.make_node("Gather", ["input", "hang_first"], ["hang_column"], axis=1),
+            helper.make_node("ReduceMax", ["hang_column"], ["hang_most"], keepdims=0),
+            helper.make_node("Greater", ["hang_most", "hang_limit"], ["hang"]),
+            helper.make_node("Loop", ["", "hang", "hang_start"], ["hang_end"], body=body),
+            helper.make_node("Add", ["early", "hang_end"], ["label"]),
+        ]
+    )
     return bytes(proto.SerializeToString())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 import numpy as np
@@ -22,6 +22,10 @@ class Runner(Protocol):
         ...
 
     def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
+
+    def end_runs(self, overdue: Callable[[int, float], bool]) -> int:
+        """End the runs for which `overdue` (thread, monotonic seconds when it began) is true; returns how many there were."""
+        ...
 
     def close(self) -> None:
         """Give back what it holds; it answers no more."""

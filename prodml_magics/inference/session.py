@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from prodml_magics.errors import GateRefused, InvalidInput, Unavailable
 from prodml_magics.inference.providers import CPU, CUDA, missing_for_gpu
+from prodml_magics.inference.runs import Runs
 
 __all__ = ["Session", "open_session"]
 
@@ -20,18 +21,28 @@ class Session:
     """A model loaded into this process. `run` may be called from several threads."""
 
     isolated = False
-    __slots__ = ("_session", "device", "input_names", "output_names", "providers")
+    __slots__ = ("_names", "_runs", "_session", "device", "input_names", "output_names", "providers")
 
     def __init__(self, session: Any, device: Literal["cpu", "gpu"]) -> None:
         self._session = session
+        self._runs = Runs(_run_options)
         self.device = device
         self.providers: tuple[str, ...] = tuple(session.get_providers())
         self.input_names: tuple[str, ...] = tuple(node.name for node in session.get_inputs())
         self.output_names: tuple[str, ...] = tuple(node.name for node in session.get_outputs())
+        self._names = list(self.output_names)
 
     def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The output tensors by name. onnxruntime's own exceptions pass through: the caller checked the input."""
-        return dict(zip(self.output_names, self._session.run(None, tensors), strict=True))
+        """The output tensors by name. onnxruntime's own exceptions pass through: the caller checked the input.
+
+        Raises `RunEnded` when `end_runs` ended it.
+        """
+        found = self._runs.call(lambda options: self._session.run(self._names, tensors, options))
+        return dict(zip(self.output_names, found, strict=True))
+
+    def end_runs(self, overdue: Callable[[int, float], bool]) -> int:
+        """End the runs for which `overdue` (thread, monotonic seconds when it began) is true; returns how many there were."""
+        return self._runs.end(overdue)
 
     def close(self) -> None:
         """Nothing to do: onnxruntime gives its memory back with the last reference."""
@@ -90,6 +101,14 @@ def _load(model: bytes, threads: int, providers: Sequence[str], *entries: tuple[
     for key, value in entries:
         options.add_session_config_entry(key, value)
     return onnxruntime.InferenceSession(model, options, providers=list(providers))
+
+
+def _run_options() -> Any:
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = _QUIET
+    return options
 
 
 def _line(error: Exception) -> str:

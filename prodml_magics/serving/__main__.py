@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -30,6 +31,7 @@ from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.predict import Predictor
 from prodml_magics.serving.router import Router
 from prodml_magics.serving.siblings import Siblings
+from prodml_magics.serving.watchdog import Watchdog
 from prodml_magics.storage.ledger import Ledger
 from prodml_magics.storage.runtime import Lock
 from prodml_magics.storage.spool import SpoolWriter
@@ -94,6 +96,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         marker=marker,
         canary_marker=canary_marker,
     )
+    watchdog = Watchdog(router.versions, limits, threading.get_ident())
     follower = Follower(Ledger(os.environ["PRODML_DATABASE_URL"]), router)
     predictor = Predictor(router, metrics, log, limits)
     token = os.environ["PRODML_TOKEN"]
@@ -129,6 +132,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await following
     await router.close()
+    watchdog.close()
     log.close()
 
 

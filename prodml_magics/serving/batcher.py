@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ import msgspec
 import numpy as np
 
 from prodml_magics.errors import ModelFailure, Overloaded, ProdmlError, Unavailable, first_line
+from prodml_magics.inference.runs import RunEnded
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import LaneCounts, ModelTraffic
@@ -84,6 +87,12 @@ class Lane:
         self._queue: deque[Request] = deque()
         self._running: list[Request] = []
         """What a thread works on."""
+        self._thread = 0
+        """Which thread that is; 0 for none."""
+        self._until = math.inf
+        """Monotonic seconds when that run is ended, though its requests would wait longer."""
+        self._hung = False
+        """Whether requests of a run that hung are tried again, one by one."""
         self._running_rows = 0
         self._queued_rows = 0
         self._scheduled = False
@@ -142,6 +151,12 @@ class Lane:
         """Requests whose deadline is `now` (monotonic seconds) or earlier and that are still without an answer."""
         return [each for each in (*self._running, *self._queue) if each.deadline <= now and not each.settled]
 
+    def end_late_run(self, now: float) -> None:
+        """End the run in the thread when nobody waits for any of its answers, or when it hangs for a second time."""
+        thread = self._thread
+        if thread and self._running and (now > self._until or all(pending.abandoned for pending in self._running)):
+            self.version.session.end_runs(lambda runs_in, _started: runs_in == thread)
+
     async def drained(self) -> None:
         """Return when everything that was submitted is answered."""
         await self._idle.wait()
@@ -158,13 +173,28 @@ class Lane:
             return
         rows = sum(pending.rows for pending in batch)
         inputs = _concatenate(batch, self.plain)
-        if self.version.executor is None and self.version.expected_seconds(rows) < self._limits.inline_seconds:
+        if self._inline(batch, rows):
             self._finish(batch, inputs, *run_timed(self.version, inputs, rows))
             self._done()
             return
         self._running, self._running_rows = batch, rows
-        future = asyncio.get_running_loop().run_in_executor(self._executor, run_timed, self.version, inputs, rows)
+        self._hung = self._hung and batch[0].alone
+        # Those behind it wait for it, and one of them is to blame.
+        self._until = time.monotonic() + 2 * self._limits.inline_limit if self._hung else math.inf
+        future = asyncio.get_running_loop().run_in_executor(self._executor, self._run_in_thread, inputs, rows)
         future.add_done_callback(lambda run: self._back(batch, inputs, run))
+
+    def _inline(self, batch: list[Request], rows: int) -> bool:
+        """Whether the run is expected to be short; one that has failed before is not trusted with the loop again."""
+        version = self.version
+        return version.executor is None and not batch[0].alone and version.expected_seconds(rows) < self._limits.inline_seconds
+
+    def _run_in_thread(self, inputs: Tensors, rows: int) -> tuple[Tensors | Exception, float]:
+        self._thread = threading.get_ident()
+        try:
+            return run_timed(self.version, inputs, rows)
+        finally:
+            self._thread = 0
 
     def _back(self, batch: list[Request], inputs: Tensors, run: asyncio.Future[tuple[Tensors | Exception, float]]) -> None:
         self._running, self._running_rows = [], 0
@@ -245,8 +275,8 @@ class Lane:
         self.traffic.count(pending.rows, seconds, now, failed=status >= 500)
 
     def _fail(self, batch: list[Request], inputs: Tensors, error: Exception, seconds: float) -> None:
-        # What the session itself reports (its process hung or died) is nobody's rows: it would only happen again.
-        if len(batch) > 1 and not isinstance(error, ProdmlError):
+        if _worth_another_try(batch, error):
+            self._hung = isinstance(error, RunEnded)
             self._one_by_one(batch)
             return
         failure = self._failure(error)
@@ -286,6 +316,17 @@ def run_timed(version: LoadedVersion, inputs: Tensors, rows: int) -> tuple[Tenso
     seconds = time.perf_counter() - started
     version.measured(rows, seconds)
     return outputs, seconds
+
+
+def _worth_another_try(batch: Sequence[Request], error: Exception) -> bool:
+    """Whether its requests are tried again, each by itself.
+
+    Those of a run that was ended are, once, and then in a thread: a run that hung up the loop is not always the rows' fault. What
+    else a session reports itself (its process died) would only happen again.
+    """
+    if isinstance(error, RunEnded):
+        return not batch[0].alone
+    return len(batch) > 1 and not isinstance(error, ProdmlError)
 
 
 def _check_rows(outputs: Tensors, rows: int) -> None:

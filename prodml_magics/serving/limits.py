@@ -26,6 +26,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A request that is expected to take longer, waiting included, is refused with 503 instead."""
     inline_seconds: float = 0.003
     """Runs expected to be shorter stay on the event loop; longer ones go to a thread."""
+    inline_limit: float = 1.0
+    """A run on the event loop that takes longer after all is ended, and tried again in a thread."""
     shadow_rows: int = 8192
     """Rows that wait for shadows; beyond, rows are dropped and counted."""
     shadow_share: float = 0.3

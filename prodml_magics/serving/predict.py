@@ -273,6 +273,7 @@ class Predictor:
         for lane in list(self._busy):
             for pending in lane.overdue(now):
                 self._give_up(pending, lane)
+            lane.end_late_run(now)
             if lane.idle:
                 self._busy.discard(lane)
         self._sweeping = bool(self._busy)

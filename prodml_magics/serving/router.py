@@ -111,6 +111,10 @@ class Router:
             self.last_id = last_id
         return self.problems()
 
+    def versions(self) -> list[LoadedVersion]:
+        """Every version in memory; may be called from any thread."""
+        return list(self._versions.values())
+
     def problems(self) -> dict[str, str]:
         """Why routes could not be followed, by model."""
         return {name: active.problem for name, active in self._models.items() if active.problem}

@@ -251,6 +251,9 @@ def test_a_slow_model_is_504_and_logged_once(placed: Placed) -> None:
                     release.wait(20)
                     return honest.run(tensors)
 
+                def end_runs(self, overdue: Any) -> int:
+                    return 0
+
                 def close(self) -> None:
                     honest.close()
 
