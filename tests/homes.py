@@ -10,18 +10,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from versions import Placed, place
+from versions import Placed, place, training_rows
 
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.switch import switch
 from prodml_magics.actions.up import down
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import SystemClock
+from prodml_magics.contract.schema import Contract
 from prodml_magics.rollouts.blue_green import promoted
 from prodml_magics.stats.drift import prepare, to_arrow
 from prodml_magics.wire.requests import Down
@@ -40,10 +42,8 @@ def add_version(
     workspace.make_home()
     placed = place(workspace.home, name, version, c=c, **burden)
     folder = workspace.home / placed.files.folder
-    columns = {column.name: placed.rows[:, index] for index, column in enumerate(placed.contract.columns)}
-    outputs = {"label": placed.model.predict(placed.rows).astype(str)}
     if profile:
-        (folder / "profile.arrow").write_bytes(to_arrow(prepare({**columns, **outputs}, extras={"outputs": ["label"]})))
+        (folder / "profile.arrow").write_bytes(_profile(placed.model, placed.contract))
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     workspace.ledger.append(
         kind="register",
@@ -54,6 +54,15 @@ def add_version(
         actor=workspace.actor,
     )
     return placed
+
+
+@lru_cache
+def _profile(model: Any, contract: Contract) -> bytes:
+    """The profile of the training rows and of the answers of `model` to them; made once for each model."""
+    rows = training_rows()
+    columns = {column.name: rows[:, index] for index, column in enumerate(contract.columns)}
+    outputs = {"label": model.predict(rows).astype(str)}
+    return to_arrow(prepare({**columns, **outputs}, extras={"outputs": ["label"]}))
 
 
 def go_live(workspace: Workspace, version: int, *, name: str = "cancer", cause: str = "") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,37 @@ def place(
     It fails on rows whose first column is above `fails`, never ends on those where it is above `hangs`, and multiplies large matrices
     `work` times in each run.
     """
-    data = load_breast_cancer()
-    rows = data.data.astype(np.float32)
+    made = _made(c, fails, work, hangs)
+    folder = home / "models" / name / str(version)
+    folder.mkdir(parents=True)
+    for file, content in made.written.items():
+        (folder / file).write_bytes(content)
+    digest = {file: hashlib.sha256(content).hexdigest() for file, content in made.written.items()}
+    files = VersionFiles(
+        version, str(folder.relative_to(home)), digest["model.onnx"], digest["contract.json"], digest["samples.json"]
+    )
+    return Placed(home, made.model, made.contract, files, made.rows.copy())
+
+
+@dataclass
+class _Made:
+    """A converted model, its contract, and the bytes of its files by name."""
+
+    model: Any
+    contract: Contract
+    rows: np.ndarray
+    written: dict[str, bytes]
+
+
+def training_rows() -> np.ndarray:
+    """What every version here was trained on."""
+    return load_breast_cancer().data.astype(np.float32)
+
+
+@lru_cache
+def _made(c: float = 1.0, fails: float | None = None, work: int = 0, hangs: float | None = None) -> _Made:
+    """What `place` lays down; what was made once in this process is used again."""
+    data, rows = load_breast_cancer(), training_rows()
     model = LogisticRegression(C=c, max_iter=20_000).fit(rows, data.target)
     converted = _endless(_burdened(_convert(model, rows.shape[1]), fails, work), hangs)
     columns = infer_columns({str(column): rows[:, index] for index, column in enumerate(data.feature_names)})
@@ -53,18 +83,10 @@ def place(
         ),
         classes=(0, 1),
     )
-    folder = home / "models" / name / str(version)
-    folder.mkdir(parents=True)
-    written = {"model.onnx": converted, "contract.json": write_contract(contract)}
     outputs = open_session(converted).run({"input": rows[:5]})
-    written["samples.json"] = write_samples({"input": rows[:5]}, outputs)
-    for file, content in written.items():
-        (folder / file).write_bytes(content)
-    digest = {file: hashlib.sha256(content).hexdigest() for file, content in written.items()}
-    files = VersionFiles(
-        version, str(folder.relative_to(home)), digest["model.onnx"], digest["contract.json"], digest["samples.json"]
-    )
-    return Placed(home, model, contract, files, rows)
+    samples = write_samples({"input": rows[:5]}, outputs)
+    written = {"model.onnx": converted, "contract.json": write_contract(contract), "samples.json": samples}
+    return _Made(model, contract, rows, written)
 
 
 def _convert(model: Any, features: int) -> bytes:
