@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from prodml_magics.actions.labelled import Labelled
 from prodml_magics.actions.perform import perform, running
 from prodml_magics.actions.rollout import evidence_of
 from prodml_magics.actions.services import Services
@@ -145,6 +146,7 @@ class _Counted:
         self.rollout = rollout
         self._evidence: Evidence | None = None
         self._seen: Seen = {}
+        self._labelled = Labelled()
 
     def count(self, workspace: Workspace, state: RolloutState, drained: list[LakeRows]) -> Evidence:
         """The evidence with `drained` in it, kept in the ledger when it has grown."""
@@ -152,6 +154,7 @@ class _Counted:
         evidence = before if before is not None else self._resumed(workspace, state)
         for rows in drained:
             evidence = self._with(state, evidence, rows.writer, rows.table, rows.until)
+        evidence = self._labelled.with_labels(workspace, state, evidence)
         if evidence is not before:
             evidence = latched(state.plan, evidence)
             workspace.ledger.keep_evidence(state.model, state.id, msgspec.json.encode(evidence))

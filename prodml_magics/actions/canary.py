@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from prodml_magics.actions.labelled import refuse_guards
 from prodml_magics.actions.perform import running
 from prodml_magics.actions.results import RolloutResult
 from prodml_magics.actions.rollout import record_of
@@ -33,6 +34,7 @@ def begin_canary(workspace: Workspace, request: Deploy, before: Route, version: 
     """
     state = _state(workspace, request, before, version)
     _refuse_contract(workspace, before, version)
+    refuse_guards(state.plan.guards, workspace.contract(before.model, version), f"{before.model}@{version}")
     files = workspace.files(before.model, version)
     after = msgspec.structs.replace(
         route_of(state, before, files), serving=serving_of(request, before.serving, workspace.contract(before.model, version))

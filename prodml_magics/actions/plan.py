@@ -6,13 +6,15 @@ import math
 
 import numpy as np
 
+from prodml_magics.actions.labelled import refuse_guards, scored
 from prodml_magics.actions.results import PlanResult
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import GateRefused, NotFound
-from prodml_magics.rollouts.guards import margin_text, read_guards
+from prodml_magics.rollouts.guards import is_mean, margin_text, read_guards
 from prodml_magics.rollouts.plan import read_steps
 from prodml_magics.rollouts.planner import Traffic, rows_until_harm, rows_until_no_worse, seen_in_step, sighted
+from prodml_magics.storage.labels import LabelStore, with_labels
 from prodml_magics.wire.names import check_name
 from prodml_magics.wire.requests import Plan
 from prodml_magics.wire.results import PlanRecord, PlanStep
@@ -31,7 +33,8 @@ def plan(workspace: Workspace, request: Plan) -> PlanResult:
     steps = [step for step in read_steps(request.canary) if step < 100]
     guards = read_guards(request.guard, request.margin)
     effects = _effects(guards, request.effect)
-    traffic = _traffic(workspace, name, live, request.window)
+    refuse_guards(guards, workspace.contract(name, live), f"{name}@{live}")
+    traffic = _labelled(workspace, name, live, request.window, guards, _traffic(workspace, name, live, request.window))
     pairs = list(zip(guards, effects, strict=True))
     rows = tuple(_step(request, *pair, traffic, step / 100, len(guards)) for step in steps for pair in pairs)
     record = PlanRecord(
@@ -42,12 +45,12 @@ def plan(workspace: Workspace, request: Plan) -> PlanResult:
         error_rate=traffic.failed / traffic.requests,
         power=request.power,
         steps=rows,
-        warnings=_warnings(rows),
+        warnings=(*_warnings(rows), *_unlabelled(guards, traffic, request.window)),
         proposal=_proposal(request, name, rows, traffic),
     )
-    if request.strict and record.warnings:
+    if request.strict and (blind := _warnings(rows)):
         advice = f"try {record.proposal}" if record.proposal else "wait for more traffic, or allow a larger effect"
-        raise GateRefused(f"{record.warnings[0]}; {advice}")
+        raise GateRefused(f"{blind[0]}; {advice}")
     return PlanResult(record)
 
 
@@ -78,6 +81,32 @@ def _traffic(workspace: Workspace, name: str, live: int, window: str) -> Traffic
         timed_out=int((status == 504).sum()),
         run_ms=first["run_ms"].to_numpy().astype(np.float64),
     )
+
+
+def _labelled(workspace: Workspace, name: str, live: int, window: str, guards: tuple[Guard, ...], traffic: Traffic) -> Traffic:
+    """`traffic` with what the labels of the window say, where a guard waits for labels."""
+    if not any(is_mean(guard.metric) for guard in guards):
+        return traffic
+    now = workspace.clock.now()
+    rows = workspace.lake.rows(name, arms=("live",), versions=(live,), since=now - parse_duration(window), until=now)
+    found = with_labels(rows, LabelStore(workspace.lake).frame(name))
+    if found.is_empty():
+        return traffic
+    contract = workspace.contract(name, live)
+    lost: dict[str, tuple[float, float]] = {}
+    for guard in guards:
+        if is_mean(guard.metric):
+            value = scored(found, guard.metric, contract)["value"].to_numpy()
+            lost[guard.metric] = (float((1 - value if guard.metric == "accuracy" else -value).mean()), float(value.var()))
+    requests = found.select("request_id").n_unique()
+    return traffic._replace(labelled=min(1.0, requests / traffic.requests), lost=lost)
+
+
+def _unlabelled(guards: tuple[Guard, ...], traffic: Traffic, window: str) -> tuple[str, ...]:
+    waiting = [guard.metric for guard in guards if is_mean(guard.metric)]
+    if not waiting or traffic.lost:
+        return ()
+    return (f"no label in the last {window}: {' and '.join(waiting)} planned with the largest variance, every request labelled",)
 
 
 def _step(request: Plan, guard: Guard, effect: Guard, traffic: Traffic, share: float, guards: int) -> PlanStep:

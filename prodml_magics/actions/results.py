@@ -262,7 +262,7 @@ class RolloutResult(Result[RolloutRecord]):
             "e no worse",
             "events canary",
             "events live",
-            "ratio of rates",
+            "canary to live",
             "still needs",
         )
         return names, [_guard_row(guard) for guard in self.record.guards]
@@ -300,7 +300,7 @@ class PlanResult(Result[PlanRecord]):
 
     @property
     def title(self) -> str:
-        blind = len(self.record.warnings)
+        blind = sum(not step.sees for step in self.record.steps)
         what = f"{blind} of {len(self.record.steps)} guards and steps are blind" if blind else "every step can see the effect"
         return f"{self.record.model}@{self.record.version}: {what}"
 
@@ -329,7 +329,9 @@ class PlanResult(Result[PlanRecord]):
 
 
 def _guard_row(guard: GuardVerdict) -> tuple[Any, ...]:
-    ratio = "–" if guard.low is None else f"{guard.low:.3g} to {'∞' if guard.high is None else f'{guard.high:.3g}'}"
+    sign = "" if guard.of == "ratio" else "+"
+    high = "∞" if guard.high is None else f"{guard.high:{sign}.3g}"
+    ratio = "–" if guard.low is None else f"{'× ' if guard.of == 'ratio' else ''}{guard.low:{sign}.3g} to {high}"
     needed = "–" if guard.verdict in ("worse", "no worse", "better") else guard.rows_needed or "unknown"
     return (
         guard.metric,

@@ -15,7 +15,8 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import ArrayLike, NDArray
 
-from prodml_magics.rollouts.guards import is_latency, level_of
+from prodml_magics.rollouts.guards import is_latency, is_mean, is_rate, level_of
+from prodml_magics.rollouts.means import MeanTally
 from prodml_magics.rollouts.runs import Tally, add_runs
 from prodml_magics.stats.sequential.difference import NO_WORSE, log_increments
 from prodml_magics.stats.sequential.exceedances import LEVELS, Floor, freeze
@@ -23,7 +24,19 @@ from prodml_magics.stats.sequential.onset import beginnings_due
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE
 from prodml_magics.wire.rollouts import Guard, RolloutPlan
 
-__all__ = ["EVIDENCE_FORMAT", "FLOOR", "Evidence", "Requests", "Seen", "begin", "fold", "latencies_of", "lift_of", "rates_of"]
+__all__ = [
+    "EVIDENCE_FORMAT",
+    "FLOOR",
+    "Evidence",
+    "Requests",
+    "Seen",
+    "begin",
+    "fold",
+    "latencies_of",
+    "lift_of",
+    "means_of",
+    "rates_of",
+]
 
 EVIDENCE_FORMAT = 1
 FLOOR = Floor()
@@ -65,6 +78,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     earlier_error_rate: float = 0.0
     marks: dict[str, int] = {}
     """Per writer of the request log, the sequence number up to which its rows are counted."""
+    means: dict[str, MeanTally] = {}
+    """What the labels that have come say, by guard; made anew from rows and labels whenever some have come."""
     keyed: bool = False
     """Whether any request carried a routing key."""
     mismatch: bool = False
@@ -96,7 +111,7 @@ Seen = dict[str, set[str]]
 
 def rates_of(plan: RolloutPlan) -> tuple[Guard, ...]:
     """The guards that count failed requests."""
-    return tuple(guard for guard in plan.guards if not is_latency(guard.metric))
+    return tuple(guard for guard in plan.guards if is_rate(guard.metric))
 
 
 def latencies_of(plan: RolloutPlan) -> tuple[Guard, ...]:
@@ -104,11 +119,16 @@ def latencies_of(plan: RolloutPlan) -> tuple[Guard, ...]:
     return tuple(guard for guard in plan.guards if is_latency(guard.metric))
 
 
+def means_of(plan: RolloutPlan) -> tuple[Guard, ...]:
+    """The guards that wait for labels."""
+    return tuple(guard for guard in plan.guards if is_mean(guard.metric))
+
+
 def begin(plan: RolloutPlan, rollout: int, *, latencies: NDArray[np.float64] | None = None, error_rate: float = 0.0) -> Evidence:
     """No evidence yet. `latencies` (ms, of runs) and `error_rate` are of earlier live traffic, where there was any."""
     shares = tuple(step / 100 for step in plan.steps)
     nothing = (tuple(0 for _ in shares), tuple(0 for _ in shares))
-    absolute = [guard.metric for guard in plan.guards if not guard.relative]
+    absolute = [guard.metric for guard in rates_of(plan) if not guard.relative]
     evidence = Evidence(
         rollout=rollout,
         shares=shares,

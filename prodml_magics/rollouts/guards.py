@@ -7,12 +7,16 @@ import math
 from prodml_magics.errors import InvalidInput
 from prodml_magics.wire.rollouts import Guard
 
-__all__ = ["DEFAULT_GUARDS", "GUARDS", "is_latency", "level_of", "margin_text", "read_guards"]
+__all__ = ["BOUNDS", "DEFAULT_GUARDS", "GUARDS", "is_latency", "is_mean", "is_rate", "level_of", "margin_text", "read_guards"]
 
 _RATES = {"error_rate": Guard("error_rate", 0.005, False), "timeout_rate": Guard("timeout_rate", 0.005, False)}
 _LATENCIES = {f"latency_p{percent}": Guard(f"latency_p{percent}", 0.2, True) for percent in (50, 90, 95, 99)}
+_MEANS = {"accuracy": Guard("accuracy", 0.02, False), "log_loss": Guard("log_loss", 0.05, False)}
 
-GUARDS: dict[str, Guard] = _RATES | _LATENCIES
+BOUNDS: dict[str, float] = {"accuracy": 1.0, "log_loss": 3.0}
+"""Largest value of what is averaged: the log loss (nats) is clipped there, at a probability of 5 %."""
+
+GUARDS: dict[str, Guard] = _RATES | _LATENCIES | _MEANS
 """Every guard with its default margin."""
 
 DEFAULT_GUARDS = ("error_rate", "latency_p99")
@@ -21,6 +25,16 @@ DEFAULT_GUARDS = ("error_rate", "latency_p99")
 def is_latency(metric: str) -> bool:
     """Whether the guard counts slow requests rather than failed ones."""
     return metric in _LATENCIES
+
+
+def is_mean(metric: str) -> bool:
+    """Whether the guard averages over rows whose label has come."""
+    return metric in _MEANS
+
+
+def is_rate(metric: str) -> bool:
+    """Whether the guard counts failed requests."""
+    return metric in _RATES
 
 
 def level_of(metric: str) -> float:
@@ -69,8 +83,10 @@ def _margin(entry: str) -> tuple[str, Guard]:
         value = math.nan
     if is_latency(metric) and value > 0 and not relative:
         raise InvalidInput(f"a margin of {metric} needs a unit: {text} of what; write {metric}=20%")
+    if is_mean(metric) and value > 0 and relative:
+        raise InvalidInput(f"a margin of {metric} is a difference, not {text}; write {metric}={GUARDS[metric].margin:g}")
     if not equals or not 0 < value < (10 if relative else 1):
-        raise InvalidInput(
-            f"{ascii(entry)[:60]} is no margin; write {metric}=20%" + ("" if is_latency(metric) else f" or {metric}=0.005")
-        )
+        relatively, absolutely = f"{metric}=20%", f"{metric}={GUARDS[metric].margin:g}"
+        form = relatively if is_latency(metric) else absolutely if is_mean(metric) else f"{relatively} or {absolutely}"
+        raise InvalidInput(f"{ascii(entry)[:60]} is no margin; write {form}")
     return metric, Guard(metric, value, relative)

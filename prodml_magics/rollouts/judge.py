@@ -16,15 +16,16 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from prodml_magics.rollouts.canary import Judgement
-from prodml_magics.rollouts.evidence import Beginning, Counts, Evidence, latencies_of, rates_of
-from prodml_magics.rollouts.guards import is_latency, level_of, margin_text
+from prodml_magics.rollouts.evidence import Beginning, Counts, Evidence, latencies_of, means_of, rates_of
+from prodml_magics.rollouts.guards import BOUNDS, is_latency, is_mean, level_of, margin_text
 from prodml_magics.rollouts.runs import Tally, log_e_of
+from prodml_magics.stats.sequential.block_pairs import log_mean_of
 from prodml_magics.stats.sequential.e_bh import e_benjamini_hochberg
 from prodml_magics.stats.sequential.interval import ratio_interval
 from prodml_magics.stats.sequential.mixture import log_mean_exp
 from prodml_magics.stats.sequential.onset import log_over_onsets
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE, log_e_value, within
-from prodml_magics.stats.sequential.rows_needed import rows_for_difference, rows_for_ratio
+from prodml_magics.stats.sequential.rows_needed import rows_for_difference, rows_for_mean, rows_for_ratio
 from prodml_magics.stats.sequential.sample_ratio import ALPHA, log_mismatch
 from prodml_magics.wire.rollouts import Guard, GuardVerdict, RolloutPlan, RolloutState
 
@@ -48,7 +49,7 @@ def judge(state: RolloutState, evidence: Evidence) -> Judgement:
     return Judgement(
         requests=evidence.requests[1][state.step],
         harm=_harm(plan, evidence),
-        no_worse=all(guard.metric in evidence.passed for guard in plan.guards),
+        no_worse=all(guard.metric in evidence.passed and not _void(guard, evidence) for guard in plan.guards),
         mismatch=evidence.mismatch,
     )
 
@@ -62,7 +63,15 @@ def log_harm(plan: RolloutPlan, evidence: Evidence) -> dict[str, float]:
         found[guard.metric] = float(log_over_onsets(log_e_value(canary, both, evidence.shares, MORE)))
     for guard in latencies_of(plan)[:1]:
         found[guard.metric] = _log_slower(evidence.slower, evidence.beginnings)
+    for guard in means_of(plan):
+        tally = evidence.means.get(guard.metric)
+        found[guard.metric] = 0.0 if tally is None or tally.mismatch else float(log_mean_of(tally.harm))
     return found
+
+
+def _void(guard: Guard, evidence: Evidence) -> bool:
+    """Whether labels come for one arm rather than the other, so that what they say does not count."""
+    return guard.metric in evidence.means and evidence.means[guard.metric].mismatch
 
 
 def _log_slower(slower: Tally | None, beginnings: Sequence[Beginning]) -> float:
@@ -91,6 +100,9 @@ def log_no_worse(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> float:
     """Log e-value against "worse by the margin or more"."""
     if is_latency(guard.metric):  # its margin is in the limit: at the margin both arms are beyond theirs equally often
         return _log_no_slower(guard, evidence)
+    if is_mean(guard.metric):
+        tally = evidence.means.get(guard.metric)
+        return 0.0 if tally is None or tally.mismatch else float(log_mean_of(tally.no_worse))
     if not guard.relative:
         return float(log_mean_exp(evidence.differences[guard.metric]))
     canary, both = _events(guard, plan, evidence)
@@ -130,9 +142,9 @@ def _verdict(
     worse = bool(
         set(culprits) & ({guard.metric} if not is_latency(guard.metric) else {each.metric for each in latencies_of(plan)})
     )
-    passed = guard.metric in evidence.passed
+    passed = guard.metric in evidence.passed and not _void(guard, evidence)
     log_good = log_no_worse(guard, plan, evidence)
-    found = _latency_found(guard, evidence) if is_latency(guard.metric) else _rate_found(guard, plan, evidence)
+    found = _found(guard, plan, evidence)
     return GuardVerdict(
         metric=guard.metric,
         margin=margin_text(guard),
@@ -143,8 +155,11 @@ def _verdict(
         control_events=found.control,
         low=found.low,
         high=found.high,
-        canary_rows=sum(evidence.requests[1]),
-        control_rows=sum(evidence.requests[0]),
+        canary_rows=found.canary_rows,
+        control_rows=found.control_rows,
+        of="difference" if is_mean(guard.metric) else "ratio",
+        canary_mean=found.canary_mean,
+        control_mean=found.control_mean,
         rows_needed=None if passed or worse else _needed(guard, state, evidence, log_good),
         note=_note(guard, evidence, events=found.canary + found.control),
     )
@@ -156,6 +171,16 @@ class _Found(NamedTuple):
     low: float | None
     high: float | None
     better: bool
+    canary_rows: int
+    control_rows: int
+    canary_mean: float | None = None
+    control_mean: float | None = None
+
+
+def _found(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> _Found:
+    if is_mean(guard.metric):
+        return _mean_found(guard, evidence)
+    return _latency_found(guard, evidence) if is_latency(guard.metric) else _rate_found(guard, plan, evidence)
 
 
 def _rate_found(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> _Found:
@@ -163,13 +188,30 @@ def _rate_found(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> _Found:
     interval = ratio_interval(canary.sum(), both, evidence.shares, plan.alpha)
     better = float(log_e_value(canary.sum(), both, evidence.shares, FEWER)) >= math.log(1 / plan.alpha)
     high = interval.high if math.isfinite(interval.high) else None
-    return _Found(int(canary.sum()), int(both.sum() - canary.sum()), interval.low, high, better)
+    return _Found(int(canary.sum()), int(both.sum() - canary.sum()), interval.low, high, better, *_requests(evidence))
 
 
 def _latency_found(guard: Guard, evidence: Evidence) -> _Found:
     mine = _margins(guard, evidence)
     control, canary = (sum(each.events[0][arm] for each in mine) for arm in (0, 1))
-    return _Found(canary, control, None, None, False)
+    return _Found(canary, control, None, None, False, *_requests(evidence))
+
+
+def _mean_found(guard: Guard, evidence: Evidence) -> _Found:
+    """Its events are the labelled units."""
+    tally = evidence.means.get(guard.metric)
+    if tally is None:
+        return _Found(0, 0, None, None, False, 0, 0)
+    control, canary = tally.units
+    sign = -1.0 if guard.metric == "log_loss" else 1.0  # kept the higher the better, shown as people know it
+    low, high = sorted((sign * tally.low, sign * tally.high))
+    means = [sign * total / units if units else None for total, units in zip(tally.sums, tally.units, strict=True)]
+    better = tally.low > 0 and not tally.mismatch
+    return _Found(canary, control, low, high, better, canary, control, means[1], means[0])
+
+
+def _requests(evidence: Evidence) -> tuple[int, int]:
+    return sum(evidence.requests[1]), sum(evidence.requests[0])
 
 
 def _latency(harm: dict[str, float]) -> float:
@@ -179,6 +221,8 @@ def _latency(harm: dict[str, float]) -> float:
 def _note(guard: Guard, evidence: Evidence, *, events: int) -> str:
     if evidence.mismatch:
         return "the split is unsound: no verdict counts"
+    if is_mean(guard.metric):
+        return _label_note(guard, evidence)
     if is_latency(guard.metric) and not evidence.thresholds:
         return f"learning what is slow from the first live runs ({len(evidence.learning)} so far)"
     if guard.relative and not is_latency(guard.metric) and not events:
@@ -186,11 +230,42 @@ def _note(guard: Guard, evidence: Evidence, *, events: int) -> str:
     return ""
 
 
+def _label_note(guard: Guard, evidence: Evidence) -> str:
+    tally = evidence.means.get(guard.metric)
+    if tally is None:
+        return "no label has come yet; give them with %labels"
+    if tally.mismatch:
+        return "labels do not come for the arms in their shares: it cannot count"
+    return "clipped at 3 nats" if guard.metric == "log_loss" else ""
+
+
 def _needed(guard: Guard, state: RolloutState, evidence: Evidence, log_good: float) -> int | None:
     """Requests that "no worse" is expected to take still, if the arms are alike and the rates stay as they are."""
+    if is_mean(guard.metric):
+        return _needed_of_mean(guard, state, evidence, log_good)
     rows = _expected(guard, state.share, _control_rate(guard, state.plan, evidence), state.plan.alpha)
     left = rows * max(0.0, 1 - log_good / math.log(1 / state.plan.alpha))
     return round(left) if math.isfinite(left) else None
+
+
+def _needed_of_mean(guard: Guard, state: RolloutState, evidence: Evidence, log_good: float) -> int | None:
+    """In requests, at the rate at which labels come."""
+    tally = evidence.means.get(guard.metric)
+    answered = sum(map(sum, evidence.requests))
+    if tally is None or not sum(tally.units) or not answered:
+        return None
+    sign, total = (-1.0, 0.0) if guard.metric == "log_loss" else (1.0, 1.0)
+    lost = total - sign * sum(tally.sums) / sum(tally.units)
+    units = rows_for_mean(
+        state.share,
+        float(f"{lost:.2g}"),
+        float(f"{tally.variance:.2g}"),
+        margin=guard.margin,
+        bound=BOUNDS[guard.metric],
+        alpha=state.plan.alpha,
+    )
+    left = units * max(0.0, 1 - log_good / math.log(1 / state.plan.alpha))
+    return round(left * answered / sum(tally.units)) if math.isfinite(left) else None
 
 
 @lru_cache(maxsize=256)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.rollouts.evidence import FLOOR
-from prodml_magics.rollouts.guards import is_latency, level_of
+from prodml_magics.rollouts.guards import BOUNDS, is_latency, is_mean, level_of
 from prodml_magics.stats.sequential.exceedances import LEVELS, freeze
-from prodml_magics.stats.sequential.rows_needed import rows_for_difference, rows_for_ratio, spread
+from prodml_magics.stats.sequential.rows_needed import rows_for_difference, rows_for_mean, rows_for_ratio, spread
 from prodml_magics.wire.rollouts import Guard
 
 __all__ = ["Traffic", "rows_until_harm", "rows_until_no_worse", "seen_in_step", "sighted"]
@@ -28,6 +29,10 @@ class Traffic(NamedTuple):
     failed: int
     timed_out: int
     run_ms: NDArray[np.float64]
+    labelled: float = 0.0
+    """Share of the requests that have a label; 0 when there is none to plan with."""
+    lost: Mapping[str, tuple[float, float]] = MappingProxyType({})
+    """Mean and variance of what a labelled answer loses, by guard: 1 where it is wrong, or its log loss."""
 
     @property
     def per_hour(self) -> float:
@@ -45,10 +50,26 @@ def rows_until_harm(
     """Requests of both arms until `effect` is shown as harm with probability `power`; inf when it never is."""
     if is_latency(guard.metric):
         return spread(power) * _until_slower(effect.margin, traffic, share, alpha, guards)
+    if is_mean(guard.metric):
+        return spread(power) * _until_mean(guard, traffic, share, alpha, guards, worse=effect.margin)
     rate = traffic.rate(guard.metric)
     ratio = 1 + effect.margin if effect.relative else (rate + effect.margin) / rate
     # Beyond the largest ratio that is bet on, a larger one is seen no sooner than its events come.
     return spread(power) * rows_for_ratio(share, rate, ratio, high=max(10.0, ratio * 1.1), alpha=alpha, guards=2 * guards)
+
+
+_UNKNOWN = {"accuracy": (0.5, 0.25), "log_loss": (1.5, 2.25)}
+"""Mean and variance where they are largest: what is planned with while no label has come."""
+
+
+def _until_mean(
+    guard: Guard, traffic: Traffic, share: float, alpha: float, guards: int, *, worse: float = 0.0, margin: float = 0.0
+) -> float:
+    """Only requests with a label count; where there was none, every one is taken to get one."""
+    lost, variance = traffic.lost.get(guard.metric, _UNKNOWN[guard.metric])
+    bound = BOUNDS[guard.metric]
+    units = rows_for_mean(share, lost, variance, worse=worse, margin=margin, bound=bound, alpha=alpha, guards=guards)
+    return units / (traffic.labelled or 1.0)
 
 
 def _until_slower(effect: float, traffic: Traffic, share: float, alpha: float, guards: int) -> float:
@@ -75,6 +96,8 @@ def rows_until_no_worse(guard: Guard, traffic: Traffic, share: float, *, alpha: 
         control, canary = ((traffic.run_ms > limit).mean() for limit in (threshold, lifted))
         ratio = max(float(canary), _LEAST_RATE / len(traffic.run_ms)) / max(float(control), 1e-9)
         return spread(power) * rows_for_ratio(share, float(control), ratio, low=0.1, high=1 / 1.1, alpha=alpha)
+    if is_mean(guard.metric):
+        return spread(power) * _until_mean(guard, traffic, share, alpha, 1, margin=guard.margin)
     rate = traffic.rate(guard.metric)
     if not guard.relative:
         return spread(power) * rows_for_difference(share, rate, 0.0, guard.margin, alpha=alpha)

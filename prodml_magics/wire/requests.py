@@ -90,7 +90,11 @@ class Deploy(Request, frozen=True):
     min_rows: Annotated[int, Meta(ge=1), _flag("requests that the canary must have answered in a step", "N")] = 200
     guard: Annotated[
         str,
-        _flag("what must not get worse (default: error_rate,latency_p99); also timeout_rate, latency_p50, _p90, _p95", "GUARDS"),
+        _flag(
+            "what must not get worse (default: error_rate,latency_p99); also timeout_rate, latency_p50, _p90, _p95, and on labels "
+            "accuracy, log_loss",
+            "GUARDS",
+        ),
     ] = ""
     margin: Annotated[str, _flag("by how much it may (default: error_rate=0.005,latency_p99=20%)", "MARGINS")] = ""
     alpha: Annotated[

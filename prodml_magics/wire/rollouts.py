@@ -88,9 +88,15 @@ class GuardVerdict(msgspec.Struct, frozen=True, kw_only=True):
     control_events: int
     low: float | None
     high: float | None
-    """Confidence sequence for the ratio of the rates, canary to control; `high` is null where nothing bounds it."""
+    """Confidence sequence for the ratio of the rates, canary to control, or for the difference of the means (`of`); `high` is null
+    where nothing bounds it."""
     canary_rows: int
+    """Requests, or units with a label for guards that wait for labels."""
     control_rows: int
+    of: Literal["ratio", "difference"] = "ratio"
+    canary_mean: float | None = None
+    """Of guards that average; null for all others."""
+    control_mean: float | None = None
     rows_needed: int | None = None
     """Requests of both arms that "no worse" is expected to need still, at this step's share; null when it may never come."""
     note: str = ""

@@ -48,12 +48,12 @@ def pair(canary: ArrayLike, control: ArrayLike, size: int) -> Blocks:
 
 
 def log_gains(differences: ArrayLike, margin: float, bound: float) -> Floats:
-    """Σ log(1 + λ (margin + d)/(bound + margin)) for each stake, [stakes]: against a mean difference of −`margin` or less.
+    """Σ log(1 + λ (margin + d)/(bound + |margin|)) for each stake, [stakes]: against a mean difference of −`margin` or less.
 
-    `differences` lie in [−bound, bound] and are clipped to it. Turn their sign to bet on the other side.
+    `differences` lie in [−bound, bound] and are clipped to it. Turn their sign to bet on the other side. `margin` may be negative.
     """
     d = np.clip(np.asarray(differences, np.float64), -bound, bound)
-    return np.asarray(np.log1p(STAKES * ((margin + d) / (bound + margin))[..., None]).sum(axis=-2))
+    return np.asarray(np.log1p(STAKES * ((margin + d) / (bound + abs(margin)))[..., None]).sum(axis=-2))
 
 
 def log_mean_of(gains: ArrayLike) -> Floats:

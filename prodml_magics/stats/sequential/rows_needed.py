@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-__all__ = ["rows_for_difference", "rows_for_ratio", "spread"]
+__all__ = ["rows_for_difference", "rows_for_mean", "rows_for_ratio", "spread"]
 
 _FAR = 1e15
 _FLUCTUATION = 0.25
@@ -65,6 +65,49 @@ def rows_for_difference(share: float, rate: float, difference: float, margin: fl
     s0 = float(boundary(np.float64(a0), np.float64(a1), share, margin))
     gain = share * _divergence(a1, s0 + margin) + (1 - share) * _divergence(a0, s0)
     return (math.log(1 / alpha) + _SPREAD) / gain
+
+
+def rows_for_mean(
+    share: float,
+    lost: float,
+    variance: float,
+    *,
+    worse: float = 0.0,
+    margin: float = 0.0,
+    bound: float = 1.0,
+    alpha: float = 0.05,
+    guards: int = 1,
+) -> float:
+    """Mean labelled units of both arms until block pairs show a mean that is `worse`, or with a `margin` "no worse by the margin".
+
+    A unit loses `lost` on average with this `variance` (accuracy: the share of wrong answers): taken as one loss of equal size for
+    some of the units, so that accuracy is exact. log(guards/alpha) and what the mixture of stakes costs, over the growth of the best
+    of them per block. Within 20 % of the simulated mean at shares from 1 to 50 %.
+    """
+    import numpy as np
+
+    from prodml_magics.stats.sequential.block_pairs import STAKES, control_rows
+
+    lost = min(max(lost, 1e-6), bound)
+    size = min(max((lost**2 + max(variance, 1e-12)) / lost, lost), bound)
+    often, block = lost / size, control_rows(share)
+    hurt = min((lost + worse) / size, 1.0)
+    control = np.arange(block + 1)
+    weights = np.exp([_log_binomial(block, int(k), often) for k in control])
+    against = margin if margin else 0.0
+    growth = np.zeros(len(STAKES))
+    for happens, canary in ((hurt, 1.0), (1 - hurt, 0.0)):
+        difference = size * (control / block - canary)
+        payoff = (against + (difference if margin else -difference)) / (bound + against)
+        growth += happens * (np.log1p(STAKES[:, None] * payoff) @ weights)
+    best = float(growth.max())
+    return (math.log(guards / alpha) + 2 * _SPREAD) / best * (1 + block) if best > 0 else math.inf
+
+
+def _log_binomial(n: int, k: int, p: float) -> float:
+    p = min(max(p, 1e-12), 1 - 1e-12)
+    choose = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    return choose + k * math.log(p) + (n - k) * math.log1p(-p)
 
 
 def spread(power: float) -> float:

@@ -15,7 +15,7 @@ from prodml_magics.stats.sequential.difference import NO_WORSE, log_increments
 from prodml_magics.stats.sequential.e_bh import e_benjamini_hochberg
 from prodml_magics.stats.sequential.mixture import log_mean_exp, log_sum_exp
 from prodml_magics.stats.sequential.rate_ratio import MORE, log_e_value
-from prodml_magics.stats.sequential.rows_needed import rows_for_difference, rows_for_ratio
+from prodml_magics.stats.sequential.rows_needed import rows_for_difference, rows_for_mean, rows_for_ratio
 from prodml_magics.stats.sequential.tolerance import log_exceeds, log_within
 
 
@@ -139,3 +139,29 @@ def test_the_planned_rows_of_a_margin_are_within_a_fifth_of_the_simulated_mean(s
     mean = float(np.mean(taken[np.isfinite(taken)]))
     assert np.isfinite(taken).mean() > 0.95
     assert rows_for_difference(share, rate, 0.0, 0.005) == pytest.approx(mean, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("share", "right", "worse", "margin"),
+    [(0.05, 0.9, 0.1, 0.0), (0.25, 0.9, 0.05, 0.0), (0.5, 0.95, 0.0, 0.05), (0.5, 0.6, 0.1, 0.0)],
+)
+def test_the_plan_of_a_mean_is_within_a_fifth_of_the_simulated_test(
+    share: float, right: float, worse: float, margin: float
+) -> None:
+    rng = np.random.default_rng(7)
+    size, found = control_rows(share), []
+    planned = rows_for_mean(share, 1 - right, right * (1 - right), worse=worse, margin=margin)
+    blocks = int(5 * planned / (size + 1))
+    for _ in range(120):
+        canary = (rng.random(blocks) < right - worse).astype(float)
+        difference = canary - rng.binomial(size, right, blocks) / size
+        payoff = (margin + difference) / (1 + margin) if margin else -difference
+        capital = log_mean_of(np.cumsum(np.log1p(STAKES * payoff[:, None]), axis=0))
+        found.append((1 + int((capital >= np.log(20)).argmax())) * (size + 1))
+    assert np.mean(found) == pytest.approx(planned, rel=0.2)
+
+
+def test_a_mean_that_nobody_loses_and_a_difference_that_is_not_there() -> None:
+    assert rows_for_mean(0.5, 0.0, 0.0, worse=0.0) == float("inf")
+    assert np.isfinite(rows_for_mean(0.5, 0.0, 0.0, margin=0.02))
+    assert rows_for_mean(0.5, 0.1, 0.09, worse=0.05, guards=4) > rows_for_mean(0.5, 0.1, 0.09, worse=0.05)

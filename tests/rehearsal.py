@@ -1,0 +1,115 @@
+"""The controller's part in rollouts without services: a clock moved by hand, requests written as a worker writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from plans import plan
+
+from prodml_magics.actions.advance import Advancing
+from prodml_magics.actions.drain import Draining
+from prodml_magics.actions.switch import switch
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.clock import ManualClock
+from prodml_magics.rollouts.canary import route_of
+from prodml_magics.storage.arrays import to_array
+from prodml_magics.storage.blocks import Block
+from prodml_magics.storage.spool import SpoolWriter
+from prodml_magics.wire.rollouts import RolloutState
+
+DEFAULTS: dict[str, Any] = {"steps": (5.0, 25.0, 50.0, 100.0), "bake": 60.0, "min_rows": 50, "deadline": 3600.0}
+
+
+def clock(workspace: Workspace) -> ManualClock:
+    assert isinstance(workspace.clock, ManualClock)
+    return workspace.clock
+
+
+def begin(workspace: Workspace, candidate: int = 2, **changes: Any) -> RolloutState:
+    """Enter a rollout into the ledger as ``deploy --canary`` does, while nothing runs."""
+    clock(workspace).advance(1)
+    before, now = workspace.route("cancer"), workspace.clock.now()
+    chosen = plan(control=before.live, candidate=candidate, **(DEFAULTS | changes))
+    state = RolloutState(
+        model="cancer",
+        id=before.revision + 1,
+        plan=chosen,
+        phase="running",
+        step=0,
+        began_at=now,
+        step_at=now,
+        by=workspace.actor,
+    )
+    after = route_of(state, before, workspace.files("cancer", candidate))
+    switch(workspace, before, after, kind="canary", cause="", details={"rollout": msgspec.to_builtins(state)})
+    return state
+
+
+class Traffic:
+    """Requests of one worker, each a run of its own, split as the route in the ledger says."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        seed: int,
+        *,
+        failing: float = 0.0,
+        slow: float = 1.0,
+        keys: int = 0,
+        right: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        """`right` is how often control and canary answer 1, which is the truth; the others answer 0."""
+        self._workspace = workspace
+        self._right = right
+        self.ids: list[str] = []
+        self._writer = SpoolWriter(workspace.home / "spool")
+        self._rng = np.random.default_rng(seed)
+        self._failing, self._slow, self._keys = failing, slow, keys
+
+    def send(self, requests: int) -> None:
+        route = self._workspace.route("cancer")
+        for _ in range(requests):
+            canary = route.canary is not None and self._rng.random() < route.canary.share
+            failed = canary and self._rng.random() < self._failing
+            row = np.zeros((1, 30), np.float32)
+            said = np.array([self._rng.random() < self._right[canary]], np.int64)
+            self.ids.append(f"r{len(self.ids)}")
+            self._writer.append(
+                Block(
+                    model="cancer",
+                    version=route.canary.version if canary and route.canary else route.live or 0,
+                    arm="canary" if canary else "live",
+                    sequence=self._writer.sequence,
+                    request_ids=[self.ids[-1]],
+                    request_rows=[1],
+                    received_at=[self._workspace.clock.now().timestamp()],
+                    latency_ms=[9.0],
+                    run_ms=float(self._rng.lognormal(1.0, 0.3)) * (self._slow if canary else 1.0),
+                    status=[500 if failed else 200],
+                    keys=[f"k{self._rng.integers(self._keys)}" if self._keys else ""],
+                    inputs={"input": to_array(row)},
+                    outputs=None
+                    if failed
+                    else {"label": to_array(said), "probabilities": to_array(np.full((1, 2), 0.5, np.float32))},
+                    rollout=route.canary.rollout if route.canary else 0,
+                    share=route.canary.share if route.canary else 0.0,
+                )
+            )
+
+
+class Controller:
+    """Drains and advances as the controller's loop does; `killed` starts another that knows nothing."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.killed()
+
+    def killed(self) -> None:
+        self.advancing = Advancing(self.workspace)
+        self.draining = Draining(self.workspace, self.advancing.took)
+
+    def look(self) -> int:
+        self.draining.drain()
+        return self.advancing.advance()
