@@ -19,9 +19,16 @@ __all__ = ["REPAIR_SECONDS", "Draining", "Mirroring"]
 class Draining:
     """The one drainer of a home; asked by the clock and by whoever wants to see the latest rows."""
 
-    def __init__(self, workspace: Workspace, took: Callable[[str, LakeRows], None] = lambda _model, _rows: None) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        took: Callable[[str, LakeRows], None] = lambda _model, _rows: None,
+        drained: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`took` is told of rows that are in the lake, `drained` that all have been told of."""
         self._clock = workspace.clock
         self._drainer = Drainer(workspace.home / "spool", workspace.lake, workspace.contract, took)
+        self._drained = drained
         self._one_at_a_time = threading.Lock()
         self._until: datetime | None = None
         self._rows = 0
@@ -32,6 +39,7 @@ class Draining:
             began = self._clock.now()
             self._rows += self._drainer.drain()
             self._until = began
+            self._drained()
         return self.report()
 
     def report(self) -> Drained:

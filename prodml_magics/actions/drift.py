@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 
+from prodml_magics.actions.buckets import bucket_store, read_grid
 from prodml_magics.actions.deploy import resolve
 from prodml_magics.actions.detection import detect_request
+from prodml_magics.actions.drift_sketches import FromSketches, from_sketches
 from prodml_magics.actions.formats import moment
 from prodml_magics.actions.frames import as_columns
-from prodml_magics.actions.onsets import find_onsets
+from prodml_magics.actions.kept import Asked
+from prodml_magics.actions.onsets import find_kept_onsets, find_onsets
 from prodml_magics.actions.results import DriftResult
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.slices import compare_slices
@@ -26,7 +29,7 @@ from prodml_magics.contract.nearest import did_you_mean
 from prodml_magics.errors import InvalidInput, NotFound, UsageError
 from prodml_magics.wire.names import parse_reference
 from prodml_magics.wire.requests import Drift
-from prodml_magics.wire.results import DriftRecord, Window
+from prodml_magics.wire.results import DriftRecord, OnsetRecord, Window
 
 if TYPE_CHECKING:
     import polars as pl
@@ -78,6 +81,8 @@ def _between_frames(workspace: Workspace, request: Drift) -> DriftResult:
         raise UsageError("give the frame to compare with as well: %drift REFERENCE CURRENT")
     if request.window or request.last or request.since or request.until:
         raise UsageError("--window, --last, --since and --until choose rows of a served model; two frames are compared whole")
+    if request.source != "auto":
+        raise UsageError("--source chooses what a served model's window is read from; two frames are read as --memory says")
     if request.against != "reference":
         raise UsageError("--against chooses what a served model is compared with; two frames are compared with each other")
     files = [scan(Path(frame)) if isinstance(frame, str | Path) else None for frame in (request.model, request.current)]
@@ -94,7 +99,8 @@ def _between_frames(workspace: Workspace, request: Drift) -> DriftResult:
 def _between_files(clock: Clock, reference: Scanned, current: Scanned, request: Drift) -> DriftResult:
     """Files beyond the memory bound: exact counts on the grid of a sample of the reference."""
     from prodml_magics.stats.drift import Tolerances
-    from prodml_magics.stats.drift.detect_sketches import detect_sketches, sketch_detail
+    from prodml_magics.stats.drift.detect_sketches import detect_sketches
+    from prodml_magics.stats.drift.sketch_detail import sketch_detail
 
     if request.method or request.by:
         flag = "--method" if request.method else "--by"
@@ -155,6 +161,12 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
     drained = Services(workspace).drain()
     arms = _ARMS.get(request.arm, (request.arm,))
     ends = until or now
+    asked = Asked(which.name, arms, since, until)
+    sketched = from_sketches(workspace, request, asked, version, drained)
+    if sketched is not None:
+        return _of_sketches(
+            workspace, request, asked, version, sketched, seen=None if drained is not None else sketched.now.until
+        )
     rows, earlier = _rows(workspace, which.name, arms, since, until, request)
     if rows.is_empty():
         raise NotFound(f"{which.name} has answered no rows in this window; send requests to it, or widen the window")
@@ -169,8 +181,46 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
         sides = _against_rows(which.name, version, earlier, rows, window, request)
     sides = _without_masked(sides, workspace.route(which.name).serving.mask, request)
     result = _result(sides._replace(model=which.name, version=version, seen_until=seen), request)
-    onsets = find_onsets(sides.reference, rows, result.record.drifted, request.alpha)
+    onsets = _onsets(workspace, asked, version, sides, rows, result.record.drifted, request.alpha)
     return DriftResult(msgspec.structs.replace(result.record, onsets=tuple(onsets)), result.details)
+
+
+def _onsets(
+    workspace: Workspace,
+    asked: Asked,
+    version: int,
+    sides: _Sides,
+    rows: pl.DataFrame,
+    drifted: Sequence[str],
+    alpha: float,
+) -> list[OnsetRecord]:
+    """From the sketches of a longer stretch where they are kept, else from the window's rows."""
+    grid = read_grid(workspace, asked.model, version) if drifted and bucket_store(workspace).exists() else None
+    since = sides.window.since if asked.since is None else asked.since
+    found = find_kept_onsets(workspace, asked._replace(since=since), grid, drifted, alpha) if grid is not None else None
+    return find_onsets(sides.reference, rows, drifted, alpha) if found is None else found
+
+
+def _of_sketches(
+    workspace: Workspace, request: Drift, asked: Asked, version: int, sketched: FromSketches, seen: datetime | None
+) -> DriftResult:
+    from prodml_magics.stats.drift.sketch_detail import sketch_detail
+
+    now, earlier, found = sketched.now, sketched.earlier, sketched.found
+    since, until = max(asked.since or now.since, now.since), min(asked.until or now.until, now.until, workspace.clock.now())
+    window = Window(since=since, until=until, rows=now.rows)
+    sides = _Sides(sketched.reference, {}, window, sketched.against, None, asked.model, version, seen)
+    record = msgspec.structs.replace(
+        _record(sides, found, []),
+        source="sketches",
+        rows_read=now.read + (0 if earlier is None else earlier.read),
+        onsets=tuple(find_kept_onsets(workspace, asked, sketched.grid, found.drifted, request.alpha) or ()),
+    )
+    before_now = {} if earlier is None else earlier.sketches
+    details = {
+        name: sketch_detail(sketched.reference, now.sketches[name], name, before_now.get(name)).to_dict() for name in found.names
+    }
+    return DriftResult(record, details)
 
 
 def _without_masked(sides: _Sides, mask: tuple[str, ...], request: Drift) -> _Sides:

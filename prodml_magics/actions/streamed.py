@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,13 +16,12 @@ if TYPE_CHECKING:
     import polars as pl
 
     from prodml_magics.stats.drift import Reference
-    from prodml_magics.stats.drift.detect_sketches import Sketched
+    from prodml_magics.stats.drift.bucket import Sketch
 
 __all__ = ["Scanned", "large", "sampled_reference", "scan", "sketched"]
 
 _GIB = 2**30
 _BATCH_BYTES = 128 * 2**20
-_MOST_NEW_LEVELS = 10_000
 
 
 class Scanned(NamedTuple):
@@ -71,17 +69,20 @@ def sampled_reference(scanned: Scanned, columns: list[str], rows: int, memory: f
     return prepare(as_columns(pl.concat(parts), "reference frame"))
 
 
-def sketched(scanned: Scanned, reference: Reference, memory: float) -> dict[str, Sketched]:
+def sketched(scanned: Scanned, reference: Reference, memory: float) -> dict[str, Sketch]:
     """Sketches of every column of the reference, exact however often the file was cut."""
-    collectors = {name: _collector(name, column) for name, column in reference.columns.items()}
+    from prodml_magics.stats.drift.bucket import add, grids_of, sketch_column
+
+    grids = grids_of(reference)
+    found = {name: sketch_column(name, grid, np.zeros(0)) for name, grid in grids.items()}
+
+    def collect(batch: pl.DataFrame, name: str) -> None:
+        found[name] = add(found[name], sketch_column(name, grids[name], batch[name].to_numpy()))
+
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for batch in _batches(scanned, list(collectors), memory, ordered=False, told="now"):
-            list(pool.map(partial(_collect, batch, collectors), collectors))
-    return {name: collector.result() for name, collector in collectors.items()}
-
-
-def _collect(batch: pl.DataFrame, collectors: Mapping[str, Any], name: str) -> None:
-    collectors[name].add(batch[name].to_numpy())
+        for batch in _batches(scanned, list(grids), memory, ordered=False, told="now"):
+            list(pool.map(partial(collect, batch), grids))
+    return found
 
 
 def _batches(scanned: Scanned, columns: list[str], memory: float, *, ordered: bool, told: str) -> Iterator[pl.DataFrame]:
@@ -99,78 +100,3 @@ def _tell(what: str, seen: int, rows: int) -> None:
     if sys.stderr.isatty():
         end = "\n" if seen >= rows else ""
         print(f"\r{what}: {seen:,} of {rows:,} rows, {seen / max(1, rows):.0%}", end=end, file=sys.stderr, flush=True)
-
-
-# ── what gathers a column ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _collector(name: str, column: Any) -> Any:
-    from prodml_magics.stats.drift.reference import NumericColumn, TextColumn
-
-    if isinstance(column, NumericColumn):
-        return _OfNumbers(name, column)
-    return _OfTexts(column) if isinstance(column, TextColumn) else _OfLevels(column)
-
-
-class _OfNumbers:
-    def __init__(self, name: str, column: Any) -> None:
-        from prodml_magics.stats.drift.sketch import empty_sketch, sketch_grid
-
-        self._name, self._grid = name, sketch_grid(column)
-        self._sketch = empty_sketch(self._grid)
-
-    def add(self, values: np.ndarray) -> None:
-        from prodml_magics.stats.drift.columns import Numbers, as_numbers
-        from prodml_magics.stats.drift.sketch import merge, sketch_numbers
-
-        plain = values.dtype in (np.float32, np.float64)
-        numbers = Numbers(values, len(values)) if plain else as_numbers(self._name, values)
-        self._sketch = merge(self._sketch, sketch_numbers(self._grid, numbers))
-
-    def result(self) -> Any:
-        return self._sketch
-
-
-class _OfTexts:
-    def __init__(self, column: Any) -> None:
-        self._parts = {name: _OfNumbers(name, part) for name, part in column.parts.items()}
-        self._rows = self._missing = 0
-
-    def add(self, values: np.ndarray) -> None:
-        from prodml_magics.stats.drift.columns import as_texts
-        from prodml_magics.stats.drift.text import text_parts
-
-        texts = as_texts(values)
-        self._rows, self._missing = self._rows + len(values), self._missing + len(values) - len(texts)
-        for name, part in text_parts(texts).items():
-            self._parts[name].add(part)
-
-    def result(self) -> Any:
-        from prodml_magics.stats.drift.sketch import TextSketch
-
-        return TextSketch(self._rows, self._missing, {name: part.result() for name, part in self._parts.items()})
-
-
-class _OfLevels:
-    """Counts of all known levels, and of new ones until there are 10,000 of them; further new ones are counted together."""
-
-    def __init__(self, column: Any) -> None:
-        self._known = set(column.levels)
-        self._counts: Counter[str] = Counter()
-        self._rows = 0
-
-    def add(self, values: np.ndarray) -> None:
-        from prodml_magics.stats.drift.columns import as_levels
-
-        found = as_levels(values, self._known)
-        self._rows += found.rows
-        for level, count in zip(found.levels, found.counts.tolist(), strict=True):
-            crowded = len(self._counts) > len(self._known) + _MOST_NEW_LEVELS
-            kept = level in self._known or level in self._counts or not crowded
-            self._counts[level if kept else "(further new ones)"] += count
-
-    def result(self) -> Any:
-        from prodml_magics.stats.drift.columns import Levels
-
-        ordered = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
-        return Levels(tuple(level for level, _ in ordered), np.array([count for _, count in ordered], np.int64), self._rows)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -13,16 +14,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from prodml_magics.actions.advance import Advancing
 from prodml_magics.actions.drain import Draining
 from prodml_magics.errors import ProdmlError
+from prodml_magics.wire.admin import Drained
 
 __all__ = ["build_app"]
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def build_app(draining: Draining, advancing: Advancing, token: str) -> Starlette:
+class Troubled(Protocol):
+    """Whatever works per model and may fail at it."""
+
+    problems: dict[str, str]
+
+
+def build_app(draining: Draining, others: Sequence[Troubled], token: str) -> Starlette:
     """GET /status and POST /drain, both behind the bearer token."""
     expected = b"Bearer " + token.encode()
 
@@ -37,12 +44,17 @@ def build_app(draining: Draining, advancing: Advancing, token: str) -> Starlette
 
         return check
 
+    def whole(report: Drained) -> Response:
+        problems = dict(report.problems)
+        for other in others:
+            problems |= other.problems
+        return _json(replace(report, problems=problems))
+
     async def status(_request: Request) -> Response:
-        report = draining.report()
-        return _json(replace(report, problems={**report.problems, **advancing.problems}))
+        return whole(draining.report())
 
     async def drain(_request: Request) -> Response:
-        return _json(await asyncio.to_thread(draining.drain))
+        return whole(await asyncio.to_thread(draining.drain))
 
     return Starlette(routes=[Route("/status", guarded(status)), Route("/drain", guarded(drain), methods=["POST"])])
 

@@ -20,7 +20,7 @@ Delta only records it; `append` checks it, so that a row is in the lake exactly 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,6 +144,21 @@ class Lake:
         frame = frame.sort("received_at", "writer", "sequence")
         frame = frame if last is None else frame.tail(last)
         return (frame if columns is None else frame.select(columns)).collect()
+
+    def behind(self, model: str, marks: Mapping[str, int], most: int) -> Iterator[LakeRows]:
+        """Rows behind the `marks` of their writers, at most so many at a time, each writer's in order; every arm and status."""
+        import polars as pl
+
+        table = self._table(self.requests(model))
+        if table is None:
+            return
+        frame = pl.scan_delta(table)
+        ends = frame.group_by("writer").agg(pl.col("sequence").max()).sort("writer").collect()
+        for writer, last in ends.iter_rows():
+            for first in range(marks.get(writer, 0), last + 1, most):
+                until = min(last + 1, first + most)
+                mine = (pl.col("writer") == writer) & (pl.col("sequence") >= first) & (pl.col("sequence") < until)
+                yield LakeRows(writer, frame.filter(mine).sort("sequence").collect().to_arrow(), until)
 
     def count(self, model: str) -> int:
         """Rows in the table of `model`, of every arm and status."""

@@ -226,6 +226,13 @@ class Drift(Request, frozen=True):
         "bh"
     )
     exact: Annotated[bool, _flag("keep every value of the reference instead of a sample of 100,000")] = False
+    source: Annotated[
+        Literal["auto", "rows", "sketches"],
+        _flag(
+            "what a window of served rows is read from: its rows, or the sketches that the controller keeps of every five minutes "
+            "(auto: sketches where there are more than 100,000 rows)"
+        ),
+    ] = "auto"
     memory: Annotated[
         float, Meta(gt=0), _flag("memory in GiB beyond which Parquet files are streamed through sketches, unless --exact", "GIB")
     ] = 4.0

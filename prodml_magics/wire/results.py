@@ -217,9 +217,13 @@ class DriftRecord(msgspec.Struct, frozen=True, kw_only=True):
     slices: list[dict[str, Any]] = []
     """Parts of the rows, worst first, where some were asked for."""
     onsets: tuple[OnsetRecord, ...] = ()
-    """Of drifted numeric inputs of a model that began to move within the window."""
+    """Of drifted numeric inputs of a model that began to move within the window or, where sketches are kept, the 30 days before."""
     seen_until: datetime | None = None
     """Rows answered after this moment were not seen; null when all were."""
+    source: Literal["rows", "sketches"] = "rows"
+    """What the window was read from."""
+    rows_read: int = 0
+    """Of a window read from sketches: rows of the lake that had to be read because its ends cut a bucket."""
     note: str = ""
 
 

@@ -13,12 +13,14 @@ from hypothesis.extra.numpy import arrays
 from laws.samples import NUMERIC_CASES, largest_gap
 from scipy import stats
 
-from prodml_magics.errors import InvalidInput
+from prodml_magics.errors import InvalidInput, Unsupported
 from prodml_magics.stats.drift import detect, prepare
-from prodml_magics.stats.drift.columns import Numbers, as_levels, as_numbers
+from prodml_magics.stats.drift.bucket import grids_of, pack, sketch_column, total, unpack
+from prodml_magics.stats.drift.columns import Levels, Numbers, as_levels, as_numbers
 from prodml_magics.stats.drift.cube import Cube
 from prodml_magics.stats.drift.grid import grid_edges
-from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn
+from prodml_magics.stats.drift.level_counts import LevelCounts, add_levels, count_levels, levels_of
+from prodml_magics.stats.drift.reference import NumericColumn
 from prodml_magics.stats.drift.reference import prepare as summarised
 from prodml_magics.stats.drift.sketch import (
     NumericSketch,
@@ -26,7 +28,6 @@ from prodml_magics.stats.drift.sketch import (
     merge,
     sketch_columns,
     sketch_grid,
-    sketch_levels,
     sketch_numbers,
 )
 
@@ -111,10 +112,60 @@ def test_sketches_of_different_grids_do_not_mix() -> None:
 
 
 def test_levels_are_counted_and_the_others_together() -> None:
-    column = summarised({"a": ["x", "y", "x", "z"]}).columns["a"]
-    assert isinstance(column, LevelColumn)
-    found = sketch_levels(column, as_levels(np.array(["x", "new", None, "y", "x"], dtype=object)))
-    assert (found.rows, found.missing, found.counts.tolist(), found.unseen) == (5, 1, [2, 1, 0], 1)
+    known = ("x", "y", "z")
+    found = count_levels(known, as_levels(np.array(["x", "new", None, "y", "x"], dtype=object)))
+    assert (found.rows, found.missing, found.counts.tolist(), found.new, found.further) == (5, 1, [2, 1, 0], {"new": 1}, 0)
+    levels = levels_of(known, found)
+    assert (levels.levels, levels.counts.tolist(), levels.rows) == (("x", "new", "y"), [2, 1, 1], 5)
+
+
+_SOME = st.dictionaries(st.sampled_from([f"level {i}" for i in range(30)]), st.integers(1, 9), max_size=30)
+
+
+@given(_SOME, _SOME, _SOME)
+def test_counts_of_levels_add_up_in_any_order_even_where_not_all_new_ones_are_told_apart(
+    a: dict[str, int], b: dict[str, int], c: dict[str, int]
+) -> None:
+    known = ("level 0", "level 1")
+    x, y, z = (_counted(known, each) for each in (a, b, c))
+    whole = add_levels(add_levels(x, y, 5), z, 5)
+    for other in (add_levels(x, add_levels(y, z, 5), 5), add_levels(add_levels(z, x, 5), y, 5)):
+        assert (other.counts.tolist(), other.new, other.further) == (whole.counts.tolist(), whole.new, whole.further)
+    assert whole.counts.sum() + sum(whole.new.values()) + whole.further == sum([*a.values(), *b.values(), *c.values()])
+    assert len(whole.new) <= 5
+
+
+def _counted(known: tuple[str, ...], counts: dict[str, int]) -> LevelCounts:
+    levels = Levels(tuple(counts), np.array(list(counts.values()), np.int64), sum(counts.values()))
+    return count_levels(known, levels, 5)
+
+
+@given(values, values)
+def test_a_bucket_comes_back_from_its_bytes_and_adds_up(a: np.ndarray, b: np.ndarray) -> None:
+    reference = prepare(
+        {"x": REFERENCE, "city": np.array(["Oslo", "Rome"] * 2_500), "note": np.array([f"text {i}" for i in range(5_000)])}
+    )
+    grids = grids_of(reference)
+    one, other = (
+        {
+            "x": sketch_column("x", grids["x"], part),
+            "city": sketch_column("city", grids["city"], np.array(["Oslo", "Bergen"] * len(part))),
+            "note": sketch_column("note", grids["note"], np.array([f"{value:.3f}" for value in part])),
+        }
+        for part in (a, b)
+    )
+    whole = total([unpack(pack(one)), other])
+    assert whole.keys() == grids.keys()
+    _same(whole["x"], _sketch(np.concatenate([a, b])))  # type: ignore[arg-type]
+    assert whole["city"].new == ({"Bergen": len(a) + len(b)} if len(a) + len(b) else {})  # type: ignore[union-attr]
+    assert whole["note"].rows == len(a) + len(b)
+
+
+def test_a_bucket_of_a_later_format_asks_for_an_upgrade() -> None:
+    with pytest.raises(Unsupported, match=r"bucket format 9 .* upgrade"):
+        unpack(b"\x09rest")
+    with pytest.raises(InvalidInput, match="not a bucket"):
+        unpack(b"\x01rest")
 
 
 # ── the cube ───────────────────────────────────────────────────────────────────────────────────────────────────────

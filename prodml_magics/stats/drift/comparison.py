@@ -25,6 +25,7 @@ from prodml_magics.stats.drift.verdict import FEWEST_ROWS, Evidence
 __all__ = [
     "OTHER",
     "Comparison",
+    "Side",
     "aligned",
     "compare_levels",
     "compare_missing",
@@ -32,6 +33,7 @@ __all__ = [
     "compare_texts",
     "compare_unseen",
     "paired_counts",
+    "side_of",
 ]
 
 OTHER = "(other)"
@@ -79,23 +81,41 @@ def _overflows(values: NDArray[Any]) -> bool:
         return bool((np.isinf(values.astype(np.float32)) & ~np.isinf(values)).any())
 
 
-def compare_numbers(column: NumericColumn, m: int, found: NumericStatistics, limits: Limits) -> Comparison:
+class Side(NamedTuple):
+    """What is compared with, of a numeric column: present `rows`, quartiles, `counts` int64 [bins] of the reference's bins.
+
+    `rank_error` is the share of rows by which any of its ranks may be wrong, because only a sketch of it was kept.
+    """
+
+    rows: int
+    quartiles: tuple[float, float, float]
+    counts: NDArray[np.int64]
+    unit: str = ""
+    rank_error: float = 0.0
+
+
+def side_of(column: NumericColumn) -> Side:
+    """A reference column, with at least one present value."""
+    return Side(column.present, quartiles(column.values), column.counts, column.unit, column.rank_error)
+
+
+def compare_numbers(side: Side, m: int, found: NumericStatistics, limits: Limits) -> Comparison:
     """Statistics and evidence of a numeric column from what the kernel found in m present rows."""
-    rows = min(len(column.values), m)
-    n, m = limits.effective(len(column.values)), limits.effective(m)
+    rows = min(side.rows, m)
+    n, m = limits.effective(side.rows), limits.effective(m)
+    surely = max(0.0, found.ks - side.rank_error)
     evidence = Evidence(
         effect=found.ks,
-        effect_low=max(0.0, found.ks - ks_margin(n, m, limits.alpha)),
-        p_value=ks_p_value(found.ks, n, m),
+        effect_low=max(0.0, surely - ks_margin(n, m, limits.alpha)),
+        p_value=ks_p_value(surely, n, m),
         tolerance=limits.tolerance,
         rows=rows,
         finding=f"KS distance {found.ks:.2f}",
-        hint=number_hint(quartiles(column.values), found.quartiles, column.unit),
+        hint=number_hint(side.quartiles, found.quartiles, side.unit),
         note="infinite or huge values leave Wasserstein undefined" if math.isnan(found.wasserstein) else "",
         needed=_rows_needed(found.ks - limits.tolerance, n, limits),
     )
-    before = column.counts
-    index, distance = psi(before, found.counts), jensen_shannon(before, found.counts)
+    index, distance = psi(side.counts, found.counts), jensen_shannon(side.counts, found.counts)
     return Comparison(evidence, found.ks, found.wasserstein, float(index), float(distance))
 
 

@@ -22,6 +22,7 @@ from prodml_magics.stats.drift.comparison import (
     compare_texts,
     compare_unseen,
     paired_counts,
+    side_of,
 )
 from prodml_magics.stats.drift.dataset import judge_dataset
 from prodml_magics.stats.drift.detection import Detection
@@ -168,7 +169,9 @@ def _compare(
     backend = choose(device, sum(len(pair.current) for pair, _ in tasks.values()))
     limits = {key: limits_of_values(column, tolerances, alpha) for key, (_, column) in tasks.items()}
     found, where = _run(backend, {key: pair for key, (pair, _) in tasks.items()})
-    made = {key: compare_numbers(column, len(pair.current), found[key], limits[key]) for key, (pair, column) in tasks.items()}
+    made = {
+        key: compare_numbers(side_of(column), len(pair.current), found[key], limits[key]) for key, (pair, column) in tasks.items()
+    }
     if methods:
         for key, (pair, column) in tasks.items():
             made[key] = with_numeric_statistics(made[key], pair, column, methods, limits[key])

@@ -37,6 +37,7 @@ __all__ = [
     "Reference",
     "TextColumn",
     "bin_counts",
+    "level_column",
     "moments",
     "prepare",
 ]
@@ -54,6 +55,8 @@ class NumericColumn(NamedTuple):
     Bin i holds the values above edge i−1 up to and including edge i; edges are values of the sample, so that every later
     window is binned alike. A constant column has three bins: below, at and above it. `mean` and `sd` are those of the sample,
     in float64; NaN where it is empty or holds an infinite value. `unit` is ``date``, ``duration`` or empty, as in `Numbers`.
+    Where `rank_error` is above zero the values are a sketch of all rows: the rank of any number among them is that among all rows,
+    each as a share, to within `rank_error`.
     """
 
     rows: int
@@ -64,6 +67,12 @@ class NumericColumn(NamedTuple):
     sd: float = math.nan
     unit: str = ""
     calibration: Calibration | None = None
+    rank_error: float = 0.0
+
+    @property
+    def present(self) -> int:
+        """Rows that the values stand for."""
+        return self.rows - self.missing if self.rank_error else len(self.values)
 
     @property
     def iqr(self) -> float:
@@ -162,7 +171,7 @@ def _summary(name: str, values: NDArray[Any], sample: int, generator: np.random.
     found = as_levels(values)
     if values.dtype.kind != "b" and is_text(len(found.levels), int(found.counts.sum())):
         return _texts(as_texts(values), found, sample, generator)
-    levels = _categorical(found)
+    levels = level_column(found)
     return levels._replace(calibration=_calibrated_levels(values)) if calibrate else levels
 
 
@@ -185,7 +194,8 @@ def moments(values: NDArray[Any]) -> tuple[float, float]:
     return (mean, sd) if math.isfinite(mean) and math.isfinite(sd) else (math.nan, math.nan)
 
 
-def _categorical(found: Levels) -> LevelColumn:
+def level_column(found: Levels) -> LevelColumn:
+    """The most frequent levels with their counts, the rest pooled."""
     present = int(found.counts.sum())
     counts = found.counts[:MOST_LEVELS]
     return LevelColumn(found.rows, found.rows - present, found.levels[:MOST_LEVELS], counts, present - int(counts.sum()))

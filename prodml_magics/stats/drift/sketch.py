@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput
-from prodml_magics.stats.drift.columns import Levels, Numbers
+from prodml_magics.stats.drift.columns import Numbers
 from prodml_magics.stats.drift.grid import grid_counts, grid_edges
-from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn
+from prodml_magics.stats.drift.reference import NumericColumn
 
 __all__ = [
-    "LevelSketch",
     "NumericSketch",
     "SketchGrid",
     "TextSketch",
@@ -28,7 +27,6 @@ __all__ = [
     "merge",
     "sketch_columns",
     "sketch_grid",
-    "sketch_levels",
     "sketch_numbers",
 ]
 
@@ -64,15 +62,6 @@ class NumericSketch(NamedTuple):
     finite: int
 
 
-class LevelSketch(NamedTuple):
-    """`rows` of which `missing`; int64 `counts` of the reference's levels in its order, and of `unseen` ones together."""
-
-    rows: int
-    missing: int
-    counts: NDArray[np.int64]
-    unseen: int
-
-
 class TextSketch(NamedTuple):
     """`rows` of which `missing`, and the sketches of what describes the texts."""
 
@@ -97,6 +86,8 @@ def sketch_numbers(grid: SketchGrid, numbers: Numbers) -> NumericSketch:
     Values are rounded to the reference's dtype first, as `detect` does. NaN among them counts as missing.
     """
     values, missing = numbers.values, numbers.rows - len(numbers.values)
+    if grid.edges.dtype.kind == "i" and values.dtype.kind == "f":
+        grid = grid._replace(edges=grid.edges.astype(np.float64))  # as `detect` does: a fraction is not cut off
     if not len(grid.edges):
         gaps = int(np.isnan(values).sum()) if values.dtype.kind == "f" else 0
         counts = np.array([len(values) - gaps], dtype=np.int64)
@@ -136,14 +127,6 @@ def _moments(values: NDArray[Any], grid: SketchGrid) -> tuple[NDArray[np.float64
         z = np.subtract(values, grid.centre, dtype=precision)
         z *= precision.type(1 / grid.scale)
         return np.array([z.sum(), np.dot(z, z)], dtype=np.float64), len(values)
-
-
-def sketch_levels(column: LevelColumn, found: Levels) -> LevelSketch:
-    """Count the reference's levels, and the others together."""
-    now = dict(zip(found.levels, found.counts.tolist(), strict=True))
-    counts = np.array([now.get(level, 0) for level in column.levels], dtype=np.int64)
-    present = int(found.counts.sum())
-    return LevelSketch(found.rows, found.rows - present, counts, present - int(counts.sum()))
 
 
 def empty_sketch(grid: SketchGrid) -> NumericSketch:

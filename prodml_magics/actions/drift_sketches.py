@@ -1,0 +1,141 @@
+"""%drift from the sketches that the controller keeps: of windows with more rows than one wants to read, or whose rows are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from prodml_magics.actions.buckets import VersionGrid, bucket_store, grid_of
+from prodml_magics.actions.formats import moment
+from prodml_magics.actions.kept import Asked, KeptWindow, is_whole, kept_rows, kept_window
+from prodml_magics.actions.windows import before, parse_stretch
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.errors import InvalidInput, NotFound, UsageError
+from prodml_magics.wire.names import parse_reference
+from prodml_magics.wire.requests import Drift
+
+if TYPE_CHECKING:
+    from prodml_magics.stats.drift import Detection, Reference
+    from prodml_magics.wire.admin import Drained
+
+__all__ = ["MANY_ROWS", "FromSketches", "from_sketches"]
+
+MANY_ROWS = 100_000
+"""Windows of more rows are compared from sketches, unless rows are asked for."""
+
+
+class FromSketches(NamedTuple):
+    """What was found, and what it rests on; `earlier` is None where the profile is compared with."""
+
+    found: Detection
+    reference: Reference
+    grid: VersionGrid
+    now: KeptWindow
+    earlier: KeptWindow | None
+    against: str
+
+
+def from_sketches(
+    workspace: Workspace, request: Drift, asked: Asked, version: int, drained: Drained | None
+) -> FromSketches | None:
+    """The comparison of a window without its rows; None where its rows are to be read, or have to be.
+
+    With ``--source sketches`` what cannot be had from them is an error instead.
+    """
+    insists = request.source == "sketches"
+    if request.source == "rows" or (flag := _needs_rows(request)):
+        if insists:
+            raise UsageError(f"{flag} needs the rows; leave out --source sketches")
+        return None
+    if not insists and kept_rows(workspace, asked) <= MANY_ROWS:
+        return None
+    found = _compared(workspace, request, asked, version, drained)
+    if isinstance(found, str):
+        if insists:
+            raise InvalidInput(f"the window cannot be had from sketches: {found}; leave out --source sketches")
+        return None
+    return found
+
+
+def _needs_rows(request: Drift) -> str:
+    flags = {"--last": request.last, "--by": request.by, "--method": request.method, "--exact": request.exact}
+    return next((flag for flag, given in flags.items() if given), "")
+
+
+def _compared(workspace: Workspace, request: Drift, asked: Asked, version: int, drained: Drained | None) -> FromSketches | str:
+    """The comparison, or why there is none."""
+    store = bucket_store(workspace)
+    if not store.exists():
+        return "none were kept yet; the controller makes them, so start it with %up"
+    if (drained is None or asked.model in drained.problems) and not is_whole(workspace, asked.model):
+        return "the controller has not sketched all rows yet"
+    stretch = _earlier(workspace, request, asked)
+    of_version = version if stretch is not None else _profiled(request, asked.model, version)
+    profile = None if of_version is None else _profile(workspace, asked.model, of_version)
+    if of_version is None or profile is None:
+        return "they are kept on the quantiles of a version's profile, and there is none"
+    from prodml_magics.stats.drift import from_arrow
+
+    reference = from_arrow(profile)
+    grid = grid_of(of_version, profile, reference)
+    now = kept_window(workspace, asked, grid)
+    if now is None:
+        return f"not all of its rows were sketched on the quantiles of version {of_version}"
+    names = _names(reference, workspace.route(asked.model).serving.mask, request)
+    if stretch is None:
+        return FromSketches(
+            _detect(reference, now, None, names, request), reference, grid, now, None, f"version {of_version}'s training rows"
+        )
+    earlier = kept_window(workspace, asked._replace(since=stretch[0], until=stretch[1]), grid)
+    if earlier is None:
+        return "not all rows of the window to compare with were sketched"
+    against = f"{earlier.rows} rows, {moment(max(stretch[0], earlier.since))} to {moment(min(stretch[1], earlier.until))}"
+    return FromSketches(_detect(reference, now, earlier, names, request), reference, grid, now, earlier, against)
+
+
+def _earlier(workspace: Workspace, request: Drift, asked: Asked) -> tuple[datetime, datetime] | None:
+    """The stretch to compare with; None where it is a profile."""
+    if request.against == "previous":
+        assert asked.since is not None
+        end = asked.until or workspace.clock.now()
+        return before(asked.since, end - asked.since, "--against previous"), asked.since
+    return parse_stretch(request.against, asked.since or workspace.clock.now())
+
+
+def _profiled(request: Drift, model: str, version: int) -> int | None:
+    """Whose profile is compared with; None where it is another model's."""
+    if request.against == "reference":
+        return version
+    which = parse_reference(request.against)
+    return which.version if which.name == model else None
+
+
+def _profile(workspace: Workspace, model: str, version: int) -> bytes | None:
+    path = workspace.home / workspace.files(model, version).folder / "profile.arrow"
+    return path.read_bytes() if path.exists() else None
+
+
+def _names(reference: Reference, mask: Sequence[str], request: Drift) -> list[str]:
+    from prodml_magics.stats.nearest import nearest
+
+    for name in request.columns:
+        if name in mask:
+            raise InvalidInput(f"column {name!r} is masked, so that its values are not in the request log; see --mask of %deploy")
+        if name not in reference.columns:
+            raise NotFound(f"the reference has no column '{name}'; {nearest(name, reference.names)}")
+    return [name for name in request.columns or reference.names if name not in mask]
+
+
+def _detect(reference: Reference, now: KeptWindow, earlier: KeptWindow | None, names: Sequence[str], request: Drift) -> Detection:
+    from prodml_magics.stats.drift import Tolerances
+    from prodml_magics.stats.drift.detect_sketches import detect_between, detect_sketches
+
+    tolerances = None if request.tolerance is None else Tolerances(request.tolerance, request.tolerance)
+    sketches = {name: now.sketches[name] for name in names if name in now.sketches}
+    if earlier is None:
+        return detect_sketches(reference, sketches, alpha=request.alpha, tolerances=tolerances, fdr=request.fdr)
+    chunks = [bucket.sketches for bucket in earlier.buckets]
+    return detect_between(
+        reference, earlier.sketches, sketches, chunks, alpha=request.alpha, tolerances=tolerances, fdr=request.fdr
+    )
