@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["drift", "last_seen"]
 
-_ARMS = {"served": ("live", "canary", "fallback")}
+_ARMS = {"served": ("live", "canary", "fallback", "cache")}
 _SAMPLE = 100_000
 
 Columns = dict[str, np.ndarray]

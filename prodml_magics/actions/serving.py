@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from prodml_magics.actions.windows import parse_milliseconds
+from prodml_magics.actions.sizes import parse_size
+from prodml_magics.actions.windows import parse_duration, parse_milliseconds
 from prodml_magics.contract.mask import check_mask
 from prodml_magics.contract.schema import Contract
+from prodml_magics.errors import UsageError
 from prodml_magics.wire.requests import Deploy
 from prodml_magics.wire.routes import Serving
 
@@ -23,6 +25,12 @@ def serving_of(request: Deploy, before: Serving, contract: Contract | None = Non
         after = replace(after, batch_rows=request.max_batch)
     if request.mask:
         after = replace(after, mask=() if request.mask == ("none",) else request.mask)
+    if request.cache:
+        after = replace(after, cache_bytes=None if request.cache == "none" else parse_size(request.cache, "--cache"))
+    if request.cache_ttl:
+        if after.cache_bytes is None:
+            raise UsageError("--cache-ttl is for a model with a cache; give --cache 64MB as well")
+        after = replace(after, cache_seconds=parse_duration(request.cache_ttl).total_seconds())
     if contract is not None:
         check_mask(contract, after.mask, request.model)
     return after

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -23,6 +24,9 @@ from prodml_magics.serving.requests import Answer, Outputs, Pending
 from prodml_magics.serving.split import Split
 from prodml_magics.serving.version import LoadedVersion
 
+if TYPE_CHECKING:
+    from prodml_magics.serving.cached import Cached
+
 __all__ = ["Batch", "Lane", "Request", "run_timed"]
 
 Tensors = dict[str, np.ndarray]
@@ -32,7 +36,9 @@ Request = Pending | PlainRequest
 class Batch:
     """Requests that ran together, with their rows in order; handed to shadows after the replies."""
 
-    def __init__(self, pending: Sequence[Request], inputs: Tensors, outputs: Tensors, first: int) -> None:
+    def __init__(self, pending: Sequence[Request], inputs: Tensors, outputs: Tensors, first: int, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        """What the run took."""
         self.pending = pending
         self.inputs = inputs
         self.outputs = outputs
@@ -70,6 +76,8 @@ class Lane:
         """Set on a live lane while a canary runs: who answers a request that names no version."""
         self.fallback: Lane | None = None
         """Who answers in its place while the breaker of its version is open."""
+        self.cached: Cached | None = None
+        """Set on a live lane whose model keeps its answers."""
         self.counts = counts
         self.traffic = traffic
         self.outputs = tuple(tensor.name for tensor in contract.outputs)
@@ -149,7 +157,8 @@ class Lane:
 
     def overdue(self, now: float) -> list[Request]:
         """Requests whose deadline is `now` (monotonic seconds) or earlier and that are still without an answer."""
-        return [each for each in (*self._running, *self._queue) if each.deadline <= now and not each.settled]
+        waiting = self.cached.waiting() if self.cached else ()
+        return [each for each in (*self._running, *self._queue, *waiting) if each.deadline <= now and not each.settled]
 
     def end_late_run(self, now: float) -> None:
         """End the run in the thread when nobody waits for any of its answers, or when it hangs for a second time."""
@@ -251,7 +260,7 @@ class Lane:
         self.counts.ran(len(batch), rows, seconds)
         failed = 0 if self.version.holes else _with_holes(batch, outputs)
         self.version.breaker.took(len(batch) - failed, failed)
-        self._answered(Batch(batch, inputs, outputs, first))
+        self._answered(Batch(batch, inputs, outputs, first, seconds))
 
     def _answer_plain(self, batch: Sequence[PlainRequest], outputs: Tensors) -> None:
         """Answer one-row requests: written down together, counted together."""

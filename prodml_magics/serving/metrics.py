@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from prodml_magics.serving.breaker import Breaker
+from prodml_magics.serving.cache import PredictionCache
 from prodml_magics.wire.status import Traffic
 
 __all__ = ["Counts", "LaneCounts", "Metrics", "ModelTraffic"]
@@ -154,6 +155,8 @@ class Metrics:
         self.live: dict[str, int] = {}
         self.breakers: dict[tuple[str, str], Breaker] = {}
         """By model and version."""
+        self.caches: dict[str, PredictionCache] = {}
+        """By model."""
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -161,9 +164,9 @@ class Metrics:
         """Where requests of this model, version and arm are counted."""
         return self._lanes.setdefault((model, str(version), arm), LaneCounts())
 
-    def of_version(self, model: str, version: int) -> list[LaneCounts]:
-        """The counts of a version, one for each arm that it had."""
-        return [counts for key, counts in self._lanes.items() if key[:2] == (model, str(version))]
+    def of_version(self, model: str, version: int) -> dict[str, LaneCounts]:
+        """The counts of a version by arm."""
+        return {key[2]: counts for key, counts in self._lanes.items() if key[:2] == (model, str(version))}
 
     def counts(self) -> Counts:
         """What was counted here."""
@@ -221,6 +224,22 @@ class Metrics:
         )
         _fill(breakers, ((which, _STATES[breaker.state]) for which, breaker in list(self.breakers.items())))
         yield from (refused, mirrored, dropped, live, breakers)
+        yield from self._of_caches()
+
+    def _of_caches(self) -> Iterator[Metric]:
+        caches = [((model,), cache) for model, cache in list(self.caches.items())]
+        for name, text, count in (
+            ("hits", "Rows answered from the prediction cache", lambda cache: cache.hits),
+            ("misses", "Rows that the prediction cache did not have", lambda cache: cache.misses),
+            ("evicted", "Rows that the prediction cache had no more room for", lambda cache: cache.evicted),
+            ("saved_seconds", "Seconds of model runs that hits have spared", lambda cache: cache.saved_seconds),
+        ):
+            family = CounterMetricFamily(f"prodml_cache_{name}", text, labels=["model"])
+            _fill(family, ((model, count(cache)) for model, cache in caches))
+            yield family
+        held = GaugeMetricFamily("prodml_cache_bytes", "Memory that the prediction cache holds", labels=["model"])
+        _fill(held, ((model, cache.bytes) for model, cache in caches))
+        yield held
 
 
 def _fill(family: CounterMetricFamily | GaugeMetricFamily, values: Iterable[tuple[tuple[str, ...], float]]) -> None:

@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 Headers = Mapping[bytes, bytes]
 Reply = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
 """Takes status, headers beside content type and length, and the body; called once, on the event loop."""
-Encode = Callable[[Answer], tuple[list[tuple[bytes, bytes]], bytes]]
+Encode = Callable[[Lane, Answer], tuple[list[tuple[bytes, bytes]], bytes]]
 
 DEADLINE = b"x-prodml-deadline-ms"
 """Header with the milliseconds within which a client wants its answer; later it is of no use to it."""
@@ -110,7 +110,7 @@ class Predictor:
         lane, own = self._router.lane(known.model, known.number), ""
         if lane.split is not None or not lane.version.breaker.closed:
             lane, own = self._chosen(lane, known.version, known.headers)
-        if lane.busy:  # before it is decoded, so that a refusal costs as little as it can
+        if lane.busy and lane.cached is None:  # before it is decoded, so that a refusal costs as little as it can
             lane.check_room(known.seconds)
         found = None if lane.plain is None else lane.plain.decode(body)
         if found is None:
@@ -126,14 +126,10 @@ class Predictor:
         if isinstance(outcome, ProdmlError):
             status = outcome.http_status
             _refuse(outcome, wire.reply)
+            _release(request)
         else:
-            status = _deliver(outcome, partial(self._encode_plain, lane, request.request_id), wire.reply)
+            status = _deliver(outcome, lane, partial(_encode_plain, request.request_id), wire.reply)
         lane.counted(request, time.monotonic(), status)
-
-    def _encode_plain(self, lane: Lane, request_id: str, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
-        request = InferRequest(request_id, {}, {}, False)
-        payload, _ = encode_response(_head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
-        return [(b"x-request-id", request_id.encode())], payload
 
     def infer_with(
         self,
@@ -150,8 +146,11 @@ class Predictor:
             lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers)
             request, rows = _checked(decode(), lane)
             request_id = self._identity(headers, request.id, own)
-            whole = partial(encode, lane, request_id, request)
-            self._submit(lane, request_id, headers, request.tensors, rows, lambda answer: ([], whole(answer)), reply)
+
+            def whole(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
+                return [], encode(lane, request_id, request, answer)
+
+            self._submit(lane, request_id, headers, request.tensors, rows, whole, reply)
 
         self._guarded(reply, handle)
 
@@ -185,7 +184,7 @@ class Predictor:
         tensors = request.tensors
         request_id = self._identity(headers, request.id, own)
 
-        def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        def encode(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
             payload, json_length = encode_response(_head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
             extra = [(b"x-request-id", request_id.encode())]
             if json_length is not None:
@@ -205,7 +204,7 @@ class Predictor:
         tensors = encode_rows(contract, rows)
         request_id = self._identity(headers, "", own)
 
-        def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        def encode(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
             predictions = msgspec.json.encode(_predictions(contract, lane.outputs, answer))
             payload = b'%b,"predictions":%b}' % (_head(lane, request_id), predictions)
             return [(b"x-request-id", request_id.encode())], payload
@@ -219,7 +218,7 @@ class Predictor:
         request_id = self._identity(headers, "", own)
         extra = [(b"x-request-id", request_id.encode())]
 
-        def encode(answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        def encode(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
             return extra, encode_predictions(contract, lane.outputs, answer)
 
         self._submit(lane, request_id, headers, tensors, rows, encode, reply)
@@ -248,15 +247,21 @@ class Predictor:
             if isinstance(outcome, ProdmlError):
                 status = outcome.http_status
                 _refuse(outcome, reply)
+                _release(pending)
             else:
-                status = _deliver(outcome, encode, reply)
-            lane.counted(pending, time.monotonic(), status)
+                status = _deliver(outcome, pending.lane, encode, reply)
+            pending.lane.counted(pending, time.monotonic(), status)
 
         key = headers.get(b"x-prodml-key", b"").decode("latin-1")
-        pending = Pending(request_id, key, tensors, rows, time.time(), started, deliver, started + seconds)
+        pending = Pending(request_id, key, tensors, rows, time.time(), started, deliver, lane, started + seconds)
         self._enter(lane, pending)
 
     def _enter(self, lane: Lane, pending: Pending | PlainRequest) -> None:
+        if lane.cached is not None:
+            found = lane.cached.enter(pending, lane)
+            if found is None:  # it waits for an equal one, and is swept with that one's lane
+                return
+            lane = pending.lane = found
         try:
             lane.submit(pending)
         except ProdmlError as error:  # the queue is full: routed, so it counts as the model's
@@ -346,10 +351,22 @@ class Predictor:
         return value.decode()
 
 
-def _deliver(answer: Answer, encode: Encode, reply: Reply) -> int:
+def _encode_plain(request_id: str, lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    request = InferRequest(request_id, {}, {}, False)
+    payload, _ = encode_response(_head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
+    return [(b"x-request-id", request_id.encode())], payload
+
+
+def _release(pending: Pending | PlainRequest) -> None:
+    """Let those go on who wait for the answer that `pending` did not get."""
+    if pending.lane.cached is not None:
+        pending.lane.cached.failed(pending, pending.lane)
+
+
+def _deliver(answer: Answer, lane: Lane, encode: Encode, reply: Reply) -> int:
     """Reply with `answer`; a fault in writing it down fails this request alone, not those that ran with it."""
     try:
-        extra, payload = encode(answer)
+        extra, payload = encode(lane, answer)
     except Exception:
         _log.exception("an answer could not be written")
         reply(500, [], _BROKEN)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prodml_magics.errors import ProdmlError
+
+if TYPE_CHECKING:
+    from prodml_magics.serving.batcher import Lane
 
 __all__ = ["Answer", "Outputs", "Pending"]
 
@@ -58,6 +62,8 @@ class Pending:
     """Monotonic seconds, when the last byte was read."""
     deliver: Callable[[Answer | ProdmlError], None]
     """Takes what became of the request, on the event loop; called once unless `abandoned`."""
+    lane: Lane
+    """Who answers it."""
     deadline: float = field(default=math.inf)
     """Monotonic seconds, after which nobody waits for the answer."""
     settled: bool = field(default=False)

@@ -11,6 +11,8 @@ from typing import Any
 
 from prodml_magics.errors import NotFound, ProdmlError, Unavailable
 from prodml_magics.serving.batcher import Batch, Lane
+from prodml_magics.serving.cache import PredictionCache
+from prodml_magics.serving.cached import Cached, CachedVersion
 from prodml_magics.serving.limits import Limits, limits_for
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.marker import ShadowMarker
@@ -37,6 +39,8 @@ class _Active:
         self.lanes: dict[int, Lane] = {}
         self.shadows: list[ShadowLane] = []
         self.split: Split | None = None
+        self.kept: tuple[LoadedVersion, PredictionCache] | None = None
+        """What has been answered before, and by which version."""
         self.serving = route.serving
         self.traffic = ModelTraffic()
         self.problem: str | None = None
@@ -44,7 +48,8 @@ class _Active:
     def every_lane(self) -> list[Lane]:
         """Every lane that may hold requests."""
         lanes = [*self.lanes.values(), *((self.split.control, self.split.canary) if self.split else ())]
-        return [*lanes, *(lane.fallback for lane in lanes if lane.fallback is not None)]
+        beside = [*(lane.fallback for lane in lanes), *(lane.cached.hits for lane in lanes if lane.cached)]
+        return [*lanes, *(lane for lane in beside if lane is not None)]
 
     def notes(self) -> str | None:
         """What is wrong with it, in words."""
@@ -135,6 +140,7 @@ class Router:
         active.lanes = {number: self._lane(active, route, versions[number]) for number in versions}
         active.split = self._split(active, route, versions)
         self._change_fallbacks(active, route, versions)
+        self._change_cache(active, route, versions)
         self._change_shadows(active, route, versions)
         active.route, active.problem = route, self._quarantine(route)
         self._metrics.live[route.model] = route.live or 0
@@ -162,9 +168,9 @@ class Router:
         return self._armed(active, version, "live" if version.version == route.live else "direct")
 
     def _armed(self, active: _Active, version: LoadedVersion, arm: str, allotted: tuple[int, float] = (0, 0.0)) -> Lane:
-        answered = (lambda batch: self._mirror(active, batch)) if arm == "live" else _ignore
+        answered = (lambda batch: self._answered(active, lane, batch)) if arm == "live" else _ignore
         counts = self._metrics.lane(version.model, version.version, arm)
-        return Lane(
+        lane: Lane = Lane(
             version,
             arm,
             self._log,
@@ -175,6 +181,27 @@ class Router:
             active.traffic,
             allotted,
         )
+        return lane
+
+    def _change_cache(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> None:
+        """The live version may keep its answers; those of the one before it are forgotten.
+
+        Nothing is answered from them while a canary runs: its lanes are others, since an arm that remembers more than the other is
+        asked less.
+        """
+        serving = active.serving
+        if route.live not in versions or serving.cache_bytes is None:
+            active.kept = None
+            self._metrics.caches.pop(route.model, None)
+            return
+        version = versions[route.live]
+        kept = active.kept[1] if active.kept and active.kept[0] is version else None
+        if kept is None or (kept.most_bytes, kept.seconds) != (serving.cache_bytes, serving.cache_seconds):
+            kept = PredictionCache(serving.cache_bytes, serving.cache_seconds)
+        active.kept = (version, kept)
+        self._metrics.caches[route.model] = kept
+        looked_up: Any = CachedVersion(version, kept)
+        active.lanes[route.live].cached = Cached(kept, self._armed(active, looked_up, "cache"))
 
     def _change_fallbacks(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> None:
         """The previous version answers for the live one, and the live one for a canary, where they take the same requests."""
@@ -218,6 +245,11 @@ class Router:
             for shadow in wanted.values()
         ]
         active.shadows = kept + fresh
+
+    def _answered(self, active: _Active, lane: Lane, batch: Batch) -> None:
+        if lane.cached is not None:
+            lane.cached.landed(batch)
+        self._mirror(active, batch)
 
     def _mirror(self, active: _Active, batch: Batch) -> None:
         for lane in active.shadows:

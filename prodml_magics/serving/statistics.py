@@ -9,7 +9,7 @@ request log's disk, writing the answer down. Reading and writing tensors is not 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prodml_magics.serving.metrics import LaneCounts
@@ -17,30 +17,35 @@ from prodml_magics.serving.metrics import LaneCounts
 __all__ = ["version_statistics"]
 
 
-def version_statistics(model: str, version: int, arms: Sequence[LaneCounts]) -> dict[str, Any]:
-    """One entry of ``model_stats``, from the counts of every arm that the version had."""
-    statuses = sum((counts.requests for counts in arms), Counter[int]())
-    succeeded = statuses.pop(200, 0)
-    failed_seconds = sum(counts.failed_seconds for counts in arms)
-    seconds = sum(counts.seconds for counts in arms) - failed_seconds
-    running = sum(counts.shared_seconds for counts in arms)
-    sizes = _sizes(arms)
-    none = _duration(0, 0.0)
+def version_statistics(model: str, version: int, arms: Mapping[str, LaneCounts]) -> dict[str, Any]:
+    """One entry of ``model_stats``, from the counts of every arm that the version had.
+
+    What came from the prediction cache is a success and a cache hit; it was no inference, no execution, and waited for nothing.
+    """
+    kept = arms.get("cache", LaneCounts())
+    ran = [counts for arm, counts in arms.items() if arm != "cache"]
+    statuses = sum((counts.requests for counts in ran), Counter[int]())
+    answered = statuses.pop(200, 0)
+    failed_seconds = sum(counts.failed_seconds for counts in ran)
+    seconds = sum(counts.seconds for counts in ran) - failed_seconds
+    running = sum(counts.shared_seconds for counts in ran)
+    sizes = _sizes(ran)
+    hits = _duration(kept.requests[200], kept.seconds)
     return {
         "name": model,
         "version": str(version),
-        "last_inference": int(max((counts.last for counts in arms), default=0.0) * 1e3),
-        "inference_count": sum(counts.run_rows for counts in arms),
+        "last_inference": int(max((counts.last for counts in arms.values()), default=0.0) * 1e3),
+        "inference_count": sum(counts.run_rows for counts in ran),
         "execution_count": int(sum(runs for runs, _ in sizes.values())),
         "inference_stats": {
-            "success": _duration(succeeded, seconds),
+            "success": _duration(answered + kept.requests[200], seconds + kept.seconds),
             "fail": _duration(statuses.total(), failed_seconds),
-            "queue": _duration(succeeded, max(seconds - running, 0.0)),
-            "compute_input": _duration(succeeded, 0.0),
-            "compute_infer": _duration(succeeded, running),
-            "compute_output": _duration(succeeded, 0.0),
-            "cache_hit": none,
-            "cache_miss": none,
+            "queue": _duration(answered, max(seconds - running, 0.0)),
+            "compute_input": _duration(answered, 0.0),
+            "compute_infer": _duration(answered, running),
+            "compute_output": _duration(answered, 0.0),
+            "cache_hit": hits,
+            "cache_miss": _duration(answered, seconds) if "cache" in arms else _duration(0, 0.0),
         },
         "batch_stats": [_batch(rows, *sizes[rows]) for rows in sorted(sizes) if rows],
     }

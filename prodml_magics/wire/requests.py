@@ -118,6 +118,15 @@ class Deploy(Request, frozen=True):
             "columns whose values must not be written to the request log (kept until it is changed; none takes it away)", "COLUMN"
         ),
     ] = ()
+    cache: Annotated[
+        str,
+        _flag(
+            "answer rows that were answered before from memory, at most so much of it, such as 64MB; for models that answer the "
+            "same to the same (kept until it is changed; none takes it away)",
+            "SIZE",
+        ),
+    ] = ""
+    cache_ttl: Annotated[str, _flag("how long an answer is kept (default: 10m)", "DURATION")] = ""
     dry_run: Annotated[bool, _flag("say what would change, and change nothing")] = False
     why: Annotated[str, _WHY] = ""
 

@@ -65,6 +65,10 @@ class Serving(msgspec.Struct, frozen=True):
     """Rows of one run; the gateway's own bound when None."""
     mask: tuple[str, ...] = ()
     """Columns whose values no log may hold."""
+    cache_bytes: int | None = None
+    """Memory for answers that were given before; None keeps none."""
+    cache_seconds: float = 600.0
+    """How long an answer is kept."""
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -37,7 +37,7 @@ class Stub:
 
 
 def batch(first: int, rows: int, requests: int = 1) -> Batch:
-    pending = [Pending(f"r{first}", "", {}, rows, 0.0, 0.0, None) for _ in range(requests)]  # type: ignore[arg-type]
+    pending = [Pending(f"r{first}", "", {}, rows, 0.0, 0.0, None, None) for _ in range(requests)]  # type: ignore[arg-type]
     values = np.arange(first, first + rows * requests, dtype=np.float32).reshape(-1, 1)
     return Batch(pending, {"input": values}, {}, first)
 
