@@ -22,6 +22,7 @@ __all__ = [
     "shadow",
     "status",
     "timeline",
+    "token",
     "undeploy",
     "undo",
     "up",

@@ -7,6 +7,8 @@
     ├── NotFound              no such model, version, column, file           exit 1, HTTP 404
     ├── TooLarge              a body or file over its limit                  exit 1, HTTP 413
     │   └── HeadTooLarge      the head of a request over its limit                    HTTP 431
+    ├── Unauthorized          no valid token where one is needed                          HTTP 401
+    ├── Forbidden             the token is for something else                             HTTP 403
     ├── TooSlow               a client did not send its request in time               HTTP 408
     ├── Unsupported           ONNX or this release cannot express it         exit 1, HTTP 400
     ├── GateRefused           a check said no: parity, safety, samples       exit 3, HTTP 409
@@ -26,6 +28,7 @@ __all__ = [
     "Conflict",
     "ContractError",
     "DeadlineExceeded",
+    "Forbidden",
     "GateRefused",
     "HeadTooLarge",
     "InvalidInput",
@@ -35,6 +38,7 @@ __all__ = [
     "ProdmlError",
     "TooLarge",
     "TooSlow",
+    "Unauthorized",
     "Unavailable",
     "Unsupported",
     "UsageError",
@@ -90,6 +94,18 @@ class TooSlow(ProdmlError):
     """A client did not send the rest of its request in time."""
 
     http_status = 408
+
+
+class Unauthorized(ProdmlError):
+    """A token is needed, and none that is valid was sent."""
+
+    http_status = 401
+
+
+class Forbidden(ProdmlError):
+    """The token that was sent is for something else."""
+
+    http_status = 403
 
 
 class Unsupported(ProdmlError):

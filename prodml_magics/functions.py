@@ -27,6 +27,7 @@ __all__ = [
     "shadow",
     "status",
     "timeline",
+    "token",
     "undeploy",
     "undo",
     "up",
@@ -145,6 +146,14 @@ def status() -> Any:
 def up(**flags: Any) -> Any:
     """Start gateway and controller of this home; flags: ``port``, ``workers``. Returns ``.url``."""
     return _run("up", flags)
+
+
+def token(name: str = "", **flags: Any) -> Any:
+    """Make, renew or revoke a bearer token, or list all; flags: ``scope`` (a tuple of scopes), ``renew``, ``grace``, ``revoke``.
+
+    Returns ``.tokens``, without secrets, and ``.secret_file``, where the new one was laid down.
+    """
+    return _run("token", {"name": name, **flags})
 
 
 def down() -> Any:

@@ -22,6 +22,7 @@ from prodml_magics.wire.results import (
     ServicesRecord,
     ShadowRecord,
     TimelineRecord,
+    TokensRecord,
 )
 from prodml_magics.wire.rollouts import GuardVerdict
 from prodml_magics.wire.status import StatusReport
@@ -44,6 +45,7 @@ __all__ = [
     "ShadowResult",
     "StatusResult",
     "TimelineResult",
+    "TokensResult",
 ]
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -416,6 +418,28 @@ class LabelsResult(Result[LabelsRecord]):
 
     def warnings(self) -> Sequence[str]:
         return self.record.warnings
+
+
+class TokensResult(Result[TokensRecord]):
+    """Tokens without their secrets."""
+
+    @property
+    def title(self) -> str:
+        each = self.record
+        if each.done:
+            return f"token {each.name} {each.done}"
+        return f"{len(each.tokens)} token{'' if len(each.tokens) == 1 else 's'}" if each.tokens else "no tokens"
+
+    def facts(self) -> list[tuple[str, str]]:
+        found = [("secret", f"in {self.record.secret_file}")] if self.record.secret_file else []
+        return [*found, ("predictions", "need a token" if self.record.required else "are open to whoever reaches the port")]
+
+    def table(self) -> Table:
+        names = ("token", "scopes", "made", "by", "former secret counts until")
+        return names, [
+            (each.name, " ".join(each.scopes), moment(each.created_at), each.created_by, moment(each.former_until))
+            for each in self.record.tokens
+        ]
 
 
 class DriftResult(Result[DriftRecord]):

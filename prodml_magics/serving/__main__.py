@@ -20,6 +20,7 @@ from typing import Any
 import uvicorn
 
 from prodml_magics.errors import ProdmlError
+from prodml_magics.serving.access import Access
 from prodml_magics.serving.app import Control
 from prodml_magics.serving.fast import fast_protocol
 from prodml_magics.serving.follow import Follower
@@ -97,11 +98,12 @@ async def _serve(arguments: argparse.Namespace) -> None:
         canary_marker=canary_marker,
     )
     watchdog = Watchdog(router.versions, limits, threading.get_ident())
-    follower = Follower(Ledger(os.environ["PRODML_DATABASE_URL"]), router)
-    predictor = Predictor(router, metrics, log, limits)
     token = os.environ["PRODML_TOKEN"]
+    access = Access(arguments.home, token)
+    follower = Follower(Ledger(os.environ["PRODML_DATABASE_URL"]), router, access)
+    predictor = Predictor(router, metrics, log, limits, access)
     siblings = None if arguments.control is None else Siblings(arguments.home, token)
-    control = Control(router, follower, metrics, token, arguments.device, siblings)
+    control = Control(router, follower, metrics, access, arguments.device, siblings)
     server = uvicorn.Server(
         uvicorn.Config(
             Front(predictor, limits, control.app()),
@@ -115,7 +117,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             h11_max_incomplete_event_size=64 << 10,
         )
     )
-    rpc, _ = await asyncio.gather(_listen_rpc(arguments.grpc, predictor, control, limits), follower.follow())
+    rpc, _ = await asyncio.gather(_listen_rpc(arguments.grpc, predictor, control, access, limits), follower.follow())
     control.catalog.ready = True
     # What is loaded by now stays: a collection that walks through all of it would hold every request up for tens of milliseconds.
     gc.collect()
@@ -161,14 +163,14 @@ async def _controlled(descriptor: int | None, control: Control) -> AsyncIterator
             await task
 
 
-async def _listen_rpc(address: str, predictor: Predictor, control: Control, limits: Limits) -> Any:
+async def _listen_rpc(address: str, predictor: Predictor, control: Control, access: Access, limits: Limits) -> Any:
     """The running gRPC server; none where none is wanted, or where it cannot run: HTTP is then served alone."""
     if not address:
         return None
     try:
         # Imported beside the loading of models, in a thread: most of the time that it takes is not spent in Python.
         rpc = await asyncio.to_thread(import_module, "prodml_magics.serving.rpc.server")
-        server, _ = await rpc.listen(address, predictor, control.catalog, os.environ["PRODML_TOKEN"], limits)
+        server, _ = await rpc.listen(address, predictor, control.catalog, access, limits)
     except (ImportError, ProdmlError) as error:
         logging.getLogger(__name__).error("gRPC is not served: %s", error)
         return None

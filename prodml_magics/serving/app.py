@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route as HttpRoute
 
 from prodml_magics.errors import InvalidInput, ProdmlError, TooLarge
+from prodml_magics.serving.access import Access
 from prodml_magics.serving.catalog import Catalog
 from prodml_magics.serving.follow import Follower
 from prodml_magics.serving.metadata import server_metadata
@@ -37,13 +37,13 @@ class Control:
     """Handlers of everything that is not a prediction."""
 
     def __init__(
-        self, router: Router, follower: Follower, metrics: Metrics, token: str, device: str, siblings: Siblings | None = None
+        self, router: Router, follower: Follower, metrics: Metrics, access: Access, device: str, siblings: Siblings | None = None
     ) -> None:
         self._siblings = siblings
         self._router = router
         self._follower = follower
         self._metrics = metrics
-        self._token = token.encode()
+        self._access = access
         self._device = device
         self._started_at = datetime.now(UTC)
         self.catalog = Catalog(router, follower, metrics)
@@ -58,21 +58,21 @@ class Control:
             HttpRoute("/v2/openapi.json", self.openapi),
             HttpRoute("/v2/health/live", self.live),
             HttpRoute("/v2/health/ready", self.health_ready),
-            HttpRoute("/v2/models/stats", self.statistics),
+            HttpRoute("/v2/models/stats", self._asked(self.statistics)),
             HttpRoute("/ping", self.health_ready),
             HttpRoute("/health", self.health_ready),
-            HttpRoute(model, self.metadata),
-            HttpRoute(pinned, self.metadata),
-            HttpRoute(model + "/config", self.config),
-            HttpRoute(pinned + "/config", self.config),
-            HttpRoute(model + "/stats", self.statistics),
-            HttpRoute(pinned + "/stats", self.statistics),
-            HttpRoute(model + "/ready", self.model_ready),
-            HttpRoute(pinned + "/ready", self.model_ready),
-            HttpRoute("/v2/repository/index", self.index, methods=["POST"]),
+            HttpRoute(model, self._asked(self.metadata)),
+            HttpRoute(pinned, self._asked(self.metadata)),
+            HttpRoute(model + "/config", self._asked(self.config)),
+            HttpRoute(pinned + "/config", self._asked(self.config)),
+            HttpRoute(model + "/stats", self._asked(self.statistics)),
+            HttpRoute(pinned + "/stats", self._asked(self.statistics)),
+            HttpRoute(model + "/ready", self._asked(self.model_ready)),
+            HttpRoute(pinned + "/ready", self._asked(self.model_ready)),
+            HttpRoute("/v2/repository/index", self._asked(self.index), methods=["POST"]),
             HttpRoute("/v2/repository/models/{model}/load", self._guarded(self.repository_load), methods=["POST"]),
             HttpRoute("/v2/repository/models/{model}/unload", self._guarded(self.repository_unload), methods=["POST"]),
-            HttpRoute("/metrics", self.metrics),
+            HttpRoute("/metrics", self._asked(self.metrics)),
             HttpRoute("/admin/status", self._guarded(self.status)),
             HttpRoute("/admin/counts", self._guarded(self.counts)),
             HttpRoute("/admin/sync", self._guarded(self.sync), methods=["POST"]),
@@ -85,9 +85,16 @@ class Control:
 
     def _guarded(self, handler: Handler) -> Handler:
         async def check(request: Request) -> Response:
-            given = request.headers.get("authorization", "").encode()
-            if not hmac.compare_digest(given, b"Bearer " + self._token):
-                return _json({"error": "the control routes need the bearer token of runtime.json"}, 401)
+            self._access.check_admin(dict(request.headers.raw))
+            return await handler(request)
+
+        return check
+
+    def _asked(self, handler: Handler) -> Handler:
+        """What tells of models is for those who may ask them, where that takes a token."""
+
+        async def check(request: Request) -> Response:
+            self._access.tenant(dict(request.headers.raw), request.path_params.get("model"))
             return await handler(request)
 
         return check
@@ -194,7 +201,10 @@ def _json(value: Any, status: int = 200) -> Response:
 
 async def _known(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ProdmlError)
-    return _json({"error": str(error)}, error.http_status)
+    response = _json({"error": str(error)}, error.http_status)
+    if error.http_status == 401:
+        response.headers["www-authenticate"] = "Bearer"
+    return response
 
 
 async def _http(request: Request, error: Exception) -> Response:

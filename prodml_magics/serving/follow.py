@@ -1,4 +1,4 @@
-"""Follows the ledger: what it says is live is what this worker serves."""
+"""Follows the ledger: what it says is live is what this worker serves; and the tokens, which say to whom."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from prodml_magics.errors import ProdmlError
+from prodml_magics.serving.access import Access
 from prodml_magics.serving.router import Router
 from prodml_magics.storage.ledger import Ledger
 from prodml_magics.wire.routes import MODEL_FILES, VersionFiles, flavor_of
@@ -23,13 +24,15 @@ class Follower:
     When the ledger cannot be read the worker goes on serving what it serves.
     """
 
-    def __init__(self, ledger: Ledger, router: Router) -> None:
+    def __init__(self, ledger: Ledger, router: Router, access: Access) -> None:
+        self._access = access
         self._ledger = ledger
         self._router = router
         self._retried = 0.0
 
     async def follow(self) -> dict[str, str]:
         """Bring the latest routes in force; returns, by model, why that failed."""
+        self._access.follow()
         last_id = await asyncio.to_thread(self._ledger.last_id)
         if last_id == self._router.last_id and not self._due():
             return self._router.problems()

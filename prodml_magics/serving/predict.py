@@ -11,9 +11,10 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -23,6 +24,7 @@ from prodml_magics.contract.check import check_tensors
 from prodml_magics.contract.encode import encode_rows, widen
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import DeadlineExceeded, InvalidInput, NotFound, Overloaded, ProdmlError
+from prodml_magics.serving.access import Access
 from prodml_magics.serving.batcher import Lane
 from prodml_magics.serving.classification import check_classes
 from prodml_magics.serving.compression import unpacked
@@ -50,11 +52,14 @@ _VERSION_DIGITS = 10
 _BROKEN = b'{"error":"the gateway failed on this request; see gateway.log"}'
 
 
+_EXTRA = {401: [(b"www-authenticate", b"Bearer")]}
+"""Headers that go with a status."""
 _NOT_PLAIN = frozenset((b"content-encoding", b"inference-header-content-length", b"x-request-id", b"x-prodml-key"))
 """Headers with which a request goes the long way, or that differ from request to request."""
 
 
-class Known(NamedTuple):
+@dataclass(slots=True)
+class Known:
     """What the head of an inference request said, for requests with the same head."""
 
     model: str
@@ -63,12 +68,17 @@ class Known(NamedTuple):
     headers: dict[bytes, bytes]
     seconds: float
     """How long its client waits."""
+    tenant: str
+    """Whose token it carries; empty where none is needed."""
+    generation: int
+    """Of the tokens by which that was decided."""
 
 
 class Predictor:
     """Answers ``infer`` (tensors) and ``predict`` (named rows)."""
 
-    def __init__(self, router: Router, metrics: Metrics, log: RequestLog, limits: Limits) -> None:
+    def __init__(self, router: Router, metrics: Metrics, log: RequestLog, limits: Limits, access: Access) -> None:
+        self._access = access
         self._router = router
         self._metrics = metrics
         self._log = log
@@ -87,14 +97,19 @@ class Predictor:
         found = dict(headers)
         if not _NOT_PLAIN.isdisjoint(found):
             return None
+        access = self._access
         try:
-            return Known(model, version, version_number(version), found, self._patience(found))
-        except InvalidInput:
+            tenant = access.tenant(found, model)
+            return Known(model, version, version_number(version), found, self._patience(found), tenant, access.generation)
+        except ProdmlError:
             return None
 
     def infer_known(self, known: Known, body: bytes, wire: Wire) -> None:
         """`infer` for a head that was seen before: most requests, and the least that one can cost."""
         try:
+            if known.generation != self._access.generation:
+                known.tenant = self._access.tenant(known.headers, known.model)
+                known.generation = self._access.generation
             plain = self._plain_request(known, body, wire)
             if plain is None:
                 self._infer(known.model, known.version, known.headers, body, wire.reply)
@@ -143,6 +158,7 @@ class Predictor:
         """An inference request of a front with a codec of its own; `encode` gets lane, request id, request and answer."""
 
         def handle() -> None:
+            self._access.tenant(headers, model)
             lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers)
             request, rows = _checked(decode(), lane)
             request_id = self._identity(headers, request.id, own)
@@ -177,7 +193,9 @@ class Predictor:
             reply(500, [], _BROKEN)
 
     def _infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
-        lane, own = self._chosen(self._router.lane(_unquoted(model), version_number(version)), version, headers)
+        model = _unquoted(model)
+        self._access.tenant(headers, model)
+        lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers)
         body = self._plain_body(headers, body)
         length = _header_length(headers)
         request, rows = (_plain(lane, body) if length is None else None) or _checked(decode_request(body, length), lane)
@@ -194,7 +212,9 @@ class Predictor:
         self._submit(lane, request_id, headers, tensors, rows, encode, reply)
 
     def _predict(self, model: str, headers: Headers, body: bytes, reply: Reply) -> None:
-        lane, own = self._chosen(self._router.lane(_unquoted(model)), None, headers)
+        model = _unquoted(model)
+        self._access.tenant(headers, model)
+        lane, own = self._chosen(self._router.lane(model), None, headers)
         contract = lane.version.contract
         rows = _rows(self._plain_body(headers, body))
         if not contract.columns:
@@ -212,7 +232,9 @@ class Predictor:
         self._submit(lane, request_id, headers, tensors, len(rows), encode, reply)
 
     def _invoke(self, model: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
-        lane, own = self._chosen(self._router.lane(self._only() if model is None else _unquoted(model)), None, headers)
+        model = self._only() if model is None else _unquoted(model)
+        self._access.tenant(headers, model)
+        lane, own = self._chosen(self._router.lane(model), None, headers)
         contract = lane.version.contract
         tensors, rows = decode_invocation(contract, self._plain_body(headers, body))
         request_id = self._identity(headers, "", own)
@@ -377,7 +399,7 @@ def _deliver(answer: Answer, lane: Lane, encode: Encode, reply: Reply) -> int:
 
 def _refuse(error: ProdmlError, reply: Reply) -> None:
     wait = math.ceil(error.seconds) if isinstance(error, Overloaded) else 1
-    extra = [(b"retry-after", b"%d" % wait)] if error.http_status == 503 else []
+    extra = _EXTRA.get(error.http_status, []) if error.http_status != 503 else [(b"retry-after", b"%d" % wait)]
     reply(error.http_status, extra, msgspec.json.encode({"error": str(error)}))
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "Shadow",
     "Status",
     "Timeline",
+    "Token",
     "Undeploy",
     "Undo",
     "Up",
@@ -282,6 +283,19 @@ class Up(Request, frozen=True):
     foreground: Annotated[bool, _flag("stay in the foreground, as systemd or a container wants it", doors=("cli",))] = False
 
 
+class Token(Request, frozen=True):
+    """Make, renew or revoke a bearer token of the gateway, or list them. Secrets go into files that only you can read, never here."""
+
+    name: Annotated[str, _positional("name of the token, such as that of a team (default: list all)", "NAME")] = ""
+    scope: Annotated[
+        tuple[str, ...],
+        _flag("what it is for: predict (every model), predict:NAME, admin (control routes)", "SCOPE"),
+    ] = ()
+    renew: Annotated[bool, _flag("make a new secret; the former one counts until --grace is over")] = False
+    grace: Annotated[str, _flag("how long that is; 0 for not at all", "DURATION")] = "10m"
+    revoke: Annotated[bool, _flag("take it away, at once")] = False
+
+
 class Down(Request, frozen=True):
     """Stop gateway and controller after the requests in flight are answered."""
 
@@ -306,6 +320,7 @@ VERBS: dict[str, type[Request]] = {
         Undo,
         Status,
         Up,
+        Token,
         Down,
         Doctor,
     )

@@ -26,6 +26,8 @@ __all__ = [
     "ShadowComparison",
     "ShadowRecord",
     "TimelineRecord",
+    "TokenEntry",
+    "TokensRecord",
     "Window",
 ]
 
@@ -111,6 +113,30 @@ class LabelsRecord(msgspec.Struct, frozen=True, kw_only=True):
     labelled: int | None = None
     """Of these, rows with a label."""
     warnings: tuple[str, ...] = ()
+
+
+class TokenEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A token without its secret."""
+
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    created_by: str = ""
+    former_until: datetime | None = None
+    """Until when the secret before this one counts."""
+
+
+class TokensRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The tokens of a home, and what became of one of them."""
+
+    tokens: tuple[TokenEntry, ...]
+    done: str = ""
+    """``made``, ``renewed``, ``revoked``; empty for a list."""
+    name: str = ""
+    secret_file: str | None = None
+    """Where its secret was laid down."""
+    required: bool = False
+    """Whether predictions need a token."""
 
 
 class RolloutRecord(msgspec.Struct, frozen=True, kw_only=True):

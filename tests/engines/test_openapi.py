@@ -24,7 +24,7 @@ def described(served: Served) -> dict[str, Any]:
 
 
 def test_it_describes_every_route(served: Served) -> None:
-    control = Control(None, None, None, "token", "cpu")  # type: ignore[arg-type]
+    control = Control(None, None, None, None, "cpu")  # type: ignore[arg-type]
     routes = {route.path for route in control.app().routes if isinstance(route, Route)}
     ours = {path for path in routes if not path.startswith("/admin")} - NOT_OF_THE_PROTOCOL
     predicting = {

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from versions import Placed, place
 
+from prodml_magics.serving.access import Access
 from prodml_magics.serving.app import Control
 from prodml_magics.serving.follow import Follower
 from prodml_magics.serving.front import Front
@@ -41,10 +42,13 @@ class Gateway:
         self.metrics = Metrics()
         self.router = Router(home, self.log, self.metrics, limits)
         ledger = Ledger(sqlite_url(home / "ledger.db"))
-        control = Control(self.router, Follower(ledger, self.router), self.metrics, TOKEN, "cpu")
+        self.access = Access(home, TOKEN)
+        self.control = control = Control(
+            self.router, Follower(ledger, self.router, self.access), self.metrics, self.access, "cpu"
+        )
         self.catalog = control.catalog
         self.catalog.ready = True
-        self.predictor = Predictor(self.router, self.metrics, self.log, limits)
+        self.predictor = Predictor(self.router, self.metrics, self.log, limits, self.access)
         self.app = Front(self.predictor, limits, control.app())
         self.home = home
 

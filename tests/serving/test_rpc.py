@@ -13,7 +13,7 @@ import grpc
 import httpx
 import numpy as np
 import pytest
-from serving.test_gateway import TOKEN, URL, Gateway, infer_body, serving
+from serving.test_gateway import URL, Gateway, infer_body, serving
 from versions import Placed, place
 
 from prodml_magics.serving.catalog import Catalog
@@ -32,9 +32,9 @@ async def listening(placed: Placed, route: dict[str, Any] | None = None, **limit
     """The gateway, and a function that sends one request over gRPC."""
     bounds = Limits(**limits)
     async with serving(placed, limits=bounds, **(route or {})) as (gateway, _):
-        follower = Follower(Ledger(sqlite_url(placed.home / "ledger.db")), gateway.router)
+        follower = Follower(Ledger(sqlite_url(placed.home / "ledger.db")), gateway.router, gateway.access)
         catalog = Catalog(gateway.router, follower, gateway.metrics)
-        server, port = await listen("127.0.0.1:0", gateway.predictor, catalog, TOKEN, bounds)
+        server, port = await listen("127.0.0.1:0", gateway.predictor, catalog, gateway.access, bounds)
         async with _channel(port) as channel, _channel(port) as other:
 
             async def ask(rows: np.ndarray, *, again: bool = False, **options: Any) -> Any:
@@ -203,9 +203,9 @@ def test_a_deadline_of_years_is_none_and_an_unusable_key_is_refused(placed: Plac
 def test_the_server_is_ready_only_once_its_models_are(placed: Placed) -> None:
     async def scenario() -> None:
         async with serving(placed) as (gateway, client):
-            follower = Follower(Ledger(sqlite_url(placed.home / "ledger.db")), gateway.router)
+            follower = Follower(Ledger(sqlite_url(placed.home / "ledger.db")), gateway.router, gateway.access)
             catalog = Catalog(gateway.router, follower, gateway.metrics)
-            server, port = await listen("127.0.0.1:0", gateway.predictor, catalog, TOKEN, Limits())
+            server, port = await listen("127.0.0.1:0", gateway.predictor, catalog, gateway.access, Limits())
             async with _channel(port) as channel:
                 for ready in (False, True):
                     catalog.ready = gateway.catalog.ready = ready

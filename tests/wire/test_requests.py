@@ -11,7 +11,7 @@ from prodml_magics.wire.requests import VERBS, Drift, Register, Request, Up
 def test_the_verbs_in_the_order_of_help() -> None:
     assert list(VERBS) == [
         "register", "plan", "deploy", "rollout", "rollback", "undeploy", "shadow", "labels", "drift", "timeline", "undo", "status",
-        "up", "down", "doctor",
+        "up", "token", "down", "doctor",
     ]  # fmt: skip
     assert set(VERBS.values()) == set(Request.__subclasses__())
 

@@ -7,6 +7,7 @@ from typing import Any
 import grpc.aio
 
 from prodml_magics.errors import Unavailable
+from prodml_magics.serving.access import Access
 from prodml_magics.serving.catalog import Catalog
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.predict import Predictor
@@ -15,7 +16,7 @@ from prodml_magics.serving.rpc.service import Service
 __all__ = ["listen"]
 
 
-async def listen(address: str, predictor: Predictor, catalog: Catalog, token: str, limits: Limits) -> tuple[Any, int]:
+async def listen(address: str, predictor: Predictor, catalog: Catalog, access: Access, limits: Limits) -> tuple[Any, int]:
     """Serve on `address` (host:port, port 0 for a free one); returns the server and its port.
 
     The port is shared (``SO_REUSEPORT``): with the reserved socket of the supervisor, and with other workers of the same home.
@@ -30,7 +31,7 @@ async def listen(address: str, predictor: Predictor, catalog: Catalog, token: st
         ],
         maximum_concurrent_rpcs=limits.grpc_calls,
     )
-    server.add_generic_rpc_handlers((Service(predictor, catalog, token).handler(),))
+    server.add_generic_rpc_handlers((Service(predictor, catalog, access).handler(),))
     try:
         port = server.add_insecure_port(address)
     except RuntimeError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from prodml_magics.errors import ProdmlError
+from prodml_magics.serving.access import Access
 from prodml_magics.serving.catalog import Catalog
 from prodml_magics.serving.metadata import server_metadata
 from prodml_magics.serving.predict import DEADLINE, Predictor
@@ -22,9 +22,11 @@ from prodml_magics.serving.rpc.codes import code_of, message_of
 __all__ = ["SERVICE", "Service"]
 
 SERVICE = "inference.GRPCInferenceService"
+_OPEN = ("ServerLive", "ServerReady", "ServerMetadata")
+"""What needs no token."""
 _STREAM_AHEAD = 64
 """Requests of one stream that may be on their way at once; a client that sends more waits."""
-_KEPT = {"x-prodml-key": b"x-prodml-key", "x-request-id": b"x-request-id"}
+_KEPT = {name: name.encode() for name in ("x-prodml-key", "x-request-id", "authorization")}
 _LONGEST = 1e9
 """Milliseconds; a deadline beyond is none."""
 _EMPTY_FINAL = "triton_enable_empty_final_response"
@@ -35,10 +37,10 @@ Reply = tuple[int, bytes]
 class Service:
     """Messages in, messages out; predictions through `predictor`, everything else from `catalog`."""
 
-    def __init__(self, predictor: Predictor, catalog: Catalog, token: str) -> None:
+    def __init__(self, predictor: Predictor, catalog: Catalog, access: Access) -> None:
         self._predictor = predictor
         self._catalog = catalog
-        self._token = f"Bearer {token}".encode()
+        self._access = access
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Every method under its name, for a ``grpc.aio`` server."""
@@ -52,7 +54,7 @@ class Service:
             "ModelStatistics": (m.ModelStatisticsRequest, self._statistics),
             "RepositoryIndex": (m.RepositoryIndexRequest, self._index),
         }
-        methods = {name: _unary(partial(_answer, kind, ask)) for name, (kind, ask) in unary.items()}
+        methods = {name: _unary(partial(self._answer, kind, ask, name not in _OPEN)) for name, (kind, ask) in unary.items()}
         methods["ModelInfer"] = _unary(self._infer)
         methods["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
         load, unload = self._catalog.load, self._catalog.unload
@@ -132,12 +134,20 @@ class Service:
     def _index(self, message: Any) -> Any:
         return m.RepositoryIndexResponse(models=self._catalog.index(ready=message.ready))
 
-    async def _change(self, kind: Any, done: bytes, act: Callable[..., Awaitable[None]], data: bytes, context: Context) -> bytes:
-        given = next((value for key, value in context.invocation_metadata() or () if key == "authorization"), "")
-        if not hmac.compare_digest(given.encode(), self._token):
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the control methods need the bearer token of runtime.json")
+    async def _answer(self, kind: Any, ask: Callable[[Any], Any], guarded: bool, data: bytes, context: Context) -> bytes:
         message = await _parsed(kind, data, context)
         try:
+            if guarded:
+                self._access.tenant(_headers(context), getattr(message, "name", "") or None)
+            return ask(message).SerializeToString()
+        except ProdmlError as error:
+            await context.abort(code_of(error.http_status), str(error))
+            raise  # abort has raised already
+
+    async def _change(self, kind: Any, done: bytes, act: Callable[..., Awaitable[None]], data: bytes, context: Context) -> bytes:
+        message = await _parsed(kind, data, context)
+        try:
+            self._access.check_admin(_headers(context))
             await act(message.model_name, dict(message.parameters))
         except ProdmlError as error:
             await context.abort(code_of(error.http_status), str(error))
@@ -147,15 +157,6 @@ class Service:
 def _unary(method: Callable[..., Awaitable[bytes]]) -> grpc.RpcMethodHandler:
     # Bytes in and out: what grpc says of a message that it cannot read would be INTERNAL, and it is the client's fault.
     return grpc.unary_unary_rpc_method_handler(method)
-
-
-async def _answer(kind: Any, ask: Callable[[Any], Any], data: bytes, context: Context) -> bytes:
-    message = await _parsed(kind, data, context)
-    try:
-        return ask(message).SerializeToString()
-    except ProdmlError as error:
-        await context.abort(code_of(error.http_status), str(error))
-        raise  # abort has raised already
 
 
 async def _parsed(kind: Any, data: bytes, context: Context) -> Any:
