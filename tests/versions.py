@@ -32,14 +32,22 @@ class Placed:
 
 
 def place(
-    home: Path, name: str, version: int, *, c: float = 1.0, fails: float | None = None, work: int = 0, hangs: float | None = None
+    home: Path,
+    name: str,
+    version: int,
+    *,
+    c: float = 1.0,
+    fails: float | None = None,
+    work: int = 0,
+    hangs: float | None = None,
+    mistaken: float | None = None,
 ) -> Placed:
     """Train, convert and lay down a logistic regression on the breast cancer data.
 
-    It fails on rows whose first column is above `fails`, never ends on those where it is above `hangs`, and multiplies large matrices
-    `work` times in each run.
+    It fails on rows whose first column is above `fails`, never ends on those where it is above `hangs`, gives the other label where
+    it is above `mistaken`, and multiplies large matrices `work` times in each run.
     """
-    made = _made(c, fails, work, hangs)
+    made = _made(c, fails, work, hangs, mistaken)
     folder = home / "models" / name / str(version)
     folder.mkdir(parents=True)
     for file, content in made.written.items():
@@ -67,11 +75,13 @@ def training_rows() -> np.ndarray:
 
 
 @lru_cache
-def _made(c: float = 1.0, fails: float | None = None, work: int = 0, hangs: float | None = None) -> _Made:
+def _made(
+    c: float = 1.0, fails: float | None = None, work: int = 0, hangs: float | None = None, mistaken: float | None = None
+) -> _Made:
     """What `place` lays down; what was made once in this process is used again."""
     data, rows = load_breast_cancer(), training_rows()
     model = LogisticRegression(C=c, max_iter=20_000).fit(rows, data.target)
-    converted = _endless(_burdened(_convert(model, rows.shape[1]), fails, work), hangs)
+    converted = _mistaken(_endless(_burdened(_convert(model, rows.shape[1]), fails, work), hangs), mistaken)
     columns = infer_columns({str(column): rows[:, index] for index, column in enumerate(data.feature_names)})
     contract = Contract(
         task="classification",
@@ -98,6 +108,32 @@ def _convert(model: Any, features: int) -> bytes:
         types = [("input", FloatTensorType([None, features]))]
         converted = to_onnx(model, initial_types=types, options={"zipmap": False})
     return bytes(converted.SerializeToString())
+
+
+def _mistaken(converted: bytes, above: float | None) -> bytes:
+    """The same graph, whose label is the other one on some rows."""
+    if above is None:
+        return converted
+    import onnx
+    from onnx import helper, numpy_helper
+
+    proto = onnx.load_model_from_string(converted)
+    graph = proto.graph
+    constants = {"column_0": np.array([0], np.int64), "above_this": np.float32(above), "flat": np.array([-1], np.int64)}
+    graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items())
+    for node in graph.node:
+        node.output[:] = ["right_label" if name == "label" else name for name in node.output]
+    graph.node.extend(
+        [
+            helper.make_node("Gather", ["input", "column_0"], ["looked_at"], axis=1),
+            helper.make_node("Greater", ["looked_at", "above_this"], ["is_above"]),
+            helper.make_node("Cast", ["is_above"], ["turned_2d"], to=onnx.TensorProto.INT64),
+            helper.make_node("Reshape", ["turned_2d", "flat"], ["turned"]),
+            helper.make_node("Sub", ["right_label", "turned"], ["less"]),
+            helper.make_node("Abs", ["less"], ["label"]),
+        ]
+    )
+    return bytes(proto.SerializeToString())
 
 
 def _burdened(converted: bytes, fails: float | None, work: int) -> bytes:

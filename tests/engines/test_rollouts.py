@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from homes import Load, add_version, services, wait_for, workspace_at
+from sklearn.datasets import load_breast_cancer
 
 from prodml_magics.actions.deploy import deploy
+from prodml_magics.actions.labels import labels
 from prodml_magics.actions.rollout import rollout
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import GateRefused
-from prodml_magics.wire.requests import Deploy, Rollout
+from prodml_magics.wire.requests import Deploy, Labels, Rollout
 
-GOOD, FAILING, SLOW = 2, 3, 4
+GOOD, FAILING, SLOW, MISTAKEN = 2, 3, 4, 5
 QUICK = {
     "canary": "5,25,50,100",
     "bake": "1s",
@@ -36,6 +39,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, 
     add_version(workspace, GOOD, c=0.9, work=1)
     add_version(workspace, FAILING, fails=float(np.quantile(placed.rows[:, 0], 0.97)), work=1)
     add_version(workspace, SLOW, work=12)
+    add_version(workspace, MISTAKEN, mistaken=float(np.quantile(placed.rows[:, 0], 0.95)), work=1)
     with services(workspace):
         url = str(deploy(workspace, Deploy(model="cancer@1")).url)
         with Load(url, placed.rows) as load:
@@ -62,6 +66,35 @@ def test_a_bad_candidate_is_taken_back_alone_and_nobody_else_notices(
     assert all(f"cancer@{version}" in said for _, said in load.refused) and load.broken == 0
     event = workspace.ledger.events("cancer")[-1]
     assert (event.kind, event.actor, event.payload["tier"]) == ("rollback", "controller", "immediate")
+
+
+def test_a_candidate_whose_accuracy_is_worse_by_five_points_is_taken_back_when_the_labels_come(
+    live: tuple[Workspace, Load],
+) -> None:
+    workspace, load = live
+    load.refused.clear()
+    truth, told = load_breast_cancer().target, len(load.acknowledged)
+    request = {**QUICK, "canary": "50,100", "guard": "error_rate,accuracy", "margin": "accuracy=0.05", "alpha": 0.05}
+    deploy(workspace, Deploy(model=f"cancer@{MISTAKEN}", **request))  # type: ignore[arg-type]
+    wait_for(lambda: len(load.acknowledged) - told > 500, 40)
+    assert phase(workspace) == "running"
+
+    def tell() -> bool:
+        nonlocal told
+        ids, told = load.acknowledged[told:], len(load.acknowledged)
+        label = [truth[int(each.partition("-")[2]) % (len(truth) - 1)] for each in ids]
+        found = labels(workspace, Labels(model="cancer", frame={"request_id": ids, "label": label}))
+        assert (found.unknown, found.ambiguous) == (0, 0)
+        time.sleep(0.5)
+        return phase(workspace) == "rolled back"
+
+    wait_for(tell, 60)
+    shown = rollout(workspace, Rollout(model="cancer"))
+    assert shown.reason == "accuracy worse at 0.5 of the traffic" and shown.version == 1
+    said = next(each for each in shown.guards if each.metric == "accuracy")
+    assert said.control_mean - said.canary_mean == pytest.approx(0.05, abs=0.03)
+    wait_for(lambda: load.versions[-200:].count("1") == 200)
+    assert load.refused == []
 
 
 def test_a_candidate_that_crashes_a_worker_is_taken_back_alone(live: tuple[Workspace, Load]) -> None:
