@@ -17,6 +17,7 @@ __all__ = [
     "load_ipython_extension",
     "plan",
     "register",
+    "replay",
     "rollback",
     "rollout",
     "shadow",

@@ -22,6 +22,7 @@ __all__ = [
     "labels",
     "plan",
     "register",
+    "replay",
     "rollback",
     "rollout",
     "shadow",
@@ -117,6 +118,15 @@ def drift(model: Any, current: Any = None, **flags: Any) -> Any:
     Returns ``.drifted .verdict .seconds .device .frame .summary .slices .joint``.
     """
     return _run("drift", {"model": model, "current": current, **flags})
+
+
+def replay(model: str, **flags: Any) -> Any:
+    """Answer recorded requests anew with ``"name@version"`` (default: the candidate), offline, beside what was answered.
+
+    Flags: ``window``, ``speed``, ``tolerance``, ``margin``, ``alpha``, ``device``. Returns ``.verdict .comparison .frame
+    .rows_per_second``.
+    """
+    return _run("replay", {"model": model, **flags})
 
 
 def labels(model: str, frame: Any = None) -> Any:

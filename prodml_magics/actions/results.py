@@ -18,8 +18,10 @@ from prodml_magics.wire.results import (
     OnsetRecord,
     PlanRecord,
     RegisterRecord,
+    ReplayRecord,
     RolloutRecord,
     ServicesRecord,
+    ShadowComparison,
     ShadowRecord,
     TimelineRecord,
     TokensRecord,
@@ -39,6 +41,7 @@ __all__ = [
     "LabelsResult",
     "PlanResult",
     "RegisterResult",
+    "ReplayResult",
     "Result",
     "RolloutResult",
     "ServicesResult",
@@ -400,6 +403,70 @@ class ShadowResult(Result[ShadowRecord]):
             return "undecided"
         agreed = each.agreement == 1.0 if each.agreement is not None else (each.max_difference or 0.0) < 1e-6
         return "same" if agreed and not each.shadow_errors else "different"
+
+
+class ReplayResult(Result[ReplayRecord]):
+    """Recorded requests answered anew, beside what was answered."""
+
+    @property
+    def title(self) -> str:
+        each = self.record.comparison
+        rows = f"{self.record.window.rows:,} rows"
+        return f"{each.model}: version {each.shadow} replayed beside version {each.live} on {rows}: {self.verdict}"
+
+    def facts(self) -> list[tuple[str, str]]:
+        each = self.record
+        found = _paired_facts(each.comparison)
+        found.append(("requests", f"{moment(each.window.since)} to {moment(each.window.until)}"))
+        speed = f"{span(each.seconds)} on {each.device}, {each.rows_per_second:,.0f} rows/s, {span(each.run_seconds)} of it in the model"
+        return [*found, ("took", speed)]
+
+    def table(self) -> Table:
+        names = ("rows", "differ", "mean difference of the score", "largest", "failed", "with a label", "right more often by")
+        each = self.record.comparison
+        differ = None if each.agreement is None else 1 - each.agreement
+        labelled = each.verdict.labelled if each.verdict else 0
+        gain = each.verdict.accuracy_difference if each.verdict else None
+        row = (each.pairs, share(differ), each.mean_difference, each.max_difference, each.shadow_errors, labelled, gain)
+        return names, [row]
+
+    def warnings(self) -> Sequence[str]:
+        skipped = f"{self.record.skipped:,} rows lack a value that was masked or never sent, and were not replayed"
+        return [*([skipped] if self.record.skipped else []), *_seen(self.record.seen_until)]
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``no worse``, ``worse`` or ``undecided``."""
+        return self.record.comparison.verdict.verdict if self.record.comparison.verdict else "undecided"
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row with the comparison and all of its evidence."""
+        return _paired_frame([self.record.comparison])
+
+
+def _paired_facts(each: ShadowComparison) -> list[tuple[str, str]]:
+    """Why, and what is missing, of a verdict on pairs."""
+    verdict = each.verdict
+    if verdict is None:
+        return []
+    found = [("why", verdict.reason), ("e-values", f"worse {number(verdict.e_worse)}, no worse {number(verdict.e_no_worse)}")]
+    if verdict.slices:
+        found.append(("differs most where", ", ".join(verdict.slices[:5])))
+    if verdict.pairs_needed:
+        found.append(("still needs", f"about {verdict.pairs_needed:,} pairs"))
+    return found
+
+
+def _paired_frame(comparisons: Sequence[ShadowComparison]) -> pl.DataFrame:
+    import polars as pl
+
+    rows = []
+    for each in comparisons:
+        plain = msgspec.to_builtins(each)
+        shown = plain.pop("verdict") or {}
+        rows.append({**plain, **shown, "slices": list(shown.get("slices", ()))})
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 class LabelsResult(Result[LabelsRecord]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,13 +20,12 @@ from prodml_magics.stats.sequential.block_pairs import STAKES, log_gains, log_me
 from prodml_magics.stats.sequential.e_bh import e_benjamini_hochberg
 from prodml_magics.stats.sequential.mixture import log_mean_exp
 from prodml_magics.stats.sequential.tolerance import log_exceeds, log_within
+from prodml_magics.wire.rollouts import PairedVerdict, Verdict
 
-__all__ = ["PairedTally", "PairedVerdict", "Pairs", "Tolerances", "counted", "judged"]
+__all__ = ["PairedTally", "Pairs", "Tolerances", "counted", "judged"]
 
 _FAILING = 0.005
 """Share of pairs on which a candidate may fail where the live version answered."""
-
-Verdict = Literal["better", "no worse", "worse", "undecided"]
 
 
 class Tolerances(NamedTuple):
@@ -52,6 +51,11 @@ class Pairs(NamedTuple):
     """1 where only the candidate was right, −1 where only the live version was, 0 where both or none; NaN without a label."""
     slices: Mapping[str, NDArray[np.bool_]]
 
+    def kept(self, rows: NDArray[np.bool_]) -> Pairs:
+        """Those of the rows that are true."""
+        slices = {name: mask[rows] for name, mask in self.slices.items()}
+        return Pairs(self.failed[rows], self.differs[rows], self.moved[rows], self.gained[rows], slices)
+
 
 class PairedTally(msgspec.Struct, frozen=True, kw_only=True):
     """What all pairs so far say."""
@@ -62,6 +66,8 @@ class PairedTally(msgspec.Struct, frozen=True, kw_only=True):
     scored: int = 0
     moved: float = 0.0
     """Sum of the differences of the score."""
+    largest: float = 0.0
+    """Of the differences of the score, whatever its sign."""
     gains: tuple[tuple[float, ...], ...] = ((0.0,) * len(STAKES),) * 4
     """Σ log gains: the mean lies above −margin, below margin, beyond margin, beyond −margin."""
     gained: tuple[int, int, int] = (0, 0, 0)
@@ -89,31 +95,11 @@ def counted(tally: PairedTally, pairs: Pairs, tolerances: Tolerances) -> PairedT
         differed=tally.differed + int(pairs.differs.sum()),
         scored=tally.scored + len(moved),
         moved=tally.moved + float(moved.sum()),
+        largest=max(tally.largest, float(np.abs(moved).max(initial=0.0))),
         gains=gains,
         gained=(old[0] + below, old[1] + same, old[2] + above),
         slices=slices,
     )
-
-
-class PairedVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What a shadow or a replay has shown; valid at every look."""
-
-    verdict: Verdict
-    reason: str
-    e_worse: float
-    """E-value against "within every tolerance"; with labels against "as often right"."""
-    e_no_worse: float
-    """The least of the e-values that have to be shown for "no worse"."""
-    tolerance: float
-    margin: float
-    labelled: int
-    """Pairs with a label."""
-    accuracy_difference: float | None = None
-    """Candidate minus live, over pairs with a label."""
-    slices: tuple[str, ...] = ()
-    """Parts of the rows on which it differs beyond the tolerance, the worst first."""
-    pairs_needed: int | None = None
-    """Pairs that "no worse" is expected to need still; null when it has been said or may never be."""
 
 
 def judged(tally: PairedTally, tolerances: Tolerances) -> PairedVerdict:

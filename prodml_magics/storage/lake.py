@@ -127,9 +127,29 @@ class Lake:
         """Rows of the given statuses (none: all) in a window ``[since, until)``, oldest first; the `last` rows of it when given."""
         import polars as pl
 
+        frame = self.scan(model, arms=arms, versions=versions, statuses=statuses, since=since, until=until)
+        if frame is None:
+            return pl.DataFrame()
+        frame = frame.sort("received_at", "writer", "sequence")
+        frame = frame if last is None else frame.tail(last)
+        return (frame if columns is None else frame.select(columns)).collect()
+
+    def scan(
+        self,
+        model: str,
+        *,
+        arms: Iterable[str] | None = None,
+        versions: Iterable[int] | None = None,
+        statuses: Iterable[int] | None = (200,),
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> pl.LazyFrame | None:
+        """Such rows in no order, not read yet; none when there is no table."""
+        import polars as pl
+
         table = self._table(self.requests(model))
         if table is None:
-            return pl.DataFrame()
+            return None
         frame = pl.scan_delta(table)
         if statuses is not None:
             frame = frame.filter(pl.col("status").is_in(list(statuses)))
@@ -141,9 +161,7 @@ class Lake:
             frame = frame.filter(pl.col("date") >= since.date().isoformat(), pl.col("received_at") >= since)
         if until is not None:
             frame = frame.filter(pl.col("date") <= until.date().isoformat(), pl.col("received_at") < until)
-        frame = frame.sort("received_at", "writer", "sequence")
-        frame = frame if last is None else frame.tail(last)
-        return (frame if columns is None else frame.select(columns)).collect()
+        return frame
 
     def behind(self, model: str, marks: Mapping[str, int], most: int) -> Iterator[LakeRows]:
         """Rows behind the `marks` of their writers, at most so many at a time, each writer's in order; every arm and status."""

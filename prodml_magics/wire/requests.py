@@ -20,6 +20,7 @@ __all__ = [
     "Labels",
     "Plan",
     "Register",
+    "Replay",
     "Request",
     "Rollback",
     "Rollout",
@@ -159,6 +160,22 @@ class Plan(Request, frozen=True):
     deadline: Annotated[str, _flag("how long a step may take", "DURATION")] = "24h"
     window: Annotated[str, _flag("the stretch of traffic to plan with", "DURATION")] = "1d"
     strict: Annotated[bool, _flag("refuse a ladder that leaves a step before it can have seen the effect")] = False
+
+
+class Replay(Request, frozen=True):
+    """Answer recorded requests anew with another version, offline, and compare with what was answered."""
+
+    model: Annotated[
+        str, _positional("version to try, as NAME@VERSION (default: NAME@candidate)", "NAME[@V]", completes="version")
+    ]
+    window: Annotated[str, _flag("the latest stretch of recorded requests, such as 1h, 1d", "DURATION")] = "1d"
+    speed: Annotated[str, _flag("max, or so many times as fast as they came, such as 10", "TIMES")] = "max"
+    tolerance: Annotated[float, Meta(gt=0, lt=1), _flag("share of the rows on which it may answer otherwise", "SHARE")] = 0.02
+    margin: Annotated[float, Meta(gt=0, lt=1), _flag("by how much the mean score may move, as a share of its range", "SHARE")] = (
+        0.02
+    )
+    alpha: Annotated[float, Meta(gt=0, lt=1), _flag("rate of wrong verdicts that is allowed", "RATE")] = 0.05
+    device: Annotated[Literal["auto", "cpu", "gpu"], _flag("where to run it")] = "auto"
 
 
 class Labels(Request, frozen=True):
@@ -314,6 +331,7 @@ VERBS: dict[str, type[Request]] = {
         Rollback,
         Undeploy,
         Shadow,
+        Replay,
         Labels,
         Drift,
         Timeline,

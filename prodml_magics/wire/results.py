@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from prodml_magics.wire.rollouts import GuardVerdict
+from prodml_magics.wire.rollouts import GuardVerdict, PairedVerdict
 from prodml_magics.wire.routes import Flavor
 from prodml_magics.wire.status import TimelineEntry
 
@@ -21,6 +21,7 @@ __all__ = [
     "PlanRecord",
     "PlanStep",
     "RegisterRecord",
+    "ReplayRecord",
     "RolloutRecord",
     "ServicesRecord",
     "ShadowComparison",
@@ -30,6 +31,14 @@ __all__ = [
     "TokensRecord",
     "Window",
 ]
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows that were looked at: ``[since, until)`` and how many."""
+
+    since: datetime | None
+    until: datetime | None
+    rows: int
 
 
 class RegisterRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +93,8 @@ class ShadowComparison(msgspec.Struct, frozen=True, kw_only=True):
     """Median time of the model run that a row was in."""
     shadow_run_ms: float | None = None
     dropped: int = 0
+    verdict: PairedVerdict | None = None
+    """What the pairs have shown; null without any."""
 
 
 class ShadowRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +102,22 @@ class ShadowRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     comparisons: tuple[ShadowComparison, ...]
+    seen_until: datetime | None = None
+
+
+class ReplayRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Recorded requests, answered anew by a candidate."""
+
+    model: str
+    comparison: ShadowComparison
+    window: Window
+    skipped: int
+    """Recorded rows that could not be replayed, since a value that the candidate needs was not recorded."""
+    seconds: float
+    run_seconds: float
+    """Of these, in the model."""
+    rows_per_second: float
+    device: str
     seen_until: datetime | None = None
 
 
@@ -200,14 +227,6 @@ class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
     proposal: str
     """A ladder that can see the effect; empty when there is none within the deadline."""
-
-
-class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """The rows that were looked at: ``[since, until)`` and how many."""
-
-    since: datetime | None
-    until: datetime | None
-    rows: int
 
 
 class OnsetRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,9 @@ from typing import Literal
 
 import msgspec
 
-__all__ = ["Guard", "GuardVerdict", "Phase", "RolloutState", "RolloutPlan"]
+__all__ = ["Guard", "GuardVerdict", "PairedVerdict", "Phase", "RolloutPlan", "RolloutState", "Verdict"]
 
+Verdict = Literal["better", "no worse", "worse", "undecided"]
 Phase = Literal["running", "paused", "held", "baking", "done", "rolled back", "aborted"]
 """``paused`` by a person or by a mismatch of the split; ``held`` undecided, waiting for a person; ``baking`` live, without control."""
 
@@ -79,7 +80,7 @@ class GuardVerdict(msgspec.Struct, frozen=True, kw_only=True):
     metric: str
     margin: str
     """As people write it: ``0.005`` or ``20%``."""
-    verdict: Literal["better", "no worse", "worse", "undecided"]
+    verdict: Verdict
     e_worse: float
     """E-value against "no worse at all" (latency: beyond its floor)."""
     e_no_worse: float
@@ -100,3 +101,24 @@ class GuardVerdict(msgspec.Struct, frozen=True, kw_only=True):
     rows_needed: int | None = None
     """Requests of both arms that "no worse" is expected to need still, at this step's share; null when it may never come."""
     note: str = ""
+
+
+class PairedVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a shadow or a replay has shown; valid at every look."""
+
+    verdict: Verdict
+    reason: str
+    e_worse: float
+    """E-value against "within every tolerance"; with labels against "as often right"."""
+    e_no_worse: float
+    """The least of the e-values that have to be shown for "no worse"."""
+    tolerance: float
+    margin: float
+    labelled: int
+    """Pairs with a label."""
+    accuracy_difference: float | None = None
+    """Candidate minus live, over pairs with a label."""
+    slices: tuple[str, ...] = ()
+    """Parts of the rows on which it differs beyond the tolerance, the worst first."""
+    pairs_needed: int | None = None
+    """Pairs that "no worse" is expected to need still; null when it has been said or may never be."""
