@@ -22,6 +22,7 @@ from prodml_magics.actions.results import DriftResult
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.slices import compare_slices
 from prodml_magics.actions.streamed import Scanned, large, sampled_reference, scan, sketched
+from prodml_magics.actions.watching import watch_model
 from prodml_magics.actions.windows import before, parse_duration, parse_stretch, parse_time
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import Clock
@@ -81,6 +82,8 @@ def _between_frames(workspace: Workspace, request: Drift) -> DriftResult:
         raise UsageError("give the frame to compare with as well: %drift REFERENCE CURRENT")
     if request.window or request.last or request.since or request.until:
         raise UsageError("--window, --last, --since and --until choose rows of a served model; two frames are compared whole")
+    if request.sequential:
+        raise UsageError("--sequential watches the rows that a model is served, hour by hour; two frames are compared once")
     if request.source != "auto":
         raise UsageError("--source chooses what a served model's window is read from; two frames are read as --memory says")
     if request.against != "reference":
@@ -155,6 +158,8 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
     now = workspace.clock.now()
     since, until = _window(request, now)
     version = resolve(workspace, which, default="live") if which.version or which.alias else workspace.live(which.name)
+    if request.sequential:
+        return watch_model(workspace, request, Asked(which.name, _ARMS.get(request.arm, (request.arm,)), since, until), version)
     _check_against(request, since)
     if request.against == "reference":
         _profile(workspace, which.name, version)  # refused before anything is waited for

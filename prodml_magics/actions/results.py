@@ -25,6 +25,7 @@ from prodml_magics.wire.results import (
     ShadowRecord,
     TimelineRecord,
     TokensRecord,
+    WatchRecord,
 )
 from prodml_magics.wire.rollouts import GuardVerdict
 from prodml_magics.wire.status import StatusReport
@@ -49,6 +50,7 @@ __all__ = [
     "StatusResult",
     "TimelineResult",
     "TokensResult",
+    "WatchResult",
 ]
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -579,6 +581,56 @@ class DriftResult(Result[DriftRecord]):
         return drift_widget(self.record.columns, dict(self.details), summary, self._picture_id)
 
 
+class WatchResult(DriftResult):
+    """Of a watch for ever: its alarms, and each column with how far its latest day lies from what was learnt."""
+
+    heat: Mapping[str, str] = {"shift": "213, 94, 0"}
+
+    @property
+    def watched(self) -> WatchRecord:
+        """How the watch stands."""
+        assert self.record.watch is not None
+        return self.record.watch
+
+    @property
+    def title(self) -> str:
+        alarms, watched = self.record.watch.alarms if self.record.watch else (), self.watched
+        name = f"{self.record.model}: "
+        if self.record.drifted:
+            return f"{name}alarm since {moment(alarms[-1].at)}: {', '.join(self.record.drifted[:5])}"
+        learning = f"learning, {watched.days_left} {'day' if watched.days_left == 1 else 'days'} left; only days are judged"
+        return name + (learning if watched.state == "learning" else "no alarm")
+
+    def facts(self) -> list[tuple[str, str]]:
+        watched, window = self.watched, self.record.window
+        reach = f", {moment(window.since)} to {moment(window.until)}" if window.since and window.until else ""
+        found = [("watched", f"{watched.hours} hours, {window.rows} rows{reach}"), ("against", self.record.against)]
+        found += [("alarm", f"{moment(each.at)}: {each.reason}") for each in watched.alarms[-_SHOWN_ALARMS:]]
+        found.append(("evidence", f"{share(watched.evidence)} of what raises an alarm"))
+        found.append(("false alarms", f"at most one in {watched.average_days:.3g} days, on average"))
+        return [*found, ("computed", f"on {self.record.device} in {span(self.record.seconds)}")]
+
+    def table(self) -> Table:
+        names = ("column", "drifted", "shift", "reason")
+        order = sorted(self.record.columns, key=lambda row: (not row["drifted"], -abs(row["shift"] or 0.0)))
+        return names, [[row[name] for name in names] for row in order]
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row per column: whether it raised the latest alarm, its shift in sd of what was learnt, and of which of its series."""
+        import polars as pl
+
+        schema = {"column": pl.String, "drifted": pl.Boolean, "shift": pl.Float64, "series": pl.String, "reason": pl.String}
+        return pl.DataFrame(self.record.columns, schema=schema)
+
+    def picture(self) -> Picture | None:
+        return None
+
+    def widget(self) -> Any:
+        return None
+
+
+_SHOWN_ALARMS = 5
 _SHOWN_SLICES = 5
 _SHOWN_ONSETS = 2
 

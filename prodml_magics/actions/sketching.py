@@ -141,9 +141,12 @@ class Sketching:
         counted.written()
 
     def _grids_of(self, model: str, versions: set[int]) -> list[VersionGrid]:
-        """Those of the versions that answered, and of the live one, which all served rows are compared with."""
-        live = self._workspace.route(model).live
-        wanted = versions | ({live} if live is not None else set())
+        """Those of the versions that answered, of the live one, which all served rows are compared with, and of the first one.
+
+        A watch for ever goes on on the first grid, so that it need not learn anew with every version.
+        """
+        live, first = self._workspace.route(model).live, self._store.first_grid(model)
+        wanted = versions | ({live} if live is not None else set()) | ({int(first.partition(":")[0])} if first else set())
         return [grid for version in sorted(wanted) if (grid := self._grid(model, version)) is not None]
 
     def _grid(self, model: str, version: int) -> VersionGrid | None:

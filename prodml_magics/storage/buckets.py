@@ -171,6 +171,12 @@ class BucketStore:
         rows = self._read(f"SELECT grid, arm, width, start, rows FROM buckets WHERE {conditions} ORDER BY start, arm", values)
         return [Kept(Key(*row[:4]), row[4], None) for row in rows]
 
+    def first_grid(self, model: str) -> str | None:
+        """The grid with the longest past, '' aside; none where nothing is kept."""
+        parts = [f"SELECT grid, start FROM {table} WHERE model = ? AND grid != ''" for table in ("series", "buckets")]
+        found = self._read(f"{' UNION ALL '.join(parts)} ORDER BY start LIMIT 1", (model, model))
+        return str(found[0][0]) if found else None
+
     def series(self, model: str, grid: str, arms: Sequence[str]) -> list[tuple[int, bytes]]:
         """Start and summary of every hour whose bucket is gone, oldest first; one entry per arm."""
         conditions, values = _conditions(model, grid, arms, None, None)

@@ -253,6 +253,13 @@ class Drift(Request, frozen=True):
         "bh"
     )
     exact: Annotated[bool, _flag("keep every value of the reference instead of a sample of 100,000")] = False
+    sequential: Annotated[
+        bool,
+        _flag(
+            "watch for ever instead of comparing a window: alarms about the hours served, learnt from the first four weeks of them "
+            "(or --against SINCE/UNTIL), with --alpha false ones a day"
+        ),
+    ] = False
     source: Annotated[
         Literal["auto", "rows", "sketches"],
         _flag(

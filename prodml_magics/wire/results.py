@@ -238,6 +238,35 @@ class OnsetRecord(msgspec.Struct, frozen=True, kw_only=True):
     latest: datetime
 
 
+class AlarmRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One alarm of a watch for ever."""
+
+    at: datetime
+    began: datetime
+    """With which hour the evidence begins."""
+    columns: tuple[str, ...]
+    """Strongest first."""
+    reason: str
+
+
+class WatchRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How a watch for ever stands."""
+
+    state: Literal["learning", "watching"]
+    days_left: int
+    """Until hours are judged, while it learns; days are judged meanwhile."""
+    since: datetime | None
+    """Where the served hours begin."""
+    judged_from: datetime | None
+    """From which hour on the first series is judged by the hour."""
+    hours: int
+    evidence: float
+    """Of what raises an alarm, in [0, 1]."""
+    average_days: float
+    """Between two false alarms, at the least."""
+    alarms: tuple[AlarmRecord, ...] = ()
+
+
 class DriftRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Verdict per column."""
 
@@ -265,6 +294,8 @@ class DriftRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Of drifted numeric inputs of a model that began to move within the window or, where sketches are kept, the 30 days before."""
     seen_until: datetime | None = None
     """Rows answered after this moment were not seen; null when all were."""
+    watch: WatchRecord | None = None
+    """With --sequential."""
     source: Literal["rows", "sketches"] = "rows"
     """What the window was read from."""
     rows_read: int = 0
