@@ -36,6 +36,8 @@ export interface Traffic {
   shadow_rows: number;
   shadow_dropped: number;
   shadow_errors: number;
+  sampled_out: number;
+  unlogged: number;
 }
 
 /** One model: which version is live, and how it fares. */

@@ -19,6 +19,7 @@ from prodml_magics.actions.frames import as_columns
 from prodml_magics.actions.kept import Asked
 from prodml_magics.actions.onsets import find_kept_onsets, find_onsets
 from prodml_magics.actions.results import DriftResult
+from prodml_magics.actions.sampled import sampling_note
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.slices import compare_slices
 from prodml_magics.actions.streamed import Scanned, large, sampled_reference, scan, sketched
@@ -187,7 +188,8 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
     sides = _without_masked(sides, workspace.route(which.name).serving.mask, request)
     result = _result(sides._replace(model=which.name, version=version, seen_until=seen), request)
     onsets = _onsets(workspace, asked, version, sides, rows, result.record.drifted, request.alpha)
-    return DriftResult(msgspec.structs.replace(result.record, onsets=tuple(onsets)), result.details)
+    note = "; ".join(filter(None, (result.record.note, sampling_note(rows))))
+    return DriftResult(msgspec.structs.replace(result.record, onsets=tuple(onsets), note=note), result.details)
 
 
 def _onsets(

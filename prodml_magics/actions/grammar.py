@@ -85,6 +85,8 @@ def _shape(inner: Any) -> tuple[type, tuple[str, ...], bool]:
     options = [each for each in get_args(inner) if each is not type(None)]
     if options:
         first = options[0]
+        if get_origin(first) is Literal:
+            return str, get_args(first), False
         return (get_args(first)[0] if get_origin(first) is Annotated else first), (), False
     return (inner if inner in (bool, int, float, str) else str), (), False
 

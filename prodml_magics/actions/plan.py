@@ -8,6 +8,7 @@ import numpy as np
 
 from prodml_magics.actions.labelled import refuse_guards, scored
 from prodml_magics.actions.results import PlanResult
+from prodml_magics.actions.sampled import requests_behind
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import GateRefused, NotFound
@@ -64,7 +65,7 @@ def _effects(guards: tuple[Guard, ...], text: str) -> list[Guard]:
 def _traffic(workspace: Workspace, name: str, live: int, window: str) -> Traffic:
     now = workspace.clock.now()
     since = now - parse_duration(window)
-    columns = ("row", "status", "run_ms", "received_at")
+    columns = ("row", "status", "run_ms", "received_at", "log_share")
     frame = workspace.lake.rows(name, arms=("live",), versions=(live,), statuses=None, since=since, until=now, columns=columns)
     first = frame.filter(frame["row"] == 0) if not frame.is_empty() else frame
     if first.height < _LEAST:
@@ -73,12 +74,12 @@ def _traffic(workspace: Workspace, name: str, live: int, window: str) -> Traffic
             f"wait for {_LEAST}, or look further back with --window 7d"
         )
     began, ended = first["received_at"][0], first["received_at"][-1]
-    status = first["status"].to_numpy()
+    status, stands_for = first["status"].to_numpy(), requests_behind(first)
     return Traffic(
-        requests=first.height,
+        requests=round(stands_for.sum()),
         hours=max((ended - began).total_seconds(), 1.0) / 3600,
-        failed=int((status >= 500).sum()),
-        timed_out=int((status == 504).sum()),
+        failed=round(stands_for[status >= 500].sum()),
+        timed_out=round(stands_for[status == 504].sum()),
         run_ms=first["run_ms"].to_numpy().astype(np.float64),
     )
 

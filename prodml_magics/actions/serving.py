@@ -14,6 +14,8 @@ from prodml_magics.wire.routes import Serving
 
 __all__ = ["serving_of"]
 
+_LEAST_KEPT = 86_400.0
+
 
 def serving_of(request: Deploy, before: Serving, contract: Contract | None = None) -> Serving:
     """`before` with what `request` changes in it; `contract` is that of the version, which masked columns must be in."""
@@ -31,6 +33,32 @@ def serving_of(request: Deploy, before: Serving, contract: Contract | None = Non
         if after.cache_bytes is None:
             raise UsageError("--cache-ttl is for a model with a cache; give --cache 64MB as well")
         after = replace(after, cache_seconds=parse_duration(request.cache_ttl).total_seconds())
+    if request.fsync:
+        after = replace(after, fsync_ms=_fsync(request.fsync))
+    if request.on_log_failure is not None:
+        after = replace(after, on_log_failure=request.on_log_failure)
+    if request.log_sample is not None:
+        after = replace(after, log_sample=request.log_sample)
+    if request.keep:
+        after = replace(after, keep_seconds=None if request.keep == "none" else _kept(request.keep))
     if contract is not None:
         check_mask(contract, after.mask, request.model)
     return after
+
+
+def _fsync(text: str) -> float | None:
+    """Milliseconds until answered rows are on the disk."""
+    if text in ("none", "always"):
+        return None if text == "none" else 0.0
+    try:
+        return parse_milliseconds(text, "--fsync")
+    except UsageError as error:
+        raise UsageError(f"--fsync {text!r} is not a time; write always, none, or a time such as 100ms or 1s") from error
+
+
+def _kept(text: str) -> float:
+    """Seconds for which rows are kept."""
+    seconds = parse_duration(text).total_seconds()
+    if seconds < _LEAST_KEPT:
+        raise UsageError(f"--keep {text} is less than a day; rows are deleted by whole days, so write 1d or more")
+    return seconds

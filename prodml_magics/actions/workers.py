@@ -61,4 +61,6 @@ def _traffic(parts: Sequence[Traffic]) -> Traffic:
         shadow_rows=sum(part.shadow_rows for part in parts),
         shadow_dropped=sum(part.shadow_dropped for part in parts),
         shadow_errors=sum(part.shadow_errors for part in parts),
+        sampled_out=sum(part.sampled_out for part in parts),
+        unlogged=sum(part.unlogged for part in parts),
     )

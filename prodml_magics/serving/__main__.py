@@ -86,7 +86,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     metrics = Metrics()
     marker = ShadowMarker(arguments.home / "run" / f"{arguments.role}.shadow")
     canary_marker = ShadowMarker(arguments.home / "run" / f"{arguments.role}.canary")
-    log = RequestLog(SpoolWriter(arguments.home / "spool"))
+    log = RequestLog(SpoolWriter(arguments.home / "spool"), metrics)
     router = Router(
         arguments.home,
         log,

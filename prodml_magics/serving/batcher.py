@@ -36,14 +36,16 @@ Request = Pending | PlainRequest
 class Batch:
     """Requests that ran together, with their rows in order; handed to shadows after the replies."""
 
-    def __init__(self, pending: Sequence[Request], inputs: Tensors, outputs: Tensors, first: int, seconds: float = 0.0) -> None:
+    def __init__(
+        self, pending: Sequence[Request], inputs: Tensors, outputs: Tensors, first: int | None, seconds: float = 0.0
+    ) -> None:
         self.seconds = seconds
         """What the run took."""
         self.pending = pending
         self.inputs = inputs
         self.outputs = outputs
         self.first = first
-        """Sequence number of the first row in the request log."""
+        """Sequence number of the first row in the request log; None where not all of them are in it."""
         self.positions: list[int] | None = None
         """Where the rows stood in the live batch, when they are a sample of it."""
 

@@ -111,8 +111,8 @@ class ModelTraffic:
         while self._seconds and self._seconds[0][0] <= second - _WINDOW_SECONDS:
             self._seconds.popleft()
 
-    def summary(self, *, shadow_rows: int, shadow_dropped: int, shadow_errors: int) -> Traffic:
-        """The counts as status shows them."""
+    def summary(self, **others: int) -> Traffic:
+        """The counts as status shows them; `others` are those of its fields that are counted elsewhere."""
         now = time.monotonic()
         self._forget(now)
         window = min(_WINDOW_SECONDS, max(now - self._started, 1.0))
@@ -124,9 +124,7 @@ class ModelTraffic:
             requests_per_second=round(sum(count for _, count in self._seconds) / window, 3),
             p50_ms=None if low is None else round(float(low), 3),
             p99_ms=None if high is None else round(float(high), 3),
-            shadow_rows=shadow_rows,
-            shadow_dropped=shadow_dropped,
-            shadow_errors=shadow_errors,
+            **others,
         )
 
 
@@ -138,6 +136,8 @@ class Counts(msgspec.Struct, frozen=True):
     refused: dict[int, int]
     shadow_rows: list[tuple[str, str, int]]
     shadow_dropped: list[tuple[str, str, int]]
+    unlogged: list[tuple[str, str, str, str, int]] = []
+    """Model, version, arm, reason; rows."""
 
 
 class Metrics:
@@ -152,6 +152,8 @@ class Metrics:
         """Requests refused before routing, by HTTP status."""
         self.shadow_rows: Counter[tuple[str, str]] = Counter()
         self.shadow_dropped: Counter[tuple[str, str]] = Counter()
+        self.unlogged: Counter[tuple[str, str, str, str]] = Counter()
+        """Rows that were answered and not logged, by model, version, arm and reason: ``sample`` or ``failure``."""
         self.live: dict[str, int] = {}
         self.breakers: dict[tuple[str, str], Breaker] = {}
         """By model and version."""
@@ -168,11 +170,16 @@ class Metrics:
         """The counts of a version by arm."""
         return {key[2]: counts for key, counts in self._lanes.items() if key[:2] == (model, str(version))}
 
+    def unlogged_rows(self, model: str, reason: str) -> int:
+        """Rows of a model that were answered and not logged, for this reason."""
+        return sum(rows for which, rows in self.unlogged.items() if (which[0], which[3]) == (model, reason))
+
     def counts(self) -> Counts:
         """What was counted here."""
         lanes = [(*which, dict(c.requests), c.rows, c.seconds, list(c.buckets)) for which, c in list(self._lanes.items())]
-        shadows = [[(*which, count) for which, count in list(each.items())] for each in (self.shadow_rows, self.shadow_dropped)]
-        return Counts(lanes, dict(self.refused), *shadows)
+        mirrored, dropped = ([(*which, n) for which, n in list(each.items())] for each in (self.shadow_rows, self.shadow_dropped))
+        unlogged = [(*which, rows) for which, rows in list(self.unlogged.items())]
+        return Counts(lanes, dict(self.refused), mirrored, dropped, unlogged)
 
     def with_others(self, others: Iterable[Counts]) -> Metrics:
         """These metrics with what other workers of the gateway have counted; live versions and breakers are this worker's."""
@@ -192,6 +199,7 @@ class Metrics:
         self.refused.update(counts.refused)
         self.shadow_rows.update({(model, version): rows for model, version, rows in counts.shadow_rows})
         self.shadow_dropped.update({(model, version): rows for model, version, rows in counts.shadow_dropped})
+        self.unlogged.update({(model, version, arm, reason): rows for model, version, arm, reason, rows in counts.unlogged})
 
     def page(self) -> bytes:
         """The text that Prometheus scrapes."""
@@ -217,13 +225,15 @@ class Metrics:
             "prodml_shadow_dropped_rows", "Rows that a shadow could not take", labels=["model", "version"]
         )
         _fill(dropped, list(self.shadow_dropped.items()))
+        unlogged = CounterMetricFamily("prodml_unlogged_rows", "Rows answered and not logged", labels=[*labels, "reason"])
+        _fill(unlogged, list(self.unlogged.items()))
         live = GaugeMetricFamily("prodml_live_version", "Version that is live; 0 when none", labels=["model"])
         _fill(live, (((model,), version) for model, version in list(self.live.items())))
         breakers = GaugeMetricFamily(
             "prodml_breaker_open", "1 while a version is not asked, 0.5 while tried", labels=["model", "version"]
         )
         _fill(breakers, ((which, _STATES[breaker.state]) for which, breaker in list(self.breakers.items())))
-        yield from (refused, mirrored, dropped, live, breakers)
+        yield from (refused, mirrored, dropped, unlogged, live, breakers)
         yield from self._of_caches()
 
     def _of_caches(self) -> Iterator[Metric]:

@@ -136,7 +136,7 @@ class Router:
         leaving = [lane for lane in active.every_lane() if lane.version.version not in kept or lane.allotted[0]]
         active.serving = route.serving
         for version in versions.values():
-            version.mask = route.serving.mask
+            version.logging = route.logging()
         active.lanes = {number: self._lane(active, route, versions[number]) for number in versions}
         active.split = self._split(active, route, versions)
         self._change_fallbacks(active, route, versions)
@@ -252,6 +252,8 @@ class Router:
         self._mirror(active, batch)
 
     def _mirror(self, active: _Active, batch: Batch) -> None:
+        if batch.first is None:  # what is not logged has no number by which a shadow's row could be held against it
+            return
         for lane in active.shadows:
             dropped = lane.dropped
             lane.mirror(batch)
@@ -261,7 +263,7 @@ class Router:
     def _log_shadow(self, lane: ShadowLane, mirrored: Mirrored) -> None:
         rows = len(mirrored.mirrors)
         try:
-            self._log.write(
+            logged = self._log.write(
                 lane.version,
                 "shadow",
                 mirrored.pending,
@@ -273,6 +275,8 @@ class Router:
                 mirrors=mirrored.mirrors,
             )
         except Unavailable:
+            logged = None
+        if logged is None:
             lane.dropped += rows
             return
         self._metrics.shadow_rows[lane.version.model, str(lane.version.version)] += rows
@@ -339,6 +343,8 @@ class Router:
             shadow_rows=sum(lane.rows for lane in active.shadows),
             shadow_dropped=sum(lane.dropped for lane in active.shadows),
             shadow_errors=sum(lane.errors for lane in active.shadows),
+            sampled_out=self._metrics.unlogged_rows(name, "sample"),
+            unlogged=self._metrics.unlogged_rows(name, "failure"),
         )
         return ModelReport(
             name=name,
@@ -346,7 +352,7 @@ class Router:
             live=active.route.live,
             loaded=tuple(active.lanes),
             traffic=traffic,
-            problem=active.notes(),
+            problem="; ".join(filter(None, (active.notes(), self._log.problem))) or None,
             crashed=tuple(sorted(version for model, version in self._quarantined if model == name)),
         )
 

@@ -113,6 +113,7 @@ class ShadowLane:
             self.rows += rows
             self.errors += rows if failed else 0
             positions = batch.positions or range(rows)
+            assert batch.first is not None, "only what is logged is mirrored"
             mirrors = [batch.first + position for position in positions]
             self._report(self, Mirrored(batch, mirrors, None if isinstance(outputs, Exception) else outputs, seconds))
             time.sleep(seconds * (1 / self._limits.shadow_share - 1))

@@ -18,7 +18,7 @@ from prodml_magics.inference.isolated import IsolatedSession
 from prodml_magics.inference.runner import Runner
 from prodml_magics.inference.session import open_session
 from prodml_magics.serving.breaker import Breaker
-from prodml_magics.wire.routes import MODEL_FILES, VersionFiles
+from prodml_magics.wire.routes import MODEL_FILES, Serving, VersionFiles
 
 __all__ = ["LoadedVersion", "load_version"]
 
@@ -38,8 +38,8 @@ class LoadedVersion:
         self.contract = contract
         self.executor = ThreadPoolExecutor(1, thread_name_prefix=f"{model}@{version}") if session.isolated else None
         """A thread of its own for a model in another process, where a run waits: it must not hold up the runs of other models."""
-        self.mask: tuple[str, ...] = ()
-        """Columns whose values no log may hold."""
+        self.logging = Serving()
+        """How its requests are logged."""
         self.breaker = Breaker()
         self.holes = True
         """Whether its outputs may hold NaN or infinity; False when none of its registered answers does."""

@@ -59,6 +59,8 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
     """The rollout in which these requests were randomised; 0 for none."""
     share: float = 0.0
     """The probability with which each of them was the canary's."""
+    log_share: float = 1.0
+    """The probability with which each of them was logged."""
 
     @property
     def rows(self) -> int:

@@ -11,6 +11,7 @@ Columns of ``requests/MODEL`` (format 1), partitioned by ``date`` (UTC day of `r
     run_ms             time of the model run in which the row was answered; what versions are compared by
     status             HTTP status that was answered
     rollout, share     the rollout in which the request was randomised and the probability with which it was the canary's; 0 for none
+    log_share          the probability with which the request was logged: a row stands for 1 / log_share of them; null, in older rows: 1
     mirrors            for shadow rows: `sequence` of the live row of the same writer that was mirrored
     inputs, outputs    structs of float64 and text, one field per column; null where the row's version has no such field
 
@@ -124,7 +125,10 @@ class Lake:
         last: int | None = None,
         columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
-        """Rows of the given statuses (none: all) in a window ``[since, until)``, oldest first; the `last` rows of it when given."""
+        """Rows of the given statuses (none: all) in a window ``[since, until)``, oldest first; the `last` rows of it when given.
+
+        Of the `columns` those that the table has: one that a later release added is in no older table.
+        """
         import polars as pl
 
         frame = self.scan(model, arms=arms, versions=versions, statuses=statuses, since=since, until=until)
@@ -132,7 +136,10 @@ class Lake:
             return pl.DataFrame()
         frame = frame.sort("received_at", "writer", "sequence")
         frame = frame if last is None else frame.tail(last)
-        return (frame if columns is None else frame.select(columns)).collect()
+        if columns is not None:
+            known = frame.collect_schema().names()
+            frame = frame.select([name for name in columns if name in known])
+        return frame.collect()
 
     def scan(
         self,

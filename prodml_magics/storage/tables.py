@@ -42,6 +42,7 @@ def blocks_table(blocks: Sequence[Block], writer: str, contract: Contract) -> pa
         "status": pa.array(np.repeat(np.array(_chained(blocks, "status"), np.int32), requests)),
         "rollout": pa.array(np.repeat(np.array([block.rollout for block in blocks], np.int64), sizes)),
         "share": pa.array(np.repeat(np.array([block.share for block in blocks], np.float64), sizes)),
+        "log_share": pa.array(np.repeat(np.array([block.log_share for block in blocks], np.float64), sizes)),
         "mirrors": pa.array([each for block in blocks for each in block.mirrors or (None,) * block.rows], pa.int64()),
     }
     fields["inputs"] = _struct(decode_columns(contract, _tensors([block.inputs for block in blocks])))

@@ -129,6 +129,29 @@ class Deploy(Request, frozen=True):
         ),
     ] = ""
     cache_ttl: Annotated[str, _flag("how long an answer is kept (default: 10m)", "DURATION")] = ""
+    fsync: Annotated[
+        str,
+        _flag(
+            "when answered rows are written to the disk itself: always (before the reply leaves), after a time such as 100ms, or none "
+            "(default: when the system does so). The end of a process loses nothing either way; a power cut may lose rows answered "
+            "within that time and one write of the disk, and with none those of the last half minute or so",
+            "WHEN",
+        ),
+    ] = ""
+    on_log_failure: Annotated[
+        Literal["refuse", "serve"] | None,
+        _flag("when the request log cannot be written: refuse requests with 503 (default), or serve them and count what is lost"),
+    ] = None
+    log_sample: Annotated[
+        Annotated[float, Meta(gt=0, le=1)] | None,
+        _flag(
+            "share of the requests that are logged (default: 1); counts are of all. Beside a canary or a shadow all are logged",
+            "SHARE",
+        ),
+    ] = None
+    keep: Annotated[
+        str, _flag("delete logged rows that are older, to the day, such as 30d; none keeps them (default)", "DURATION")
+    ] = ""
     dry_run: Annotated[bool, _flag("say what would change, and change nothing")] = False
     why: Annotated[str, _WHY] = ""
 

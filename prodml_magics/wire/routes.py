@@ -69,6 +69,14 @@ class Serving(msgspec.Struct, frozen=True):
     """Memory for answers that were given before; None keeps none."""
     cache_seconds: float = 600.0
     """How long an answer is kept."""
+    fsync_ms: float | None = None
+    """Milliseconds after which an answered row is on the disk; 0: before its reply leaves; None: whenever the system writes it."""
+    on_log_failure: Literal["refuse", "serve"] = "refuse"
+    """What becomes of a request that cannot be logged: answered 503, or answered as ever and counted as not logged."""
+    log_sample: float = 1.0
+    """Share of the requests that are logged, in (0, 1]."""
+    keep_seconds: float | None = None
+    """How old a logged row gets before it is deleted, to the day; None for ever."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -89,6 +97,11 @@ class Route(msgspec.Struct, frozen=True):
         canary = self.canary.version if self.canary else None
         wanted = [self.live, canary, self.previous, *(shadow.version for shadow in self.shadows)]
         return tuple(dict.fromkeys(version for version in wanted if version is not None))
+
+    def logging(self) -> Serving:
+        """`serving` as the request log follows it: canaries and shadows are judged row by row, so that beside one all is logged."""
+        compared = self.canary is not None or bool(self.shadows)
+        return msgspec.structs.replace(self.serving, log_sample=1.0) if compared else self.serving
 
     def file(self, version: int) -> VersionFiles:
         """The files of `version`; every version in `loaded()` has them."""

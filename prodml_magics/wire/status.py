@@ -48,6 +48,10 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     shadow_rows: int = 0
     shadow_dropped: int = 0
     shadow_errors: int = 0
+    sampled_out: int = 0
+    """Rows that were answered and not logged, as the log sample has it."""
+    unlogged: int = 0
+    """Rows that were answered though the request log could not be written."""
 
 
 class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from prodml_magics.actions.serving import serving_of
 from prodml_magics.errors import UsageError
 from prodml_magics.wire.requests import Deploy
-from prodml_magics.wire.routes import Serving
+from prodml_magics.wire.routes import CanaryRoute, Route, Serving, ShadowRoute
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,14 @@ from prodml_magics.wire.routes import Serving
         ({"mask": ("email", "age")}, Serving(20), Serving(20, mask=("email", "age"))),
         ({"mask": ("none",)}, Serving(mask=("email",)), Serving()),
         ({}, Serving(mask=("email",)), Serving(mask=("email",))),
+        ({"fsync": "100ms"}, Serving(), Serving(fsync_ms=100)),
+        ({"fsync": "always"}, Serving(), Serving(fsync_ms=0)),
+        ({"fsync": "none"}, Serving(fsync_ms=100), Serving()),
+        ({"on_log_failure": "serve"}, Serving(20), Serving(20, on_log_failure="serve")),
+        ({"log_sample": 0.1}, Serving(), Serving(log_sample=0.1)),
+        ({"keep": "30d"}, Serving(), Serving(keep_seconds=30 * 86_400)),
+        ({"keep": "none"}, Serving(keep_seconds=30 * 86_400), Serving()),
+        ({}, Serving(1, 2, (), 3, "serve", 0.5, 90_000), Serving(1, 2, (), 3, "serve", 0.5, 90_000)),
     ],
 )
 def test_flags_change_what_they_name(flags: dict[str, object], before: Serving, after: Serving) -> None:
@@ -31,3 +40,25 @@ def test_flags_change_what_they_name(flags: dict[str, object], before: Serving, 
 def test_what_is_no_latency_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match=r"--slo-p99 .* is not a latency; write 20ms"):
         serving_of(Deploy(model="m", slo_p99=text), Serving())
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"fsync": "soon"}, "--fsync 'soon' is not a time; write always, none, or a time such as 100ms"),
+        ({"fsync": "0ms"}, "--fsync '0ms' is not a time"),
+        ({"keep": "12h"}, "--keep 12h is less than a day"),
+        ({"keep": "long"}, "'long' is not a duration"),
+    ],
+)
+def test_what_the_log_cannot_follow_is_refused_with_an_example(flags: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        serving_of(Deploy(model="m", **flags), Serving())  # type: ignore[arg-type]
+
+
+def test_beside_a_canary_or_a_shadow_everything_is_logged() -> None:
+    route = Route("m", 1, live=1, serving=Serving(log_sample=0.1, on_log_failure="serve"))
+    assert route.logging().log_sample == 0.1
+    shadowed = replace(route, shadows=(ShadowRoute(2),))
+    canaried = replace(route, canary=CanaryRoute(2, 0.1, "salt", 7))
+    assert [each.logging() for each in (shadowed, canaried)] == [Serving(on_log_failure="serve")] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,8 +39,8 @@ class Gateway:
 
     def __init__(self, home: Path, limits: Limits) -> None:
         self.writer = SpoolWriter(home / "spool")
-        self.log = RequestLog(self.writer)
         self.metrics = Metrics()
+        self.log = RequestLog(self.writer, self.metrics, seed=7)
         self.router = Router(home, self.log, self.metrics, limits)
         ledger = Ledger(sqlite_url(home / "ledger.db"))
         self.access = Access(home, TOKEN)
@@ -434,5 +435,88 @@ def test_masked_columns_reach_the_model_and_no_log(placed: Placed) -> None:
                 logged = from_array(block.inputs["input"])
                 assert np.isnan(logged[:, 0]).all(), block.arm
                 np.testing.assert_array_equal(logged[:, 1:], placed.rows[:3, 1:])
+
+    asyncio.run(scenario())
+
+
+def test_a_sample_of_whole_requests_is_logged_and_all_are_counted(placed: Placed) -> None:
+    async def scenario() -> None:
+        async with serving(placed, serving=Serving(log_sample=0.25)) as (gateway, client):
+            answers = await asyncio.gather(*(client.post(URL, json=infer_body(placed.rows[i : i + 2])) for i in range(400)))
+            assert {answer.status_code for answer in answers} == {200}
+            blocks = gateway.blocks()
+            logged = sum(block.rows for block in blocks)
+            assert {block.log_share for block in blocks} == {0.25}
+            assert {rows for block in blocks for rows in block.request_rows} == {2}
+            assert 130 <= logged <= 280, "200 of 800 are expected, with a standard deviation of 17"
+            told = {answer.json()["id"]: answer.json()["outputs"][1]["data"] for answer in answers}
+            for block in blocks:
+                given = from_array(block.outputs["probabilities"]).reshape(len(block.request_ids), -1)
+                for request_id, values in zip(block.request_ids, given, strict=True):
+                    np.testing.assert_array_equal(np.array(told[request_id], np.float32), values)
+            (report,) = gateway.router.report()
+            assert (report.traffic.rows, report.traffic.sampled_out, report.traffic.unlogged) == (800, 800 - logged, 0)
+            page = gateway.metrics.page().decode()
+            assert f'prodml_unlogged_rows_total{{arm="live",model="cancer",reason="sample",version="1"}} {800.0 - logged}' in page
+
+    asyncio.run(scenario())
+
+
+def test_beside_a_shadow_every_row_is_logged_with_its_pair(placed: Placed) -> None:
+    async def scenario() -> None:
+        async with serving(placed, serving=Serving(log_sample=0.01), shadows=(ShadowRoute(version=1),)) as (gateway, client):
+            for index in range(20):
+                await client.post(URL, json=infer_body(placed.rows[index : index + 1]))
+            while sum(block.rows for block in gateway.blocks()) < 40:
+                await asyncio.sleep(0.01)
+            await gateway.router.close()
+            assert {block.log_share for block in gateway.blocks()} == {1.0}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("policy", ["refuse", "serve"])
+def test_a_disk_that_refuses_is_answered_as_the_policy_says_and_found_again(placed: Placed, policy: Any) -> None:
+    async def scenario() -> None:
+        shadows = (ShadowRoute(version=1),)
+        async with serving(placed, serving=Serving(on_log_failure=policy), shadows=shadows) as (gateway, client):
+            assert (await client.post(URL, json=infer_body(placed.rows[:1]))).status_code == 200
+            while len(gateway.blocks()) < 2:
+                await asyncio.sleep(0.01)
+            honest = os.dup(gateway.writer._descriptor)
+            os.dup2(os.open("/dev/full", os.O_WRONLY), gateway.writer._descriptor)
+            answer = await client.post(URL, json=infer_body(placed.rows[:3]))
+            (report,) = gateway.router.report()
+            assert "free space on the disk" in str(report.problem)
+            if policy == "serve":
+                assert answer.status_code == 200
+                assert (report.traffic.unlogged, report.traffic.errors) == (3, 0)
+            else:
+                assert (answer.status_code, report.traffic.unlogged) == (503, 0)
+                assert answer.headers["retry-after"] == "1" and "free space" in answer.json()["error"]
+            os.close(honest)
+            assert (await client.post(URL, json=infer_body(placed.rows[:1]))).status_code == 200
+            while len(gateway.blocks()) < 4:
+                await asyncio.sleep(0.01)
+            await gateway.router.close()
+            assert gateway.router.report()[0].problem is None
+            assert sorted((block.arm, block.rows) for block in gateway.blocks()) == [("live", 1)] * 2 + [("shadow", 1)] * 2
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("milliseconds", [0, 1])
+def test_rows_reach_the_disk_within_the_interval(placed: Placed, milliseconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+
+    async def scenario() -> None:
+        async with serving(placed, serving=Serving(fsync_ms=milliseconds)) as (gateway, client):
+            await client.post(URL, json=infer_body(placed.rows[:1]))
+            size = os.fstat(gateway.writer._descriptor).st_size
+            if milliseconds == 0:
+                assert size in synced, "before the reply left"
+            while size not in synced:
+                await asyncio.sleep(0.001)
 
     asyncio.run(scenario())

@@ -73,8 +73,50 @@ def test_a_full_disk_refuses_the_block_and_keeps_the_others(tmp_path: Path) -> N
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file")
-    with pytest.raises((Unavailable, FileExistsError)):
-        SpoolWriter(tmp_path / "spool")
+    writer = SpoolWriter(tmp_path / "spool")
+    with pytest.raises(Unavailable, match=r"make .*spool writable"):
+        writer.open()
+    with pytest.raises(Unavailable, match=r"make .*spool writable"):
+        writer.append(block(0))
+    (tmp_path / "spool").unlink()
+    writer.append(block(0))
+    assert [each.sequence for each in read(tmp_path / "spool")] == [0]
+    writer.close()
+
+
+def test_what_cannot_be_taken_back_ends_its_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = SpoolWriter(tmp_path)
+    writer.append(block(0))
+    honest = os.write
+
+    def tears(descriptor: int, data: bytes) -> int:
+        return honest(descriptor, data[:20])
+
+    monkeypatch.setattr(os, "write", tears)
+    monkeypatch.setattr(os, "ftruncate", lambda *_: os.write(-1, b""))
+    with pytest.raises(Unavailable, match="only a part"):
+        writer.append(block(3))
+    monkeypatch.undo()
+    writer.append(block(3))
+    assert [each.sequence for each in read(tmp_path)] == [0, 3], "in two segments, the first with a torn tail"
+    assert len(segments(tmp_path)) == 2
+    writer.close()
+
+
+def test_segments_wait_for_their_sync_where_one_was_asked_for(tmp_path: Path) -> None:
+    writer = SpoolWriter(tmp_path, segment_bytes=1)
+    writer.append(block(0), sync=True)
+    writer.wants_sync = True
+    writer.append(block(3))
+    writer.append(block(6))
+    assert [segment.finished() for segment in segments(tmp_path)] == [False] * 3, "the reader may not remove them yet"
+    descriptors = writer.unsynced()
+    assert len(descriptors) == 4, "three segments and the folder"
+    for descriptor in descriptors:
+        os.fsync(descriptor)
+        os.close(descriptor)
+    assert [segment.finished() for segment in segments(tmp_path)] == [True, True, False]
+    writer.close()
 
 
 @pytest.mark.parametrize(
