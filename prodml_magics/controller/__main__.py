@@ -14,6 +14,7 @@ import uvicorn
 from prodml_magics.actions.advance import Advancing
 from prodml_magics.actions.drain import Draining, Mirroring
 from prodml_magics.actions.sketching import Sketching
+from prodml_magics.actions.tend import Tending
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import SystemClock
 from prodml_magics.controller.app import build_app
@@ -33,15 +34,17 @@ def main() -> None:
     workspace = Workspace(arguments.home, actor="controller", clock=SystemClock())
     advancing = Advancing(workspace)
     sketching = Sketching(workspace)
+    tending = Tending(workspace)
 
     def took(model: str, rows: LakeRows) -> None:
         advancing.took(model, rows)
         sketching.took(model, rows)
+        tending.took(model, rows)
 
     draining = Draining(workspace, took, sketching.keep)
-    loop = Loop(draining, Mirroring(workspace), advancing)
+    loop = Loop(draining, Mirroring(workspace), advancing, tending)
     loop.start()
-    app = build_app(draining, [advancing, sketching], os.environ["PRODML_TOKEN"])
+    app = build_app(draining, [advancing, sketching, tending], os.environ["PRODML_TOKEN"])
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", proxy_headers=False))
     # uvicorn raises the signal anew once it has stopped; what follows below must still run.
     signal.signal(signal.SIGTERM, lambda *_: None)

@@ -39,6 +39,8 @@ class Drainer:
         self._contracts: dict[tuple[str, int], Contract] = {}
         """A version's contract never changes."""
         self._waiting: set[tuple[str, str]] = set()
+        self._fresh: set[str] = set()
+        """Models whose latest rows may be in the memory of the system only."""
         self.problems: dict[str, str] = {}
         """Per model, why its rows wait in the spool; empty when all is well."""
 
@@ -64,11 +66,15 @@ class Drainer:
             return moved
         self._offsets[segment.path] = offset
         if finished:
+            for model in sorted(self._fresh):  # a segment must not go before its rows would survive a power cut elsewhere
+                self._lake.flush(model)
+            self._fresh.clear()
             segment.remove(self._offsets.pop(segment.path))
         return moved
 
     def _move(self, model: str, rows: LakeRows) -> int:
         moved = self._lake.append(model, [rows])
+        self._fresh.add(model)
         self._took(model, rows)
         return moved
 

@@ -21,6 +21,7 @@ Delta only records it; `append` checks it, so that a row is in the lake exactly 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -34,9 +35,15 @@ from prodml_magics.errors import Unavailable, first_line
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Lake", "LakeRows"]
+__all__ = ["PROPERTIES", "Lake", "LakeRows"]
 
 _RETRIES = 5
+PROPERTIES = {
+    "delta.logRetentionDuration": "interval 1 hours",
+    "delta.deletedFileRetentionDuration": "interval 4 hours",
+}
+"""Commits are many and their history is nobody's: the ledger tells what was decided, the rows tell when they came. What was replaced is
+known for longer than `storage.upkeep` takes to remove it, or it would stay for ever."""
 
 
 class LakeRows:
@@ -92,6 +99,7 @@ class Lake:
                     partition_by=["date"],
                     schema_mode="merge",
                     commit_properties=CommitProperties(app_transactions=marks),
+                    configuration=PROPERTIES if table is None else None,
                 )
             except Exception as error:
                 self._give_up(error, last=attempt == _RETRIES - 1)
@@ -105,6 +113,23 @@ class Lake:
         if last or not isinstance(error, CommitFailedError):
             reason = first_line(error)
             raise Unavailable(f"the lake {self._root} cannot be written ({reason}); check space and permissions") from error
+
+    def flush(self, model: str) -> None:
+        """Have what was appended to the requests of `model` on the disk itself, where the lake is on this machine's."""
+        folder = Path(self.requests(model))
+        if "://" in self._root or not folder.is_dir():
+            return
+        try:
+            for path in (*folder.rglob("*"), folder):  # what is there already costs microseconds
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        except FileNotFoundError:
+            self.flush(model)  # compaction has just replaced it
+        except OSError as error:
+            raise Unavailable(f"the lake {self._root} cannot be brought to the disk ({error}); check the disk") from error
 
     def _make_folder(self, path: str) -> None:
         if "://" not in path:
