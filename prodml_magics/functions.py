@@ -154,7 +154,8 @@ def status() -> Any:
 
 
 def up(**flags: Any) -> Any:
-    """Start gateway and controller of this home; flags: ``port``, ``workers``. Returns ``.url``."""
+    """Start gateway and controller of this home; flags: ``port``, ``workers``, ``host``, ``tls_cert``,
+    ``tls_key``. Returns ``.url``."""
     return _run("up", flags)
 
 

@@ -15,7 +15,7 @@ from prodml_magics.errors import Conflict, GateRefused, InvalidInput, NotFound, 
 from prodml_magics.storage.runtime import read_runtime
 from prodml_magics.wire.admin import Drained, GatewayReport, LoadVersion, Synced
 from prodml_magics.wire.routes import VersionFiles
-from prodml_magics.wire.runtime import Runtime
+from prodml_magics.wire.runtime import Listen, Runtime
 
 __all__ = ["Services"]
 
@@ -80,12 +80,12 @@ class Services:
         runtime = self.runtime()
         return None if runtime is None else runtime.controller.url
 
-    def up(self, port: int | None = None, workers: int | None = None) -> bool:
+    def up(self, port: int | None = None, workers: int | None = None, listen: Listen | None = None) -> bool:
         """Start what does not run and return when both answer; returns whether anything had to be started."""
         workspace = self._workspace
         workspace.make_home()
         _ = workspace.ledger  # its tables must be there before two processes look for them
-        started = local.start(workspace.home, port, workspace.service_environment, workers)
+        started = local.start(workspace.home, port, workspace.service_environment, workers, listen)
         local.wait_until_ready(workspace.home, self._ready, timeout=_START)
         return started
 

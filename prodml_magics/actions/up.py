@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from prodml_magics.actions.listen import listen_of
 from prodml_magics.actions.results import ServicesResult
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.workspace import Workspace
@@ -28,7 +29,12 @@ def up(workspace: Workspace, request: Up) -> ServicesResult:
         raise Conflict(
             f"the gateway already runs with {len(running.gateway.workers) or 1} workers; run `prodml down` first to change that"
         )
-    changed = services.up(request.port, request.workers)
+    listen = listen_of(workspace, request)
+    if running is not None and listen != running.listen:
+        raise Conflict(
+            f"the gateway already runs on {running.gateway.url}; run `prodml down` first to change address or certificate"
+        )
+    changed = services.up(request.port, request.workers, listen)
     seconds = workspace.clock.monotonic() - started
     return ServicesResult(ServicesRecord(state="up", changed=changed, url=services.url(), seconds=seconds))
 
@@ -39,7 +45,7 @@ def foreground(workspace: Workspace, request: Up) -> None:
         raise Conflict("the services already run in the background; run `prodml down` first")
     workspace.make_home()
     _ = workspace.ledger
-    line = local.command(workspace.home, request.port, request.workers)
+    line = local.command(workspace.home, request.port, request.workers, listen_of(workspace, request))
     os.execve(line[0], line, os.environ | workspace.service_environment)
 
 

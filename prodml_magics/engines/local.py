@@ -10,24 +10,29 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from prodml_magics.errors import Unavailable
 from prodml_magics.storage.runtime import lock_holder
+from prodml_magics.wire.runtime import Listen
 
 __all__ = ["command", "is_running", "start", "stop", "wait_until_ready"]
 
 _STOP_SECONDS = 20.0
 
 
-def command(home: Path, port: int | None, workers: int | None = None) -> list[str]:
+def command(home: Path, port: int | None, workers: int | None = None, listen: Listen | None = None) -> list[str]:
     """The command line of the supervisor; what may be secret goes by its environment, since everybody can list processes."""
     line = [sys.executable, "-m", "prodml_magics.engines.supervisor", "--home", str(home)]
     line += [] if port is None else ["--port", str(port)]
-    return line if workers is None else [*line, "--workers", str(workers)]
+    line += [] if workers is None else ["--workers", str(workers)]
+    return line if listen is None else [*line, "--listen", msgspec.json.encode(listen).decode()]
 
 
-def start(home: Path, port: int | None, environment: dict[str, str], workers: int | None = None) -> bool:
+def start(
+    home: Path, port: int | None, environment: dict[str, str], workers: int | None = None, listen: Listen | None = None
+) -> bool:
     """Start the supervisor unless one runs; returns whether it was started. It outlives this process and its terminal."""
     if lock_holder(home / "run" / "supervisor.lock") is not None:
         return False
@@ -36,7 +41,7 @@ def start(home: Path, port: int | None, environment: dict[str, str], workers: in
     with (logs / "supervisor.log").open("ab") as log:
         # The shell ends at once and leaves the supervisor to init: no zombie stays with a notebook that lives for days.
         subprocess.run(
-            ["/bin/sh", "-c", '"$@" &', "prodml", *command(home, port, workers)],
+            ["/bin/sh", "-c", '"$@" &', "prodml", *command(home, port, workers, listen)],
             check=True,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -23,9 +23,10 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from prodml_magics.engines.sockets import adopted, socket_for
 from prodml_magics.engines.watch import Watch
 from prodml_magics.storage.runtime import Lock, lock_holder, read_runtime, worker_role, write_runtime
-from prodml_magics.wire.runtime import Runtime, Service, Worker
+from prodml_magics.wire.runtime import Listen, Runtime, Service, Worker
 
 __all__ = ["Child", "Supervisor", "main"]
 
@@ -52,12 +53,15 @@ class Child:
         *,
         rpc: socket.socket | None = None,
         control: socket.socket | None = None,
+        listen: Listen | None = None,
     ) -> None:
         self.role = role
+        listen = listen or Listen()
         self.own_url = f"http://127.0.0.1:{(control or listening).getsockname()[1]}"
         """Where this very process answers."""
-        self.port = listening.getsockname()[1]
-        self.grpc = None if rpc is None else f"127.0.0.1:{rpc.getsockname()[1]}"
+        self.url = listen.url(listening.getsockname()[1])
+        """Where programs reach the service."""
+        self.grpc = None if rpc is None else "{}:{}".format(*rpc.getsockname()[:2])
         self._sockets = (listening, rpc, control)
         """Kept open, so that what comes while the process is replaced waits for the next one."""
         self.pid: int | None = None
@@ -65,6 +69,9 @@ class Child:
         self.restarts = -1
         self._command = [*line, "--descriptor", str(listening.fileno()), *(["--grpc", self.grpc] if self.grpc else [])]
         self._descriptors = [listening.fileno()]
+        if not listen.plain:
+            self._command += ["--certificate", listen.certificate, "--key", listen.key] if listen.certificate else []
+            self._command += [] if listen.loopback else ["--public"]
         if control is not None:
             self._command += ["--role", role, "--control", str(control.fileno())]
             self._descriptors.append(control.fileno())
@@ -121,7 +128,8 @@ class Child:
 class Supervisor:
     """The two children and the runtime file that tells the world about them."""
 
-    def __init__(self, home: Path, children: list[Child], token: str) -> None:
+    def __init__(self, home: Path, children: list[Child], token: str, listen: Listen) -> None:
+        self._listen = listen
         self._home = home
         self._children = children
         self._token = token
@@ -180,10 +188,16 @@ class Supervisor:
     def _write(self, supervisor: int | None) -> None:
         *gateways, controller = self._children
         gateway = self._service(gateways[0])
-        if len(gateways) > 1:
+        if _controlled(len(gateways), self._listen):
             workers = tuple(Worker(url=each.own_url, pid=each.pid, restarts=max(each.restarts, 0)) for each in gateways)
             gateway = msgspec.structs.replace(gateway, workers=workers)
-        runtime = Runtime(token=self._token, gateway=gateway, controller=self._service(controller), supervisor=supervisor)
+        runtime = Runtime(
+            token=self._token,
+            gateway=gateway,
+            controller=self._service(controller),
+            supervisor=supervisor,
+            listen=self._listen,
+        )
         with self._writing:
             try:
                 write_runtime(self._home / "runtime.json", runtime)
@@ -191,88 +205,44 @@ class Supervisor:
                 _log.error("runtime.json cannot be written: %s", error)
 
     def _service(self, child: Child) -> Service:
-        url = f"http://127.0.0.1:{child.port}"
-        return Service(url=url, pid=child.pid, started_at=child.started_at, restarts=max(child.restarts, 0), grpc=child.grpc)
+        return Service(
+            url=child.url, pid=child.pid, started_at=child.started_at, restarts=max(child.restarts, 0), grpc=child.grpc
+        )
 
 
-def bind(port: int | None, remembered: int | None) -> socket.socket:
-    """A socket on loopback: on `port` or an error; else on the `remembered` port when it is free, else on a free one."""
-    if port is not None:
-        return _bound(port)
-    if remembered is not None:
-        with contextlib.suppress(OSError):
-            return _bound(remembered)
-    return _bound(0)
+def _controlled(workers: int, listen: Listen) -> bool:
+    """Whether each worker needs a socket of its own: where several share one, or where that is not plain HTTP on loopback."""
+    return workers > 1 or not listen.plain
 
 
-def _bound(port: int) -> socket.socket:
-    _refuse_taken(port)
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        # Shared with a child of an earlier supervisor that still listens; nobody but the same user can share it.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listening.bind(("127.0.0.1", port))
-    except OSError:
-        listening.close()
-        raise
-    listening.set_inheritable(True)
-    return listening
-
-
-def _refuse_taken(port: int) -> None:
-    """Raise ``OSError`` when somebody else listens: sharing the port with a stranger of the same user would lose requests."""
-    if port == 0:
-        return
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(0.5)
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise OSError(f"port {port} is taken")
-
-
-def _socket(home: Path, role: str, port: int | None, remembered: int | None) -> socket.socket:
-    if lock_holder(home / "run" / f"{role}.lock") is not None and remembered is not None:
-        return _adopted(remembered)
-    return bind(port, remembered)
-
-
-def _adopted(port: int) -> socket.socket:
-    """A socket beside that of a living child, which listens only once that child has to be replaced."""
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listening.bind(("127.0.0.1", port))
-    listening.set_inheritable(True)
-    return listening
-
-
-def _gateways(home: Path, port: int | None, old: Runtime | None, count: int, token: str) -> list[Child]:
+def _gateways(home: Path, port: int | None, old: Runtime | None, count: int, token: str, listen: Listen) -> list[Child]:
     """The workers: each with a socket of its own on the one port, among which the system spreads connections."""
     line = [sys.executable, "-m", "prodml_magics.serving", "--home", str(home)]
-    first = _socket(home, "gateway", port, _port(old.gateway if old else None))
-    rpc = _socket(home, "gateway", None, _grpc_port(old.gateway if old else None))
-    if count == 1:
+    first = socket_for(home, "gateway", port, _port(old.gateway if old else None), listen.host)
+    rpc = socket_for(home, "gateway", None, _grpc_port(old.gateway if old else None), listen.host)
+    if not _controlled(count, listen):
         return [Child("gateway", line, first, home, token, rpc=rpc)]
-    shared, known = first.getsockname()[1], _known_workers(old)
+    shared, known = first.getsockname()[1], old.gateway.workers if old else ()
     children = []
     for number in range(count):
         role = worker_role(number)
-        own = int(known[number].url.rsplit(":", 1)[1]) if len(known) > 1 and number < len(known) else None
-        listening = first if number == 0 else _adopted(shared)
-        children.append(Child(role, line, listening, home, token, rpc=rpc, control=_socket(home, role, None, own)))
+        own = int(known[number].url.rsplit(":", 1)[1]) if number < len(known) else None
+        listening = first if number == 0 else adopted(shared, listen.host)
+        control = socket_for(home, role, None, own)
+        children.append(Child(role, line, listening, home, token, rpc=rpc, control=control, listen=listen))
     return children
 
 
-def _known_workers(old: Runtime | None) -> tuple[Worker, ...]:
-    """The workers of the last time; one where it was one process."""
-    if old is None:
-        return ()
-    return old.gateway.workers or (Worker(url=old.gateway.url, pid=old.gateway.pid),)
+def _known_workers(old: Runtime | None) -> int:
+    """How many there were the last time; 0 for the first time."""
+    return 0 if old is None else len(old.gateway.workers) or 1
 
 
-def _end_left_over(home: Path, count: int, known: tuple[Worker, ...]) -> None:
+def _end_left_over(home: Path, count: int, old: Runtime | None, listen: Listen) -> None:
     """End workers of an earlier supervisor that are not wanted, or that were started in another form."""
-    keep = count if (len(known) > 1) == (count > 1) else 0
-    for number in range(keep, max(len(known), 1)):
+    before, known = old.listen if old else listen, _known_workers(old)
+    same = before == listen and _controlled(known, before) == _controlled(count, listen)
+    for number in range(count if same else 0, max(known, 1)):
         pid = lock_holder(home / "run" / f"{worker_role(number)}.lock")
         if pid is not None:
             with contextlib.suppress(psutil.Error):
@@ -295,6 +265,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--port", type=int)
     parser.add_argument("--workers", type=int, help="processes that answer requests; as many as last time when not given")
+    parser.add_argument("--listen", default="", help="a Listen as JSON; as last time when not given")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     home: Path = arguments.home
@@ -304,15 +275,15 @@ def main() -> None:
     except BlockingIOError:
         sys.exit("another supervisor runs for this home")
     old = read_runtime(home / "runtime.json")
-    known = _known_workers(old)
-    count = arguments.workers or len(known) or max(1, (os.cpu_count() or 1) // 2)
-    _end_left_over(home, count, known)
+    listen = msgspec.json.decode(arguments.listen, type=Listen) if arguments.listen else old.listen if old else Listen()
+    count = arguments.workers or _known_workers(old) or max(1, (os.cpu_count() or 1) // 2)
+    _end_left_over(home, count, old, listen)
     # Children of an earlier supervisor know the token of the file.
     token = old.token if old else secrets.token_urlsafe(32)
     common = ["--home", str(home)]
     try:
-        gateways = _gateways(home, arguments.port, old, count, token)
-        controller = _socket(home, "controller", None, _port(old.controller if old else None))
+        gateways = _gateways(home, arguments.port, old, count, token, listen)
+        controller = socket_for(home, "controller", None, _port(old.controller if old else None))
     except OSError as error:
         sys.exit(f"the gateway cannot listen: {error.strerror or error}; choose another with `prodml up --port PORT`")
     children = [
@@ -322,7 +293,7 @@ def main() -> None:
             "controller", ["nice", "-n", "10", sys.executable, "-m", "prodml_magics.controller", *common], controller, home, token
         ),
     ]
-    supervisor = Supervisor(home, children, token)
+    supervisor = Supervisor(home, children, token, listen)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     supervisor.run()

@@ -58,6 +58,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--grpc", default="", help="host:port to serve gRPC on; none where empty")
     parser.add_argument("--role", default="gateway", help="which of several workers this is")
     parser.add_argument("--control", type=int, help="bound socket on which this worker alone answers")
+    parser.add_argument("--certificate", help="speak TLS with this PEM file, over HTTP and gRPC")
+    parser.add_argument("--key", help="its private key")
+    parser.add_argument(
+        "--public", action="store_true", help="more than this machine reaches the socket: no control routes there"
+    )
     parser.add_argument("--device", default="auto")
     return parser.parse_args()
 
@@ -106,7 +111,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
     control = Control(router, follower, metrics, access, arguments.device, siblings)
     server = uvicorn.Server(
         uvicorn.Config(
-            Front(predictor, limits, control.app()),
+            Front(predictor, limits, control.app(administered=not arguments.public)),
+            ssl_certfile=arguments.certificate,
+            ssl_keyfile=arguments.key,
             http=fast_protocol(predictor, limits),
             log_level="warning",
             access_log=False,
@@ -117,7 +124,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             h11_max_incomplete_event_size=64 << 10,
         )
     )
-    rpc, _ = await asyncio.gather(_listen_rpc(arguments.grpc, predictor, control, access, limits), follower.follow())
+    rpc, _ = await asyncio.gather(_listen_rpc(arguments, predictor, control, access, limits), follower.follow())
     control.catalog.ready = True
     # What is loaded by now stays: a collection that walks through all of it would hold every request up for tens of milliseconds.
     gc.collect()
@@ -163,14 +170,17 @@ async def _controlled(descriptor: int | None, control: Control) -> AsyncIterator
             await task
 
 
-async def _listen_rpc(address: str, predictor: Predictor, control: Control, access: Access, limits: Limits) -> Any:
+async def _listen_rpc(
+    arguments: argparse.Namespace, predictor: Predictor, control: Control, access: Access, limits: Limits
+) -> Any:
     """The running gRPC server; none where none is wanted, or where it cannot run: HTTP is then served alone."""
-    if not address:
+    if not arguments.grpc:
         return None
+    tls = (arguments.certificate, arguments.key) if arguments.certificate else None
     try:
         # Imported beside the loading of models, in a thread: most of the time that it takes is not spent in Python.
         rpc = await asyncio.to_thread(import_module, "prodml_magics.serving.rpc.server")
-        server, _ = await rpc.listen(address, predictor, control.catalog, access, limits)
+        server, _ = await rpc.listen(arguments.grpc, predictor, control.catalog, access, limits, tls=tls)
     except (ImportError, ProdmlError) as error:
         logging.getLogger(__name__).error("gRPC is not served: %s", error)
         return None

@@ -28,6 +28,7 @@ from prodml_magics.wire.admin import GatewayReport, LoadVersion, Synced
 
 __all__ = ["Control"]
 
+_ADMINISTERED = ("/admin/", "/v2/repository/models/")
 _MAX_ADMIN_BODY = 1 << 20
 Handler = Callable[[Request], Awaitable[Response]]
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -48,8 +49,8 @@ class Control:
         self._started_at = datetime.now(UTC)
         self.catalog = Catalog(router, follower, metrics)
 
-    def app(self) -> Starlette:
-        """The Starlette application with every route, in order."""
+    def app(self, *, administered: bool = True) -> Starlette:
+        """The Starlette application with every route, in order; without those that change or tell of the process where not asked."""
         model = "/v2/models/{model}"
         pinned = model + "/versions/{version}"
         routes = [
@@ -78,6 +79,8 @@ class Control:
             HttpRoute("/admin/sync", self._guarded(self.sync), methods=["POST"]),
             HttpRoute("/admin/load", self._guarded(self.load), methods=["POST"]),
         ]
+        if not administered:
+            routes = [route for route in routes if not route.path.startswith(_ADMINISTERED)]
         handlers: Any = {ProdmlError: _known, HTTPException: _http}
         app = Starlette(routes=routes, exception_handlers=handlers)
         app.router.redirect_slashes = False  # a redirect would go wherever the client's Host header says

@@ -327,6 +327,17 @@ class Up(Request, frozen=True):
         Annotated[int, Meta(ge=1, le=256)] | None,
         _flag("processes that answer requests (default: as many as last time, at first one for two cores)", "N"),
     ] = None
+    host: Annotated[
+        str,
+        _flag(
+            "address on which programs reach the gateway (default: as last time, at first 127.0.0.1); control routes stay on loopback",
+            "ADDRESS",
+        ),
+    ] = ""
+    tls_cert: Annotated[
+        str, _flag("certificate (PEM) to speak TLS with, over HTTP and gRPC (kept for the next time; none takes it away)", "FILE")
+    ] = ""
+    tls_key: Annotated[str, _flag("its private key (PEM)", "FILE")] = ""
     foreground: Annotated[bool, _flag("stay in the foreground, as systemd or a container wants it", doors=("cli",))] = False
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-__all__ = ["RUNTIME_FORMAT", "Runtime", "Service", "Worker"]
+__all__ = ["RUNTIME_FORMAT", "Listen", "Runtime", "Service", "Worker"]
 
 RUNTIME_FORMAT = 1
 
@@ -29,7 +29,31 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     grpc: str | None = None
     """host:port of its gRPC service, where it has one."""
     workers: tuple[Worker, ...] = ()
-    """Empty where one process is the service: it is reached by `url` then."""
+    """Empty where one process is the service and `url` is plain HTTP on loopback: it is reached by that then."""
+
+
+class Listen(msgspec.Struct, frozen=True, kw_only=True):
+    """On which address the gateway answers programs, and with which certificate."""
+
+    host: str = "127.0.0.1"
+    certificate: str = ""
+    """PEM file; empty where it speaks plain HTTP."""
+    key: str = ""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in ("127.0.0.1", "localhost", "::1")
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is as it is when nobody says anything."""
+        return self == Listen()
+
+    def url(self, port: int) -> str:
+        """Where to reach it from this machine."""
+        host = "127.0.0.1" if self.host == "0.0.0.0" else self.host
+        return f"{'https' if self.certificate else 'http'}://{host}:{port}"
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,4 +63,5 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     gateway: Service
     controller: Service
     supervisor: int | None = None
+    listen: Listen = Listen()
     format: int = RUNTIME_FORMAT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -16,8 +17,10 @@ from prodml_magics.serving.rpc.service import Service
 __all__ = ["listen"]
 
 
-async def listen(address: str, predictor: Predictor, catalog: Catalog, access: Access, limits: Limits) -> tuple[Any, int]:
-    """Serve on `address` (host:port, port 0 for a free one); returns the server and its port.
+async def listen(
+    address: str, predictor: Predictor, catalog: Catalog, access: Access, limits: Limits, *, tls: tuple[str, str] | None = None
+) -> tuple[Any, int]:
+    """Serve on `address` (host:port, port 0 for a free one), with the certificate and key of `tls`; returns the server and its port.
 
     The port is shared (``SO_REUSEPORT``): with the reserved socket of the supervisor, and with other workers of the same home.
     """
@@ -33,8 +36,12 @@ async def listen(address: str, predictor: Predictor, catalog: Catalog, access: A
     )
     server.add_generic_rpc_handlers((Service(predictor, catalog, access).handler(),))
     try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
+        port = server.add_secure_port(address, _credentials(*tls)) if tls else server.add_insecure_port(address)
+    except (OSError, RuntimeError) as error:
         raise Unavailable(f"gRPC cannot listen on {address}; see gateway.log") from error
     await server.start()
     return server, port
+
+
+def _credentials(certificate: str, key: str) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials([(Path(key).read_bytes(), Path(certificate).read_bytes())])
