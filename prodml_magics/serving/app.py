@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -40,14 +39,13 @@ class Control:
     def __init__(
         self, router: Router, follower: Follower, metrics: Metrics, access: Access, device: str, siblings: Siblings | None = None
     ) -> None:
-        self._siblings = siblings
         self._router = router
         self._follower = follower
         self._metrics = metrics
         self._access = access
         self._device = device
         self._started_at = datetime.now(UTC)
-        self.catalog = Catalog(router, follower, metrics)
+        self.catalog = Catalog(router, follower, metrics, siblings)
 
     def app(self, *, administered: bool = True) -> Starlette:
         """The Starlette application with every route, in order; without those that change or tell of the process where not asked."""
@@ -122,7 +120,7 @@ class Control:
         return _json(self.catalog.config(*_which(request)))
 
     async def statistics(self, request: Request) -> Response:
-        return _json(self.catalog.statistics(*_which(request)))
+        return _json(await self.catalog.statistics(*_which(request)))
 
     async def model_ready(self, request: Request) -> Response:
         lane = self.catalog.lane(*_which(request))
@@ -141,9 +139,7 @@ class Control:
         return _json({})
 
     async def metrics(self, _request: Request) -> Response:
-        others = await asyncio.to_thread(self._siblings.counts) if self._siblings else []
-        metrics = self._metrics.with_others(others) if others else self._metrics
-        return Response(metrics.page(), media_type="text/plain; version=0.0.4")
+        return Response((await self.catalog.metrics()).page(), media_type="text/plain; version=0.0.4")
 
     async def counts(self, _request: Request) -> Response:
         return _json(self._metrics.counts())

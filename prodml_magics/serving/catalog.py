@@ -14,6 +14,7 @@ from prodml_magics.serving.metadata import model_config, model_metadata, model_p
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.predict import version_number
 from prodml_magics.serving.router import Router
+from prodml_magics.serving.siblings import Siblings
 from prodml_magics.serving.statistics import version_statistics
 from prodml_magics.wire.names import check_name
 
@@ -25,7 +26,8 @@ _LARGEST = Limits().batch_rows
 class Catalog:
     """Metadata, readiness, statistics and repository of one worker; every method raises a `ProdmlError` or answers."""
 
-    def __init__(self, router: Router, follower: Follower, metrics: Metrics) -> None:
+    def __init__(self, router: Router, follower: Follower, metrics: Metrics, siblings: Siblings | None = None) -> None:
+        self._siblings = siblings
         self._router = router
         self._follower = follower
         self._metrics = metrics
@@ -48,15 +50,21 @@ class Catalog:
         found = self.lane(model, version).version
         return model_config(model, found.contract, _LARGEST, found.platform)
 
-    def statistics(self, model: str = "", version: str | None = None) -> dict[str, Any]:
-        """``model_stats`` of one version, of all loaded versions of a model, or of all models."""
+    async def metrics(self) -> Metrics:
+        """What all workers of the gateway have counted together."""
+        others = await asyncio.to_thread(self._siblings.counts) if self._siblings else []
+        return self._metrics.with_others(others) if others else self._metrics
+
+    async def statistics(self, model: str = "", version: str | None = None) -> dict[str, Any]:
+        """``model_stats`` of one version, of all loaded versions of a model, or of all models; counted over all workers."""
         if version and not model:
             raise InvalidInput("a version was named without its model; name both")
         if model:
             found = [(model, self.lane(model, version).version.version)] if version else self._loaded(model)
         else:
             found = [pair for name in self._router.names() for pair in self._loaded(name)]
-        return {"model_stats": [version_statistics(*pair, self._metrics.of_version(*pair)) for pair in found]}
+        metrics = await self.metrics()
+        return {"model_stats": [version_statistics(*pair, metrics.of_version(*pair)) for pair in found]}
 
     def _loaded(self, model: str) -> list[tuple[str, int]]:
         loaded = [(model, version) for version in self._router.loaded(model)]

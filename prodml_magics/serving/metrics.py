@@ -7,16 +7,16 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 
-import msgspec
 import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from prodml_magics.serving.breaker import Breaker
 from prodml_magics.serving.cache import PredictionCache
+from prodml_magics.serving.counts import CacheTotals, Counts, LaneTotals
 from prodml_magics.wire.status import Traffic
 
-__all__ = ["Counts", "LaneCounts", "Metrics", "ModelTraffic"]
+__all__ = ["LaneCounts", "Metrics", "ModelTraffic"]
 
 _RECENT = 2048
 _WINDOW_SECONDS = 60
@@ -73,6 +73,38 @@ class LaneCounts:
         for each in seconds:
             self.buckets[bisect_left(_BUCKETS, each)] += 1
 
+    def totals(self, model: str, version: str, arm: str) -> LaneTotals:
+        """The counts as a record."""
+        return LaneTotals(
+            model=model,
+            version=version,
+            arm=arm,
+            requests=dict(self.requests),
+            rows=self.rows,
+            seconds=self.seconds,
+            buckets=list(self.buckets),
+            failed_seconds=self.failed_seconds,
+            run_rows=self.run_rows,
+            shared_seconds=self.shared_seconds,
+            sizes={rows: (int(runs), seconds) for rows, (runs, seconds) in list(self.sizes.items())},
+            last=self.last,
+        )
+
+    def add(self, other: LaneTotals) -> None:
+        """Take the counts of another worker in."""
+        self.requests.update(other.requests)
+        self.rows += other.rows
+        self.seconds += other.seconds
+        self.buckets = [one + two for one, two in zip(self.buckets, other.buckets, strict=True)]
+        self.failed_seconds += other.failed_seconds
+        self.run_rows += other.run_rows
+        self.shared_seconds += other.shared_seconds
+        for rows, (runs, seconds) in other.sizes.items():
+            size = self.sizes.setdefault(rows, [0, 0.0])
+            size[0] += runs
+            size[1] += seconds
+        self.last = max(self.last, other.last)
+
 
 class ModelTraffic:
     """Counts of one model since the worker started, and the latencies of its latest requests."""
@@ -128,18 +160,6 @@ class ModelTraffic:
         )
 
 
-class Counts(msgspec.Struct, frozen=True):
-    """What a worker has counted, for another one to add to its own."""
-
-    lanes: list[tuple[str, str, str, dict[int, int], int, float, list[int]]]
-    """Model, version, arm; requests by status, rows, seconds, latency buckets."""
-    refused: dict[int, int]
-    shadow_rows: list[tuple[str, str, int]]
-    shadow_dropped: list[tuple[str, str, int]]
-    unlogged: list[tuple[str, str, str, str, int]] = []
-    """Model, version, arm, reason; rows."""
-
-
 class Metrics:
     """The Prometheus page. Label values come from the ledger and from fixed words, never from clients.
 
@@ -157,7 +177,7 @@ class Metrics:
         self.live: dict[str, int] = {}
         self.breakers: dict[tuple[str, str], Breaker] = {}
         """By model and version."""
-        self.caches: dict[str, PredictionCache] = {}
+        self.caches: dict[str, PredictionCache | CacheTotals] = {}
         """By model."""
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -176,10 +196,18 @@ class Metrics:
 
     def counts(self) -> Counts:
         """What was counted here."""
-        lanes = [(*which, dict(c.requests), c.rows, c.seconds, list(c.buckets)) for which, c in list(self._lanes.items())]
         mirrored, dropped = ([(*which, n) for which, n in list(each.items())] for each in (self.shadow_rows, self.shadow_dropped))
-        unlogged = [(*which, rows) for which, rows in list(self.unlogged.items())]
-        return Counts(lanes, dict(self.refused), mirrored, dropped, unlogged)
+        return Counts(
+            lanes=[counts.totals(*which) for which, counts in list(self._lanes.items())],
+            refused=dict(self.refused),
+            shadow_rows=mirrored,
+            shadow_dropped=dropped,
+            unlogged=[(*which, rows) for which, rows in list(self.unlogged.items())],
+            caches={
+                model: CacheTotals(cache.hits, cache.misses, cache.evicted, cache.saved_seconds, cache.bytes)
+                for model, cache in list(self.caches.items())
+            },
+        )
 
     def with_others(self, others: Iterable[Counts]) -> Metrics:
         """These metrics with what other workers of the gateway have counted; live versions and breakers are this worker's."""
@@ -190,12 +218,12 @@ class Metrics:
         return together
 
     def _add(self, counts: Counts) -> None:
-        for model, version, arm, requests, rows, seconds, buckets in counts.lanes:
-            lane = self._lanes.setdefault((model, version, arm), LaneCounts())
-            lane.requests.update(requests)
-            lane.rows += rows
-            lane.seconds += seconds
-            lane.buckets = [one + other for one, other in zip(lane.buckets, buckets, strict=True)]
+        for totals in counts.lanes:
+            self._lanes.setdefault((totals.model, totals.version, totals.arm), LaneCounts()).add(totals)
+        for model, cache in counts.caches.items():
+            there = self.caches.setdefault(model, CacheTotals())
+            for field in CacheTotals.__struct_fields__:
+                setattr(there, field, getattr(there, field) + getattr(cache, field))
         self.refused.update(counts.refused)
         self.shadow_rows.update({(model, version): rows for model, version, rows in counts.shadow_rows})
         self.shadow_dropped.update({(model, version): rows for model, version, rows in counts.shadow_dropped})

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from prodml_magics.serving.metrics import Counts
+from prodml_magics.serving.counts import Counts
 from prodml_magics.storage.runtime import read_runtime
 
 __all__ = ["Siblings"]

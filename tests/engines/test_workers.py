@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -30,13 +32,19 @@ from prodml_magics.errors import Conflict
 from prodml_magics.wire.requests import Deploy, Down, Rollback, Status, Up
 
 
+def inferences(url: str) -> int:
+    """Rows that both versions have answered, as the statistics extension has it."""
+    with urllib.request.urlopen(f"{url}/stats", timeout=10) as response:
+        return sum(each["inference_count"] for each in json.load(response)["model_stats"])
+
+
 def scrape(url: str) -> dict[str, float]:
     where = urlsplit(url)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)
     connection.request("GET", "/metrics")
     page = connection.getresponse().read().decode()
     connection.close()
-    return {name: float(value) for name, value in re.findall(r'^prodml_rows_total\{.*arm="(\w+)".*\} (\S+)', page, re.M)}
+    return {name: float(value) for name, value in re.findall(r"^prodml_rows_total\{(.*)\} (\S+)", page, re.M)}
 
 
 def test_two_workers_share_a_port_and_survive_each_other(tmp_path: Path) -> None:
@@ -81,6 +89,9 @@ def test_two_workers_share_a_port_and_survive_each_other(tmp_path: Path) -> None
         rows = sum(scrape(url).values())
         assert scrape(url) == scrape(url), "whichever worker is asked tells of both"
         assert 0 < rows <= answered + 8
+        assert len({inferences(url) for _ in range(8)}) == 1, "so do the statistics, over either worker's connections"
+        traffic = status(workspace, Status()).record.models[0].traffic
+        assert traffic is not None and traffic.rows == rows == inferences(url)
     finally:
         down(workspace, Down())
         workspace.close()

@@ -46,7 +46,7 @@ def test_the_second_time_the_answer_is_the_same_and_comes_from_the_cache(placed:
             page = gateway.metrics.page().decode()
             assert 'prodml_cache_hits_total{model="cancer"} 6.0' in page
             assert 'prodml_requests_total{arm="cache",model="cancer",status="200",version="1"} 3.0' in page
-            (stats,) = gateway.catalog.statistics("cancer", "1")["model_stats"]
+            (stats,) = (await gateway.catalog.statistics("cancer", "1"))["model_stats"]
             assert stats["inference_stats"]["cache_hit"]["count"] == 3
             assert stats["inference_stats"]["success"]["count"] == 5
             assert (stats["inference_count"], stats["execution_count"]) == (5, 2), "rows and runs of the model"

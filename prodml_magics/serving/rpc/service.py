@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from inspect import isawaitable
 from typing import Any
 
 import grpc
@@ -128,8 +129,8 @@ class Service:
     def _config(self, message: Any) -> Any:
         return m.ModelConfigResponse(config=self._catalog.config(message.name, message.version))
 
-    def _statistics(self, message: Any) -> Any:
-        return m.ModelStatisticsResponse(**self._catalog.statistics(message.name, message.version))
+    async def _statistics(self, message: Any) -> Any:
+        return m.ModelStatisticsResponse(**await self._catalog.statistics(message.name, message.version))
 
     def _index(self, message: Any) -> Any:
         return m.RepositoryIndexResponse(models=self._catalog.index(ready=message.ready))
@@ -139,7 +140,8 @@ class Service:
         try:
             if guarded:
                 self._access.tenant(_headers(context), getattr(message, "name", "") or None)
-            return ask(message).SerializeToString()
+            answer = ask(message)
+            return (await answer if isawaitable(answer) else answer).SerializeToString()
         except ProdmlError as error:
             await context.abort(code_of(error.http_status), str(error))
             raise  # abort has raised already
