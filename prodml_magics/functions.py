@@ -154,8 +154,10 @@ def status() -> Any:
 
 
 def up(**flags: Any) -> Any:
-    """Start gateway and controller of this home; flags: ``port``, ``workers``, ``host``, ``tls_cert``,
-    ``tls_key``. Returns ``.url``."""
+    """Start gateway and controller of this home. Returns ``.url``.
+
+    Flags: ``port``, ``workers``, ``host``, ``tls_cert``, ``tls_key``.
+    """
     return _run("up", flags)
 
 

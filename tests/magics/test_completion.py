@@ -30,7 +30,7 @@ VERSIONS = ["cancer", "cancer@1", "cancer@2", "cancer@candidate", "cancer@live",
         ("%deploy ", VERSIONS),
         ("%deploy cancer@", [each for each in VERSIONS if "@" in each]),
         ("%shadow cancer@c", ["cancer@candidate"]),
-        ("%up --", ["--port", "--workers", "--help"]),
+        ("%up --", ["--port", "--workers", "--host", "--tls-cert", "--tls-key", "--help"]),
     ],
 )
 def test_tab_offers_verbs_flags_choices_models_and_versions(notebook: Notebook, line: str, offered: list[str]) -> None:
