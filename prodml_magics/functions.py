@@ -61,8 +61,8 @@ def deploy(model: str, **flags: Any) -> Any:
     """Switch all traffic to ``"name@version"`` (default: the candidate), or walk a ladder: ``canary=[1, 5, 25, 50, 100]``.
 
     Flags: ``why``, ``dry_run``, ``slo_p99``, ``max_batch``, ``mask``, ``cache``, ``cache_ttl``, ``fsync``, ``on_log_failure``,
-    ``log_sample``, ``keep``; with ``canary``: ``bake``, ``min_rows``, ``guard``, ``margin``, ``alpha``, ``deadline``, each as on the
-    command line. Returns ``.url .version .previous``; with a ladder also ``.phase .guards .verdict``.
+    ``log_sample``, ``keep``; with ``canary``: ``isolate``, ``bake``, ``min_rows``, ``guard``, ``margin``, ``alpha``, ``deadline``,
+    each as on the command line. Returns ``.url .version .previous``; with a ladder also ``.phase .guards .verdict``.
     """
     return _run("deploy", {"model": model, **_joined(flags)})
 
@@ -105,7 +105,7 @@ def undeploy(model: str, **flags: Any) -> Any:
 def shadow(model: str, **flags: Any) -> Any:
     """Start a shadow (``"name@version"``), compare it (``"name"``), or end it (``stop=True``).
 
-    Flags: ``sample`` (share of the live rows), ``stop``, ``why``. A comparison has ``.verdict .frame``.
+    Flags: ``sample`` (share of the live rows), ``isolate``, ``stop``, ``why``. A comparison has ``.verdict .frame``.
     """
     return _run("shadow", {"model": model, **flags})
 

@@ -24,7 +24,7 @@ from prodml_magics.wire.routes import Route
 
 __all__ = ["begin_canary", "refuse_second", "refuse_stray_flags"]
 
-_LADDER_FLAGS = ("bake", "min_rows", "guard", "alpha", "margin", "deadline")
+_LADDER_FLAGS = ("bake", "min_rows", "guard", "alpha", "margin", "deadline", "isolate")
 
 
 def begin_canary(workspace: Workspace, request: Deploy, before: Route, version: int) -> RolloutResult:
@@ -36,6 +36,7 @@ def begin_canary(workspace: Workspace, request: Deploy, before: Route, version: 
     _refuse_contract(workspace, before, version)
     refuse_guards(state.plan.guards, workspace.contract(before.model, version), f"{before.model}@{version}")
     files = workspace.files(before.model, version)
+    files = msgspec.structs.replace(files, isolate=files.isolate or request.isolate)
     after = msgspec.structs.replace(
         route_of(state, before, files), serving=serving_of(request, before.serving, workspace.contract(before.model, version))
     )

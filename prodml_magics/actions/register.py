@@ -139,7 +139,12 @@ def _enter(workspace: Workspace, name: str, version: int, digests: dict[str, str
                 kind="register",
                 model=name,
                 expected=workspace.ledger.revision(name),
-                payload={"version": version, "sha256": digests, "metrics": candidate.metrics},
+                payload={
+                    "version": version,
+                    "sha256": digests,
+                    "metrics": candidate.metrics,
+                    "foreign": candidate.foreign,
+                },
                 at=workspace.clock.now(),
                 actor=workspace.actor,
             )

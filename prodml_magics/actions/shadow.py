@@ -44,7 +44,9 @@ def shadow(workspace: Workspace, request: Shadow) -> ChangeResult | ShadowResult
 
 def _start(workspace: Workspace, before: Route, reference: ModelReference, request: Shadow) -> ChangeResult:
     version = resolve(workspace, reference, default="candidate")
-    after = shadowed(before, workspace.files(reference.name, version), request.sample)
+    files = workspace.files(reference.name, version)
+    files = msgspec.structs.replace(files, isolate=files.isolate or request.isolate)
+    after = shadowed(before, files, request.sample)
     Services(workspace).up()
     if after.shadows == before.shadows:
         return ChangeResult(unchanged(workspace, before, "shadow", f"version {version} is already the shadow"))

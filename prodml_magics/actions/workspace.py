@@ -10,7 +10,7 @@ import socket
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prodml_magics.clock import Clock, SystemClock
 from prodml_magics.contract.schema import Contract, read_contract
@@ -155,15 +155,17 @@ class Workspace:
     def files(self, model: str, version: int) -> VersionFiles:
         """The files of a version in the home, verified against the registry's record when they had to be fetched.
 
+        A file that somebody else made, or that was registered elsewhere, keeps a process of its own until it has been live.
         Raises `GateRefused` for Python that was not registered from this home: MLflow's record alone does not make it trusted.
         """
-        registered = known = self._registered(model, version)
+        entry = self._registered(model, version)
+        known = None if entry is None else dict(entry["sha256"])
         folder = self.folder(model, version)
         if known is None or not _intact(folder, known):
             shutil.rmtree(folder, ignore_errors=True)  # what is there was changed or never whole
             known = self.fetch(model, version)
         flavor = flavor_of(known) or "onnx"
-        if flavor == "python" and registered is None:
+        if flavor == "python" and entry is None:
             raise GateRefused(
                 f"{model}@{version} is Python that was registered elsewhere, and can run any code; register it here with --trust"
             )
@@ -174,6 +176,7 @@ class Workspace:
             contract_sha256=known["contract.json"],
             samples_sha256=known.get("samples.json", ""),
             flavor=flavor,
+            isolate=flavor == "onnx" and (entry is None or bool(entry.get("foreign"))),
         )
 
     def fetch(self, model: str, version: int) -> dict[str, str]:
@@ -182,11 +185,11 @@ class Workspace:
         folder.parent.mkdir(parents=True, exist_ok=True)
         return self.registry.fetch(model, version, folder)
 
-    def _registered(self, model: str, version: int) -> dict[str, str] | None:
-        """sha256 by file as the ledger's register entry has it."""
+    def _registered(self, model: str, version: int) -> dict[str, Any] | None:
+        """What the ledger's register entry says of it."""
         for event in self.ledger.events(model):
             if event.kind == "register" and event.payload["version"] == version:
-                return dict(event.payload["sha256"])
+                return event.payload
         return None
 
     def route(self, model: str) -> Route:

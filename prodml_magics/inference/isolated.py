@@ -20,7 +20,7 @@ from prodml_magics.inference.frames import receive, send
 from prodml_magics.inference.messages import Answer, Run, Start, pack, unpack
 from prodml_magics.inference.process import child_environment, command, how_it_ended
 
-__all__ = ["IsolatedSession", "RunRefused"]
+__all__ = ["IsolatedSession", "RunRefused", "TimedOutputs"]
 
 _QUIET_SECONDS = 60.0
 _LONGEST_PAUSE = 30.0
@@ -28,6 +28,14 @@ _LONGEST_PAUSE = 30.0
 
 class RunRefused(Exception):
     """The model threw on these rows; the message is its own. The process goes on."""
+
+
+class TimedOutputs(dict[str, np.ndarray]):
+    """Output tensors by name, and the `seconds` that the model itself took: what versions are compared by, wherever they run."""
+
+    def __init__(self, outputs: Mapping[str, np.ndarray], seconds: float) -> None:
+        super().__init__(outputs)
+        self.seconds = seconds
 
 
 class IsolatedSession:
@@ -82,7 +90,7 @@ class IsolatedSession:
             answer = self._ask(message, self._run_seconds)
         if answer.refused:
             raise RunRefused(answer.refused)
-        return unpack(answer.outputs[0])
+        return TimedOutputs(unpack(answer.outputs[0]), answer.seconds)
 
     def end_runs(self, overdue: Callable[[int, float], bool]) -> int:
         """None: a run has its deadline, and is ended with its process."""

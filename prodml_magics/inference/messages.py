@@ -45,6 +45,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     outputs: list[dict[str, Packed]] = []
     refused: str = ""
+    seconds: float = 0.0
+    """What the run took, without the way there and back."""
 
 
 def pack(tensors: Mapping[str, np.ndarray]) -> dict[str, Packed]:

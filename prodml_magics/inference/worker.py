@@ -11,6 +11,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -48,7 +49,10 @@ def answer_for(load: Load) -> None:
 
 def _run(model: Callable[[Tensors], Tensors], message: bytearray) -> Answer:
     try:
-        return Answer([pack(model(unpack(msgspec.msgpack.decode(message, type=Run).tensors)))])
+        tensors = unpack(msgspec.msgpack.decode(message, type=Run).tensors)
+        started = time.perf_counter()
+        outputs = model(tensors)
+        return Answer([pack(outputs)], seconds=time.perf_counter() - started)
     except Exception as error:  # as above
         return Answer(refused=_line(error))
 

@@ -55,6 +55,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     lineage: Lineage
     samples: bytes
     """``samples.json``; empty when no rows were given."""
+    foreign: bool = False
+    """Whether it is a file that somebody else made: it then keeps a process of its own until it has been live."""
     train_columns: dict[str, np.ndarray]
     """Training rows by column, for the profile of the inputs; empty without training rows."""
     train_outputs: dict[str, np.ndarray]
@@ -226,6 +228,7 @@ def _build_file(file: bytes, given: _Given) -> Candidate:
     outputs = session.run(proved.train) if proved.train else {}
     rows = proved.test or proved.train
     return Candidate(
+        foreign=True,
         model=proved.model,
         contract=contract,
         parity=proved.parity,

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from prodml_magics.errors import ModelFailure, Overloaded, ProdmlError, Unavailable, first_line
+from prodml_magics.inference.isolated import TimedOutputs
 from prodml_magics.inference.runs import RunEnded
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
@@ -326,7 +327,7 @@ def run_timed(version: LoadedVersion, inputs: Tensors, rows: int) -> tuple[Tenso
         outputs = error
     seconds = time.perf_counter() - started
     version.measured(rows, seconds)
-    return outputs, seconds
+    return outputs, outputs.seconds if isinstance(outputs, TimedOutputs) else seconds
 
 
 def _worth_another_try(batch: Sequence[Request], error: Exception) -> bool:

@@ -28,7 +28,8 @@ __all__ = ["Router"]
 _HOLD_SECONDS = 600.0
 """How long a version stays loaded for a deploy that has not written its route yet."""
 
-Key = tuple[str, int, str]
+Key = tuple[str, int, str, bool]
+"""Model, version, digests of its files, and whether it has a process of its own."""
 
 
 class _Active:
@@ -103,7 +104,7 @@ class Router:
         """Load a version that no route names yet, and keep it until its route comes or ten minutes have passed."""
         key = _key(model, files)
         self._held[key] = time.monotonic() + _HOLD_SECONDS
-        return await self._loaded(model, files)
+        return await self._loaded(model, files, untried=True)
 
     async def apply(self, routes: dict[str, Route], last_id: int) -> dict[str, str]:
         """Bring the routes of the ledger, as they were after event `last_id`, in force; returns problems by model."""
@@ -281,12 +282,12 @@ class Router:
             return
         self._metrics.shadow_rows[lane.version.model, str(lane.version.version)] += rows
 
-    async def _loaded(self, model: str, files: VersionFiles) -> LoadedVersion:
+    async def _loaded(self, model: str, files: VersionFiles, *, untried: bool = False) -> LoadedVersion:
         key = _key(model, files)
         if key not in self._versions:
             loop = asyncio.get_running_loop()
             self._versions[key] = await loop.run_in_executor(
-                None, lambda: self._load(model, files, self._home, device=self._device)
+                None, lambda: self._load(model, files, self._home, device=self._device, untried=untried)
             )
         return self._versions[key]
 
@@ -318,7 +319,7 @@ class Router:
 
     def held(self, model: str) -> list[int]:
         """The versions of `model` that are in memory though no route names them, in order."""
-        return sorted(version for name, version, _ in self._held if name == model and version not in self.loaded(model))
+        return sorted(version for name, version, *_ in self._held if name == model and version not in self.loaded(model))
 
     def release(self, model: str) -> None:
         """Let go of what is only held."""
@@ -369,7 +370,7 @@ class Router:
 
 
 def _key(model: str, files: VersionFiles) -> Key:
-    return model, files.version, files.model_sha256 + files.contract_sha256 + files.samples_sha256
+    return model, files.version, files.model_sha256 + files.contract_sha256 + files.samples_sha256, files.isolate
 
 
 def _takes_the_same(one: LoadedVersion, other: LoadedVersion) -> bool:

@@ -17,12 +17,14 @@ from prodml_magics.errors import GateRefused, ProdmlError, Unavailable, first_li
 from prodml_magics.inference.isolated import IsolatedSession
 from prodml_magics.inference.runner import Runner
 from prodml_magics.inference.session import open_session
+from prodml_magics.inference.smoke import smoke_run
 from prodml_magics.serving.breaker import Breaker
-from prodml_magics.wire.routes import MODEL_FILES, Serving, VersionFiles
+from prodml_magics.wire.routes import MODEL_FILES, Flavor, Serving, VersionFiles
 
 __all__ = ["LoadedVersion", "load_version"]
 
 _PYTHON = "prodml_magics.registry.trusted"
+_ONNX = "prodml_magics.inference.onnx_worker"
 _WARM_RUNS = 3
 _ABSOLUTE = 1e-5
 _RELATIVE = 1e-4
@@ -31,7 +33,8 @@ _RELATIVE = 1e-4
 class LoadedVersion:
     """A version that can answer; `seconds_per_row` follows its measured runs."""
 
-    def __init__(self, model: str, version: int, session: Runner, contract: Contract) -> None:
+    def __init__(self, model: str, version: int, session: Runner, contract: Contract, flavor: Flavor = "onnx") -> None:
+        self.flavor = flavor
         self.model = model
         self.version = version
         self.session = session
@@ -53,7 +56,7 @@ class LoadedVersion:
     @property
     def platform(self) -> str:
         """The protocol's word for what runs it."""
-        return "python" if self.session.isolated else "onnx_onnxv1"
+        return "python" if self.flavor == "python" else "onnx_onnxv1"
 
     def close(self) -> None:
         """Give back what it holds."""
@@ -72,10 +75,11 @@ class LoadedVersion:
         self.seconds_per_row += 0.1 * (min(per_row, self.seconds_per_row * 4 or per_row) - self.seconds_per_row)
 
 
-def load_version(model: str, files: VersionFiles, home: Path, *, device: str = "auto") -> LoadedVersion:
+def load_version(model: str, files: VersionFiles, home: Path, *, device: str = "auto", untried: bool = False) -> LoadedVersion:
     """Load a version from the bytes whose sha256 the ledger names, and hold it to its registered sample answers.
 
-    Raises `GateRefused` when bytes or answers differ, `Unavailable` when files cannot be read.
+    One that is `untried` is first run in a process that may die in this one's place. Raises `GateRefused` when bytes or answers
+    differ, `Unavailable` when files cannot be read.
     """
     folder = home / files.folder
     where = f"{model}@{files.version}"
@@ -85,9 +89,11 @@ def load_version(model: str, files: VersionFiles, home: Path, *, device: str = "
         contract = read_contract(described)
     except msgspec.DecodeError as error:
         raise GateRefused(f"{where} has a contract that this release cannot read ({error}); register it again") from error
-    loaded = LoadedVersion(model, files.version, _opened(files, data, described, device), contract)
-    if files.samples_sha256:
-        samples = _verified(folder / "samples.json", files.samples_sha256, where)
+    samples = _verified(folder / "samples.json", files.samples_sha256, where) if files.samples_sha256 else b""
+    if untried and samples and files.flavor == "onnx" and not files.isolate:
+        _try(data, samples, where)
+    loaded = LoadedVersion(model, files.version, _opened(files, data, described, device), contract, files.flavor)
+    if samples:
         try:
             _check_samples(loaded, samples, where)
         except ProdmlError:
@@ -96,10 +102,19 @@ def load_version(model: str, files: VersionFiles, home: Path, *, device: str = "
     return loaded
 
 
+def _try(model: bytes, samples: bytes, where: str) -> None:
+    try:
+        smoke_run(model, [read_samples(samples).inputs])
+    except GateRefused as error:
+        raise GateRefused(f"{where} is not loaded: {error}") from error
+
+
 def _opened(files: VersionFiles, model: bytes, contract: bytes, device: str) -> Runner:
     # Python is never loaded into a worker: the process that unpickles it is known here by the name of its module alone.
     if files.flavor == "python":
         return IsolatedSession(_PYTHON, model, contract)
+    if files.isolate:
+        return IsolatedSession(_ONNX, model, contract)
     return open_session(model, device=device)  # type: ignore[arg-type]
 
 

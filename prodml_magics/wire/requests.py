@@ -152,6 +152,13 @@ class Deploy(Request, frozen=True):
     keep: Annotated[
         str, _flag("delete logged rows that are older, to the day, such as 30d; none keeps them (default)", "DURATION")
     ] = ""
+    isolate: Annotated[
+        bool,
+        _flag(
+            "let the canary answer from a process of its own until it is live, so that a crash costs its own requests alone (always so "
+            "for .onnx files of others)"
+        ),
+    ] = False
     dry_run: Annotated[bool, _flag("say what would change, and change nothing")] = False
     why: Annotated[str, _WHY] = ""
 
@@ -234,6 +241,10 @@ class Shadow(Request, frozen=True):
 
     model: Annotated[str, _positional("NAME@VERSION to start, NAME to see the comparison", "NAME[@V]", completes="version")]
     sample: Annotated[float, Meta(gt=0, le=1), _flag("share of the live rows to mirror, above 0 and up to 1", "SHARE")] = 1.0
+    isolate: Annotated[
+        bool,
+        _flag("let it run in a process of its own, so that a crash costs nothing else (always so for .onnx files of others)"),
+    ] = False
     stop: Annotated[bool, _flag("end the shadow")] = False
     why: Annotated[str, _WHY] = ""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 __all__ = ["MODEL_FILES", "ROUTE_FORMAT", "CanaryRoute", "Flavor", "Route", "Serving", "ShadowRoute", "VersionFiles", "flavor_of"]
 
@@ -34,6 +35,8 @@ class VersionFiles(msgspec.Struct, frozen=True):
     samples_sha256: str = ""
     """Empty for a version that was registered without rows: it then has no samples to be held to."""
     flavor: Flavor = "onnx"
+    isolate: bool = False
+    """Whether it answers from a process of its own until it has been live."""
 
 
 class ShadowRoute(msgspec.Struct, frozen=True):
@@ -104,5 +107,6 @@ class Route(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self.serving, log_sample=1.0) if compared else self.serving
 
     def file(self, version: int) -> VersionFiles:
-        """The files of `version`; every version in `loaded()` has them."""
-        return next(entry for entry in self.files if entry.version == version)
+        """The files of `version`; every version in `loaded()` has them. What is or was live needs no process of its own any more."""
+        found = next(entry for entry in self.files if entry.version == version)
+        return replace(found, isolate=False) if found.isolate and version in (self.live, self.previous) else found

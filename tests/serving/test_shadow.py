@@ -140,6 +140,8 @@ def test_a_shadow_that_became_live_is_served_although_it_once_crashed(placed: Pl
 class _Silent:
     """A request log that is not written."""
 
+    problem = None
+
 
 def test_the_marker_survives_in_the_file(tmp_path: Path) -> None:
     marker = ShadowMarker(tmp_path / "gateway.shadow")

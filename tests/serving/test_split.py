@@ -16,11 +16,13 @@ from serving.test_gateway import Gateway
 from versions import Placed, place
 
 from prodml_magics.serving.limits import Limits
+from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.router import Router
 from prodml_magics.serving.split import position
 from prodml_magics.storage.blocks import Block
+from prodml_magics.storage.spool import SpoolWriter
 from prodml_magics.wire.routes import CanaryRoute, Route
 
 KEYS = [f"user-{index}".encode() for index in range(20_000)]
@@ -163,7 +165,8 @@ def test_a_canary_that_crashed_the_process_gets_no_traffic_and_is_reported(
     assert marker.quarantined() == {("cancer", 2)}
 
     async def scenario() -> None:
-        router = Router(placed.home, None, Metrics(), Limits(), quarantined=marker.quarantined(), canary_marker=marker)  # type: ignore[arg-type]
+        log = RequestLog(SpoolWriter(placed.home / "spool"))
+        router = Router(placed.home, log, Metrics(), Limits(), quarantined=marker.quarantined(), canary_marker=marker)
         route = Route("cancer", 1, live=1, **with_canary(placed))
         problems = await router.apply({"cancer": route}, 1)
         assert "version 2 crashed the gateway as the canary and is left out; see %rollout cancer" in problems["cancer"]
