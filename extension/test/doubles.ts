@@ -16,7 +16,9 @@ export const TRAFFIC: Traffic = {
   p99_ms: 3.2,
   shadow_rows: 0,
   shadow_dropped: 0,
-  shadow_errors: 0
+  shadow_errors: 0,
+  sampled_out: 0,
+  unlogged: 0
 };
 
 export function model(change: Partial<ModelStatus> = {}): ModelStatus {
