@@ -19,10 +19,22 @@ export interface ControllerStatus {
   drained_at: string | null;
 }
 
+/** When a shadow ends by itself, and what it may differ by. */
+export interface ShadowPlan {
+  began_at: string;
+  rows: number | null;
+  seconds: number | null;
+  promote: boolean;
+  tolerance: number;
+  margin: number;
+  alpha: number;
+}
+
 /** A version that gets a copy of the live traffic and answers nobody. */
 export interface ShadowRoute {
   version: number;
   sample: number;
+  plan: ShadowPlan | null;
 }
 
 /** What the gateway counted for one model since it started. */

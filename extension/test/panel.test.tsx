@@ -73,7 +73,7 @@ describe('the panel', () => {
   });
 
   it('shows who answers, who shadows, and who was before', async () => {
-    const shadows = [{ version: 3, sample: 0.25 }];
+    const shadows = [{ version: 3, sample: 0.25, plan: null }];
     api.report = report({ models: [card({ shadows })] });
     await show();
     expect(host.textContent).toContain('v2 live');

@@ -8,6 +8,7 @@ from prodml_magics.actions.canary import begin_canary, refuse_second, refuse_str
 from prodml_magics.actions.results import ChangeResult, RolloutResult
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.serving import serving_of
+from prodml_magics.actions.shadow_first import begin_shadow_first
 from prodml_magics.actions.switch import mirror_aliases, switch, unchanged
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import NotFound
@@ -28,6 +29,9 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResul
     reference = parse_reference(request.model)
     before = workspace.route(reference.name)
     version = resolve(workspace, reference, default="candidate")
+    if request.shadow_first is not None:
+        deploy(workspace, msgspec.structs.replace(request, shadow_first=None, dry_run=True))  # refused now, not after the shadow
+        return begin_shadow_first(workspace, request, before, version)
     if request.canary is not None:
         return begin_canary(workspace, request, before, version)
     refuse_stray_flags(request)

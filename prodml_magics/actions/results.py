@@ -367,11 +367,15 @@ class ShadowResult(Result[ShadowRecord]):
 
     @property
     def title(self) -> str:
-        each = self.record.comparisons[0]
-        if not each.pairs:
-            return f"{each.model}: version {each.shadow} has mirrored no row of version {each.live} yet"
-        said = "" if each.agreement is None else f", labels agree on {share(each.agreement)}"
-        return f"{each.model}: shadow {each.shadow} beside live {each.live} on {each.pairs} rows{said}"
+        return "; ".join(_shadow_title(each) for each in self.record.comparisons)
+
+    def facts(self) -> list[tuple[str, str]]:
+        several = len(self.record.comparisons) > 1
+        return [
+            (f"{label} ({each.shadow})" if several else label, said)
+            for each in self.record.comparisons
+            for label, said in _paired_facts(each)
+        ]
 
     def table(self) -> Table:
         names = ("", "live", "shadow")
@@ -392,19 +396,22 @@ class ShadowResult(Result[ShadowRecord]):
 
     @property
     def frame(self) -> pl.DataFrame:
-        """One row per shadow."""
-        import polars as pl
-
-        return pl.DataFrame([msgspec.to_builtins(each) for each in self.record.comparisons])
+        """One row per shadow with all of its evidence."""
+        return _paired_frame(self.record.comparisons)
 
     @property
     def verdict(self) -> str:
-        """``same`` where every paired row has the same label and nothing failed, else ``different`` or ``undecided``."""
-        each = self.record.comparisons[0]
-        if not each.pairs:
-            return "undecided"
-        agreed = each.agreement == 1.0 if each.agreement is not None else (each.max_difference or 0.0) < 1e-6
-        return "same" if agreed and not each.shadow_errors else "different"
+        """``better``, ``no worse``, ``worse`` or ``undecided``, of the first shadow; ``frame`` has those of all."""
+        verdict = self.record.comparisons[0].verdict
+        return verdict.verdict if verdict else "undecided"
+
+
+def _shadow_title(each: ShadowComparison) -> str:
+    if not each.pairs:
+        return f"{each.model}: version {each.shadow} has mirrored no row of version {each.live} yet"
+    said = "" if each.agreement is None else f", labels agree on {share(each.agreement)}"
+    verdict = f": {each.verdict.verdict}" if each.verdict else ""
+    return f"{each.model}: shadow {each.shadow} beside live {each.live} on {each.pairs} rows{said}{verdict}"
 
 
 class ReplayResult(Result[ReplayRecord]):

@@ -13,6 +13,7 @@ import uvicorn
 
 from prodml_magics.actions.advance import Advancing
 from prodml_magics.actions.drain import Draining, Mirroring
+from prodml_magics.actions.shadowing import Shadowing
 from prodml_magics.actions.sketching import Sketching
 from prodml_magics.actions.tend import Tending
 from prodml_magics.actions.workspace import Workspace
@@ -33,6 +34,7 @@ def main() -> None:
     lock = Lock(arguments.home / "run" / "controller.lock")
     workspace = Workspace(arguments.home, actor="controller", clock=SystemClock())
     advancing = Advancing(workspace)
+    shadowing = Shadowing(workspace)
     sketching = Sketching(workspace)
     tending = Tending(workspace)
 
@@ -42,9 +44,9 @@ def main() -> None:
         tending.took(model, rows)
 
     draining = Draining(workspace, took, sketching.keep)
-    loop = Loop(draining, Mirroring(workspace), advancing, tending)
+    loop = Loop(draining, Mirroring(workspace), advancing, shadowing, tending)
     loop.start()
-    app = build_app(draining, [advancing, sketching, tending], os.environ["PRODML_TOKEN"])
+    app = build_app(draining, [advancing, shadowing, sketching, tending], os.environ["PRODML_TOKEN"])
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", proxy_headers=False))
     # uvicorn raises the signal anew once it has stopped; what follows below must still run.
     signal.signal(signal.SIGTERM, lambda *_: None)

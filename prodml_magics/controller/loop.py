@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from prodml_magics.actions.advance import Advancing
 from prodml_magics.actions.drain import Draining, Mirroring
+from prodml_magics.actions.shadowing import Shadowing
 from prodml_magics.actions.tend import Tending
 from prodml_magics.errors import ProdmlError
 
@@ -17,21 +18,25 @@ _log = logging.getLogger(__name__)
 _DRAIN_SECONDS = 1.0
 _ADVANCE_SECONDS = 0.5
 _MIRROR_SECONDS = 3.0
+_SHADOW_SECONDS = 1.0
 _TEND_SECONDS = 10.0
 _LONGEST_PAUSE = 60.0
 
 
 class Loop:
-    """Drains every second, advances rollouts every half, mirrors aliases every three and tends the lake every ten, until `stop`.
+    """Drains and judges shadows every second, advances rollouts every half, mirrors aliases every three and tends the lake every ten.
 
-    A failure is logged once and tried again later.
+    It goes on until `stop`; a failure is logged once and tried again later.
     """
 
-    def __init__(self, draining: Draining, mirroring: Mirroring, advancing: Advancing, tending: Tending) -> None:
+    def __init__(
+        self, draining: Draining, mirroring: Mirroring, advancing: Advancing, shadowing: Shadowing, tending: Tending
+    ) -> None:
         self._stopping = threading.Event()
         jobs: list[tuple[Callable[[], object], float]] = [
             (draining.drain, _DRAIN_SECONDS),
             (advancing.advance, _ADVANCE_SECONDS),
+            (shadowing.look, _SHADOW_SECONDS),
             (mirroring.mirror, _MIRROR_SECONDS),
             (tending.tend, _TEND_SECONDS),
         ]

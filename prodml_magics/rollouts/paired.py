@@ -125,7 +125,7 @@ def judged(tally: PairedTally, tolerances: Tolerances) -> PairedVerdict:
         labelled=sum(tally.gained),
         accuracy_difference=_gain(tally),
         slices=culprits,
-        pairs_needed=_needed(tally, tolerances, good) if verdict == "undecided" else None,
+        pairs_needed=_needed(tally, tolerances) if verdict == "undecided" else None,
     )
 
 
@@ -192,12 +192,17 @@ def _how(tally: PairedTally, tolerances: Tolerances) -> str:
     return ", ".join(said)
 
 
-def _needed(tally: PairedTally, tolerances: Tolerances, good: float) -> int | None:
-    """Pairs until "within the tolerance" at the share that differs so far; none where that share is at the tolerance or beyond."""
-    share = tally.differed / tally.pairs if tally.pairs else 0.0
-    if share >= tolerances.differs:
-        return None
-    null = tolerances.differs
+def _needed(tally: PairedTally, tolerances: Tolerances) -> int | None:
+    """Pairs until all is within its tolerance at the shares so far; none where one of them is at its tolerance or beyond."""
+    wanted = [_until_within(tally.differed, tally.pairs, tolerances.differs, tolerances.alpha)]
+    wanted.append(_until_within(tally.failed, tally.pairs, _FAILING, tolerances.alpha))
+    left = max(wanted) - tally.pairs
+    return max(1, round(left)) if math.isfinite(left) else None
+
+
+def _until_within(count: int, pairs: int, null: float, alpha: float) -> float:
+    share = count / pairs if pairs else 0.0
+    if share >= null:
+        return math.inf
     gain = (share * math.log(share / null) if share else 0.0) + (1 - share) * math.log((1 - share) / (1 - null))
-    left = (math.log(1 / tolerances.alpha) + 1 - good) / gain
-    return max(1, round(left))
+    return (math.log(1 / alpha) + 1) / gain

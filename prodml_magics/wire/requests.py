@@ -159,6 +159,12 @@ class Deploy(Request, frozen=True):
             "for .onnx files of others)"
         ),
     ] = False
+    shadow_first: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        _flag(
+            "mirror so many rows to it first, and go on only when it answers no worse (a canary also while that is open)", "ROWS"
+        ),
+    ] = None
     dry_run: Annotated[bool, _flag("say what would change, and change nothing")] = False
     why: Annotated[str, _WHY] = ""
 
@@ -245,7 +251,18 @@ class Shadow(Request, frozen=True):
         bool,
         _flag("let it run in a process of its own, so that a crash costs nothing else (always so for .onnx files of others)"),
     ] = False
-    stop: Annotated[bool, _flag("end the shadow")] = False
+    rows: Annotated[Annotated[int, Meta(ge=1)] | None, _flag("end it by itself after so many mirrored rows", "N")] = None
+    time: Annotated[str, _flag("end it by itself after such a time", "DURATION")] = ""
+    promote_if: Annotated[
+        Literal["never", "no-worse"],
+        _flag("make it live when it is shown to be no worse: at its end, or as soon as that is shown where it has none"),
+    ] = "never"
+    tolerance: Annotated[float, Meta(gt=0, lt=1), _flag("share of the rows on which it may answer otherwise", "SHARE")] = 0.02
+    margin: Annotated[float, Meta(gt=0, lt=1), _flag("by how much the mean score may move, as a share of its range", "SHARE")] = (
+        0.02
+    )
+    alpha: Annotated[float, Meta(gt=0, lt=1), _flag("rate of wrong verdicts that is allowed", "RATE")] = 0.05
+    stop: Annotated[bool, _flag("end the shadow, or all of them where no version is named")] = False
     why: Annotated[str, _WHY] = ""
 
 

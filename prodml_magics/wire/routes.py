@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
 
-__all__ = ["MODEL_FILES", "ROUTE_FORMAT", "CanaryRoute", "Flavor", "Route", "Serving", "ShadowRoute", "VersionFiles", "flavor_of"]
+__all__ = [
+    "MODEL_FILES",
+    "ROUTE_FORMAT",
+    "CanaryRoute",
+    "Flavor",
+    "Route",
+    "Serving",
+    "ShadowPlan",
+    "ShadowRoute",
+    "VersionFiles",
+    "flavor_of",
+]
 
 ROUTE_FORMAT = 1
 
@@ -39,12 +51,29 @@ class VersionFiles(msgspec.Struct, frozen=True):
     """Whether it answers from a process of its own until it has been live."""
 
 
+class ShadowPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """When a shadow ends by itself, and what it may differ by."""
+
+    began_at: datetime
+    rows: int | None = None
+    """Mirrored rows after which it ends; null: never by rows."""
+    seconds: float | None = None
+    """After which it ends; null: never by time."""
+    promote: bool = False
+    """Whether it becomes live when it is no worse."""
+    tolerance: float = 0.02
+    margin: float = 0.02
+    alpha: float = 0.05
+
+
 class ShadowRoute(msgspec.Struct, frozen=True):
     """A version that gets a copy of the live traffic and answers nobody."""
 
     version: int
     sample: float = 1.0
     """Share of the live rows that are mirrored, in (0, 1]."""
+    plan: ShadowPlan | None = None
+    """Null for shadows of earlier releases, which end by hand alone."""
 
 
 class CanaryRoute(msgspec.Struct, frozen=True):
