@@ -238,7 +238,7 @@ def _without_masked(sides: _Sides, mask: tuple[str, ...], request: Drift) -> _Si
     if asked:
         raise InvalidInput(f"column {asked[0]!r} is masked, so that its values are not in the request log; see --mask of %deploy")
     kept = {name: column for name, column in sides.reference.columns.items() if name not in mask}
-    reference = Reference(kept, sides.reference.extras, sides.reference.rows)
+    reference = Reference(kept, sides.reference.extras, sides.reference.rows, sides.reference.joint)
     return sides._replace(
         reference=reference, current={name: values for name, values in sides.current.items() if name not in mask}
     )
@@ -327,7 +327,7 @@ def _of_unequal(columns: Columns, outputs: list[str], request: Drift) -> Referen
 
     inputs = _prepared({name: values for name, values in columns.items() if name not in outputs}, request, calibrate=True)
     answers = _prepared({name: values for name, values in columns.items() if name in outputs}, request, calibrate=True)
-    return Reference({**inputs.columns, **answers.columns}, {"outputs": outputs}, inputs.rows)
+    return Reference({**inputs.columns, **answers.columns}, {"outputs": outputs}, inputs.rows, inputs.joint)
 
 
 def last_seen(frame: pl.DataFrame) -> datetime:

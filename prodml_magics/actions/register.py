@@ -11,6 +11,7 @@ import msgspec
 from prodml_magics.actions.frames import read_frame
 from prodml_magics.actions.results import RegisterResult
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.contract.mask import check_mask
 from prodml_magics.contract.nearest import did_you_mean
 from prodml_magics.contract.schema import write_contract
 from prodml_magics.errors import Conflict, InvalidInput
@@ -60,7 +61,7 @@ def register(
     )
     version = workspace.registry.log_version(
         request.name,
-        artifacts(candidate),
+        artifacts(candidate, _masked(workspace, request, candidate)),
         contract=candidate.contract,
         metrics=candidate.metrics,
         tags={"prodml.task": candidate.contract.task},
@@ -71,6 +72,13 @@ def register(
     workspace.registry.set_alias(request.name, "candidate", version)
     _enter(workspace, request.name, version, digests, candidate)
     return RegisterResult(_record(request, version, candidate, workspace.clock.monotonic() - started))
+
+
+def _masked(workspace: Workspace, request: Register, candidate: Candidate) -> frozenset[str]:
+    """Columns that the command masks, and those that the model's route does."""
+    check_mask(candidate.contract, request.mask, request.name)
+    known = {column.name for column in candidate.contract.columns}
+    return frozenset(request.mask) | (known & set(workspace.route(request.name).serving.mask))
 
 
 def _pair(values: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -98,8 +106,8 @@ def _with_target(features: Any, target: str) -> tuple[Any, Any]:
     return features, frame[frame.columns[0]].to_numpy()
 
 
-def artifacts(candidate: Candidate) -> dict[str, bytes]:
-    """The files of a version; what needs rows is absent where none were given."""
+def artifacts(candidate: Candidate, masked: frozenset[str] = frozenset()) -> dict[str, bytes]:
+    """The files of a version; what needs rows is absent where none were given. Of `masked` columns the profile tells little."""
     files = {
         MODEL_FILES[candidate.flavor]: candidate.model,
         "contract.json": write_contract(candidate.contract),
@@ -109,7 +117,7 @@ def artifacts(candidate: Candidate) -> dict[str, bytes]:
     if candidate.samples:
         files["samples.json"] = candidate.samples
     if candidate.train_columns or candidate.train_outputs:
-        files["profile.arrow"] = profile_bytes(candidate)
+        files["profile.arrow"] = profile_bytes(candidate, masked)
     return files
 
 
@@ -117,7 +125,7 @@ def _json(record: msgspec.Struct) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record), indent=1)
 
 
-def profile_bytes(candidate: Candidate) -> bytes:
+def profile_bytes(candidate: Candidate, masked: frozenset[str] = frozenset()) -> bytes:
     """``profile.arrow``: the training rows and what the version answers on them, with metrics and importance."""
     from prodml_magics.stats.drift import prepare, to_arrow
 
@@ -128,7 +136,7 @@ def profile_bytes(candidate: Candidate) -> bytes:
     }
     # Class labels are names, whatever their dtype; the lake keeps them as text as well.
     outputs = {name: values.astype(str) if name == "label" else values for name, values in candidate.train_outputs.items()}
-    return to_arrow(prepare({**candidate.train_columns, **outputs}, calibrate=True, extras=extras))
+    return to_arrow(prepare({**candidate.train_columns, **outputs}, calibrate=True, tables=True, masked=masked, extras=extras))
 
 
 def _enter(workspace: Workspace, name: str, version: int, digests: dict[str, str], candidate: Candidate) -> None:

@@ -70,6 +70,13 @@ class Register(Request, frozen=True):
     test: Annotated[tuple[Any, ...], _flag("held-out features, and target", "X [y]", reference=True, most=2)] = ()
     task: Annotated[Literal["auto", "classification", "regression", "other"], _flag("what the model does")] = "auto"
     description: Annotated[str, _flag("text for the model version", "TEXT")] = ""
+    mask: Annotated[
+        tuple[str, ...],
+        _flag(
+            "columns of whose training values the profile keeps a coarse sketch only (those of %deploy --mask are added)",
+            "COLUMN",
+        ),
+    ] = ()
     trust: Annotated[
         bool,
         _flag(

@@ -13,6 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from prodml_magics.actions.register import profile_bytes
 from prodml_magics.contract.check import check_tensors
 from prodml_magics.contract.encode import encode_columns, encode_rows, output_columns
 from prodml_magics.contract.samples import read_samples
@@ -20,6 +21,7 @@ from prodml_magics.contract.schema import Tensor
 from prodml_magics.errors import GateRefused, InvalidInput, NotFound, Unsupported
 from prodml_magics.inference.session import open_session
 from prodml_magics.registry.build import build
+from prodml_magics.stats.drift import from_arrow
 
 
 def test_a_candidate_holds_all_that_a_version_needs(candidate, model, cancer):
@@ -100,6 +102,16 @@ def test_double_comes_automatically_where_float_would_flip(cancer):
     assert candidate.contract.inputs[0].datatype == candidate.parity.precision == "FP64"
     assert candidate.parity.kinds["threshold"] > 100
     assert "FP64" in candidate.warnings[0]
+
+
+def test_the_profile_of_a_version_keeps_little_of_masked_columns(cancer):
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(*cancer.train)
+    candidate = build(model, train=cancer.train)
+    name = candidate.contract.columns[0].name
+    whole, masked = (from_arrow(profile_bytes(candidate, mask)).columns[name] for mask in (frozenset(), frozenset({name})))
+    assert len(whole.values) == len(cancer.train[0])
+    assert len(masked.values) == len(cancer.train[0]) // 20
+    assert masked.rank_error > 0
 
 
 class TestRefusals:

@@ -96,7 +96,10 @@ class Side(NamedTuple):
 
 def side_of(column: NumericColumn) -> Side:
     """A reference column, with at least one present value."""
-    return Side(column.present, quartiles(column.values), column.counts, column.unit, column.rank_error)
+    counts = column.counts
+    if column.rank_error:
+        counts = np.rint(counts * (column.present / len(column.values))).astype(np.int64)
+    return Side(column.present, quartiles(column.values), counts, column.unit, column.rank_error)
 
 
 def compare_numbers(side: Side, m: int, found: NumericStatistics, limits: Limits) -> Comparison:

@@ -118,11 +118,12 @@ def _jointly(
     scales = {name: (column.mean, column.sd) for name, column in columns.items() if isinstance(column, NumericColumn)}
     now = joint_rows({name: as_rows(given[name]) for name in names}, scales, names, seed=1)
     before = kept.values[:, [kept.names.index(name) for name in names]]
+    known = reference.joint if tuple(names) == kept.names else {}
     if not where.startswith("gpu"):
-        return tuple(find_jointly(methods, before, now.values, alpha))
+        return tuple(find_jointly(methods, before, now.values, alpha, known=known))
     import jax.numpy as jnp
 
-    return tuple(find_jointly(methods, before, now.values, alpha, jnp.asarray))
+    return tuple(find_jointly(methods, before, now.values, alpha, jnp.asarray, known))
 
 
 def _pick(reference: Reference, x: Any, columns: Sequence[str] | None) -> dict[str, NDArray[Any]]:
@@ -217,7 +218,7 @@ def _comparison(
         return compare_texts(parts)
     absent = absence("the reference", column.rows, column.missing) or absence("the current rows", found.rows, current.missing)
     if absent or not (isinstance(column, LevelColumn) and isinstance(found, Levels)):
-        return Comparison(absent)
+        return Comparison(absent or "the reference kept no values of so few rows of a masked column")
     limits = limits_of_values(column, tolerances, alpha)
     compared = compare_levels(column, found, limits)
     return with_count_statistics(compared, *paired_counts(column, found)[1:], methods, limits) if methods else compared

@@ -2,11 +2,14 @@
 
 Schema metadata: ``prodml.format`` and ``prodml.extras`` (JSON). Fields: name, kind, rows, missing, dtype; of a numeric column
 the sorted sample and the bin edges in the list that its dtype names, and unit; of a categorical one levels, counts and other;
-of any, the calibration (five numbers). Moments are computed when it is read.
+of any, the calibration (five numbers). Moments are computed when it is read, unless the sample is a sketch: then `rank_error` is above
+zero and the moments of all rows are there.
 
-Format 2 has the kinds numeric, categorical and text; a text column is followed by its parts, numeric rows whose ``part_of``
-is its name; and at most one row of kind ``rows`` holds some rows of the numeric columns. Format 1 had neither texts nor units
-nor calibrations nor rows, and is still read.
+Format 3 has sketches, and rows of kind ``joint``, one per statistic of all columns: its null table in values_float32, tolerance and
+width in calibration. Format 2 had neither, and its samples of more than 100,000 values were drawn at random. Both have the kinds
+numeric, categorical and text; a text column is followed by its parts, numeric rows whose ``part_of`` is its name; and at most one
+row of kind ``rows`` holds some rows of the numeric columns. Format 1 had neither texts nor units nor calibrations nor rows. All of
+them are read.
 
 To change it: add fields freely, readers ignore what they do not know; when one changes its meaning raise PROFILE_FORMAT, keep
 reading every older format, and keep a file of the old one under tests.
@@ -23,12 +26,13 @@ from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput, Unsupported
 from prodml_magics.stats.drift.calibration import Calibration, Variability
+from prodml_magics.stats.drift.joint.calibration import JointCalibration
 from prodml_magics.stats.drift.joint.rows import JointRows
 from prodml_magics.stats.drift.reference import Column, LevelColumn, NumericColumn, Reference, TextColumn, moments
 
 __all__ = ["PROFILE_FORMAT", "from_arrow", "to_arrow"]
 
-PROFILE_FORMAT = 2
+PROFILE_FORMAT = 3
 
 _DTYPES = {"float32": pa.float32(), "float64": pa.float64(), "int64": pa.int64()}
 
@@ -46,6 +50,8 @@ _FIELDS = [
     pa.field("part_of", pa.string()),
     pa.field("unit", pa.string()),
     pa.field("calibration", pa.list_(pa.float64())),
+    pa.field("rank_error", pa.float64()),
+    pa.field("moments", pa.list_(pa.float64())),
 ]
 
 
@@ -56,6 +62,7 @@ def to_arrow(reference: Reference) -> bytes:
     batches = [batch for name, column in reference.columns.items() for batch in _batches(name, column, schema)]
     if reference.rows is not None:
         batches.append(_batch(_rows_of(reference.rows), schema))
+    batches += [_batch(_joint_row(name, known), schema) for name, known in reference.joint.items()]
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         for batch in batches:
@@ -87,11 +94,17 @@ def _rows_of(rows: JointRows) -> dict[str, Any]:
     }
 
 
+def _joint_row(name: str, known: JointCalibration) -> dict[str, Any]:
+    numbers = [known.tolerance, known.width]
+    return {"name": name, "kind": "joint", "values_float32": known.null, "calibration": numbers}
+
+
 def _numeric_row(name: str, column: NumericColumn) -> dict[str, Any]:
     dtype = str(column.values.dtype)
     values = {f"values_{dtype}": column.values, f"edges_{dtype}": column.edges}
     sizes = {"name": name, "rows": column.rows, "missing": column.missing}
-    return {"kind": "numeric", "dtype": dtype, "unit": column.unit, **sizes, **values}
+    sketch = {"rank_error": column.rank_error, "moments": [column.mean, column.sd]} if column.rank_error else {}
+    return {"kind": "numeric", "dtype": dtype, "unit": column.unit, **sizes, **values, **sketch}
 
 
 def _batch(row: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
@@ -108,7 +121,13 @@ def from_arrow(data: bytes) -> Reference:
     _check_format(metadata.get("prodml.format", ""))
     kinds = table["kind"].to_pylist()
     rows = _joint_rows(table, kinds.index("rows")) if "rows" in kinds else None
-    return Reference(_columns(table), json.loads(metadata.get("prodml.extras", "{}")), rows)
+    joint = {str(table["name"][i]): _joint_calibration(table, i) for i, kind in enumerate(kinds) if kind == "joint"}
+    return Reference(_columns(table), json.loads(metadata.get("prodml.extras", "{}")), rows, joint)
+
+
+def _joint_calibration(table: pa.Table, i: int) -> JointCalibration:
+    tolerance, width = _cell(table, "calibration", i)
+    return JointCalibration(tolerance, width, _array(table["values_float32"][i], "float32"))
 
 
 def _joint_rows(table: pa.Table, i: int) -> JointRows:
@@ -119,7 +138,7 @@ def _joint_rows(table: pa.Table, i: int) -> JointRows:
 def _columns(table: pa.Table) -> dict[str, Column]:
     columns: dict[str, Column] = {}
     for i in range(table.num_rows):
-        if _cell(table, "kind", i) == "rows":
+        if _cell(table, "kind", i) in ("rows", "joint"):
             continue
         name, owner = str(table["name"][i]), _cell(table, "part_of", i)
         part = _column(table, i)
@@ -148,7 +167,10 @@ def _column(table: pa.Table, i: int) -> Column:
         return LevelColumn(*sizes, tuple(_cell(table, "levels", i)), counts, _cell(table, "other", i), calibration)
     dtype = _cell(table, "dtype", i)
     values, edges = (_array(table[f"{part}_{dtype}"][i], dtype) for part in ("values", "edges"))
-    return NumericColumn(*sizes, values, edges, *moments(values), unit=_cell(table, "unit", i) or "", calibration=calibration)
+    error = _cell(table, "rank_error", i) or 0.0
+    mean, sd = _cell(table, "moments", i) if error else moments(values)
+    unit = _cell(table, "unit", i) or ""
+    return NumericColumn(*sizes, values, edges, mean, sd, unit=unit, calibration=calibration, rank_error=error)
 
 
 def _cell(table: pa.Table, name: str, i: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from prodml_magics.stats.drift.columns import (
     named_columns,
 )
 from prodml_magics.stats.drift.grid import grid_counts, grid_edges
+from prodml_magics.stats.drift.joint.calibration import JointCalibration, calibrate_jointly
 from prodml_magics.stats.drift.joint.rows import MOST_COLUMNS, JointRows, joint_rows
 from prodml_magics.stats.drift.text import is_text, text_parts
 
@@ -119,6 +120,8 @@ class Reference:
     extras: Mapping[str, Any] = field(default_factory=dict)
     rows: JointRows | None = None
     """Some rows of the numeric columns, for statistics of all of them at once."""
+    joint: Mapping[str, JointCalibration] = field(default_factory=dict)
+    """What those rows say of these statistics without drift."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,14 +135,22 @@ def prepare(
     sample: int = 100_000,
     seed: int = 0,
     calibrate: bool = False,
+    tables: bool = False,
+    masked: Collection[str] = (),
     extras: Mapping[str, Any] | None = None,
 ) -> Reference:
     """Summarise reference rows for `detect`: an array [rows, columns], a mapping of name to 1-D array, or a frame.
 
     Numbers, dates and durations (as seconds) are numeric, strings that hardly repeat are text, everything else is
-    categorical; None, NaN and NaT are missing. At most `sample` values per numeric column are kept, drawn without
-    replacement by `seed`, as float32 where that keeps them apart, else as float64 or int64. `names` are the columns of an
-    array. `extras` is kept as it is.
+    categorical; None, NaN and NaT are missing. Up to `sample` values per numeric column are all kept, as float32 where that keeps
+    them apart, else as float64 or int64; of more a sketch is kept, `sample` values at evenly spaced ranks, in which any rank is right
+    to within 1/`sample` of the rows. `names` are the columns of an array. `extras` is kept as it is.
+
+    With `tables`, which takes about a second, MMD and energy of all numeric columns are calibrated as well, and later windows need
+    no permutations for them (`prodml_magics.stats.drift.joint.calibration`).
+
+    Of `masked` columns only a coarse sketch is kept: of numbers at most 120 values, each of which stands for 20 rows or more and none
+    of which is the smallest or largest; of categories those with 20 rows or more; and none of their rows.
 
     With `calibrate`, columns of at least 1,000 rows are held against themselves chunk by chunk, in the order of the rows,
     and `detect` takes tolerances and the correlation of neighbouring rows from that (`prodml_magics.stats.drift.calibration`).
@@ -148,40 +159,75 @@ def prepare(
     """
     if sample < 1:
         raise InvalidInput(f"a sample of {sample} values tells nothing; give at least 1")
-    generator = np.random.default_rng(seed)
     columns: dict[str, Column] = {}
     given = named_columns(x, names)
     for name, values in given.items():
-        columns[name] = _summary(name, values, sample, generator, calibrate and len(values) >= FEWEST_CALIBRATION_ROWS)
-    return Reference(columns, dict(extras or {}), _joint(given, columns, seed))
+        column = _summary(name, values, sample, calibrate and len(values) >= FEWEST_CALIBRATION_ROWS)
+        columns[name] = coarse(column) if name in masked else column
+    rows = _joint({name: values for name, values in given.items() if name not in masked}, columns, seed)
+    nulls = calibrate_jointly(rows.values) if tables and rows is not None else {}
+    return Reference(columns, dict(extras or {}), rows, nulls)
 
 
 def _joint(given: Mapping[str, NDArray[Any]], columns: Mapping[str, Column], seed: int) -> JointRows | None:
     scales = {name: (column.mean, column.sd) for name, column in columns.items() if isinstance(column, NumericColumn)}
-    names = [name for name, (_, sd) in scales.items() if sd > 0][:MOST_COLUMNS]
+    names = [name for name, (_, sd) in scales.items() if sd > 0 and name in given][:MOST_COLUMNS]
     if not names:
         return None
     return joint_rows({name: as_rows(given[name]) for name in names}, scales, names, seed)
 
 
-def _summary(name: str, values: NDArray[Any], sample: int, generator: np.random.Generator, calibrate: bool) -> Column:
+def _summary(name: str, values: NDArray[Any], sample: int, calibrate: bool) -> Column:
     if is_numeric(name, values):
-        column = _numeric(as_numbers(name, values), sample, generator)
+        column = _numeric(as_numbers(name, values), sample)
         return column._replace(calibration=_calibrated_numbers(name, values, column)) if calibrate else column
     found = as_levels(values)
     if values.dtype.kind != "b" and is_text(len(found.levels), int(found.counts.sum())):
-        return _texts(as_texts(values), found, sample, generator)
+        return _texts(as_texts(values), found, sample)
     levels = level_column(found)
     return levels._replace(calibration=_calibrated_levels(values)) if calibrate else levels
 
 
-def _numeric(numbers: Numbers, sample: int, generator: np.random.Generator) -> NumericColumn:
-    values = numbers.values
-    if len(values) > sample:
-        values = generator.choice(values, sample, replace=False, shuffle=False)
-    kept = narrowed(np.sort(values))
-    missing = numbers.rows - len(numbers.values)
-    return NumericColumn(numbers.rows, missing, kept, _edges(kept), *moments(kept), unit=numbers.unit)
+def _numeric(numbers: Numbers, sample: int) -> NumericColumn:
+    ordered = narrowed(np.sort(numbers.values))
+    missing = numbers.rows - len(ordered)
+    if len(ordered) <= sample:
+        return NumericColumn(numbers.rows, missing, ordered, _edges(ordered), *moments(ordered), unit=numbers.unit)
+    kept = ordered[_even_ranks(len(ordered), sample)]
+    kept[0], kept[-1] = ordered[0], ordered[-1]
+    found = NumericColumn(numbers.rows, missing, kept, _edges(kept), *moments(ordered), unit=numbers.unit)
+    return found._replace(rank_error=1 / sample)
+
+
+def _even_ranks(rows: int, kept: int) -> NDArray[np.intp]:
+    """The middle ranks of as many equal parts of the rows."""
+    return (2 * np.arange(kept) + 1) * rows // (2 * kept)
+
+
+_COARSE = 120
+_ROWS_BEHIND = 20
+"""Rows that a value of a masked column stands for, at the least."""
+
+
+def coarse(column: Column) -> Column:
+    """What may be kept of a column whose values nobody is to see."""
+    if isinstance(column, TextColumn):
+        return column._replace(parts={name: _coarse_numbers(part) for name, part in column.parts.items()})
+    if isinstance(column, NumericColumn):
+        return _coarse_numbers(column)
+    kept = column.counts >= _ROWS_BEHIND
+    levels = tuple(level for level, often in zip(column.levels, kept.tolist(), strict=True) if often)
+    return column._replace(levels=levels, counts=column.counts[kept], other=column.other + int(column.counts[~kept].sum()))
+
+
+def _coarse_numbers(column: NumericColumn) -> NumericColumn:
+    """Of fewer than 20 present rows nothing."""
+    kept = min(_COARSE, column.present // _ROWS_BEHIND)
+    if not kept:
+        return NumericColumn(column.rows, column.missing, column.values[:0], column.values[:0], unit=column.unit)
+    values = column.values[_even_ranks(len(column.values), kept)]
+    error = column.rank_error + 0.5 / kept + 0.5 / len(column.values)
+    return column._replace(values=values, edges=_edges(values), rank_error=error)
 
 
 def moments(values: NDArray[Any]) -> tuple[float, float]:
@@ -201,8 +247,8 @@ def level_column(found: Levels) -> LevelColumn:
     return LevelColumn(found.rows, found.rows - present, found.levels[:MOST_LEVELS], counts, present - int(counts.sum()))
 
 
-def _texts(texts: list[str], found: Levels, sample: int, generator: np.random.Generator) -> TextColumn:
-    parts = {name: _numeric(Numbers(values, len(values)), sample, generator) for name, values in text_parts(texts).items()}
+def _texts(texts: list[str], found: Levels, sample: int) -> TextColumn:
+    parts = {name: _numeric(Numbers(values, len(values)), sample) for name, values in text_parts(texts).items()}
     return TextColumn(found.rows, found.rows - len(texts), parts)
 
 

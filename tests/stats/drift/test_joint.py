@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import stats
 
-from prodml_magics.stats.drift import detect, from_arrow, prepare, to_arrow
+from prodml_magics.stats.drift import Reference, detect, from_arrow, prepare, to_arrow
 from prodml_magics.stats.drift.joint import JOINT
 
 
@@ -46,4 +47,41 @@ def test_outputs_of_a_model_and_missing_values_do_not_stop_it() -> None:
     now = rng.normal(size=300)
     now[::3] = np.nan
     (found,) = detect(reference, {"a": now, "p": rng.random(100)}, methods=["energy_joint"]).joint
+    assert (found.columns, found.drifted) == (1, False)
+
+
+def test_a_null_table_says_what_permutations_say_and_raises_no_more_alarms() -> None:
+    rng = np.random.default_rng(3)
+    mix = rng.normal(size=(6, 6))
+    calibrated = prepare(rng.normal(size=(800, 6)) @ mix, tables=True)
+    plain = Reference(calibrated.columns, calibrated.extras, calibrated.rows)
+    p_values: dict[str, list[float]] = {"mmd": [], "energy_joint": []}
+    for run in range(60):
+        now = rng.normal(size=(200 if run % 2 else 400, 6)) @ mix
+        for found in detect(calibrated, now, methods=list(p_values)).joint:
+            p_values[found.method].append(found.p_value)
+            assert found.drifted is not True
+    for name, found_p in p_values.items():
+        assert stats.kstest(found_p, "uniform").pvalue > 1e-3, name
+    now = rng.normal(size=(600, 6)) @ mix * 1.1
+    tabled, permuted = (detect(reference, now, methods=list(p_values)).joint for reference in (calibrated, plain))
+    for one, other in zip(tabled, permuted, strict=True):
+        assert abs(one.p_value - other.p_value) < 0.03 + 0.5 * other.p_value, one.method
+    shifted = rng.normal(size=(600, 6)) @ mix + 0.8 * mix[0]
+    assert [found.drifted for found in detect(calibrated, shifted, methods=["mmd"]).joint] == [True]
+
+
+def test_a_reference_that_moves_is_allowed_to_move_on() -> None:
+    rng = np.random.default_rng(4)
+    drifting = rng.normal(size=(1_000, 3)) + np.repeat([0, 0.5, -0.5, 0.3, 0], 200)[:, None]
+    still = prepare(rng.normal(size=(1_000, 3)), tables=True).joint["mmd"].tolerance
+    moving = prepare(drifting, tables=True).joint["mmd"].tolerance
+    assert still == 0.05
+    assert still < moving <= 0.25
+
+
+def test_other_columns_than_all_have_no_table_and_are_permuted() -> None:
+    rng = np.random.default_rng(5)
+    reference = prepare({"a": rng.normal(size=1_000), "b": rng.normal(size=1_000)}, tables=True)
+    (found,) = detect(reference, {"a": rng.normal(size=500)}, columns=["a"], methods=["mmd"]).joint
     assert (found.columns, found.drifted) == (1, False)

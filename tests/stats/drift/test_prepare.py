@@ -4,24 +4,69 @@ import numpy as np
 import pytest
 
 from prodml_magics.errors import InvalidInput
-from prodml_magics.stats.drift import prepare
-from prodml_magics.stats.drift.reference import MOST_LEVELS, LevelColumn, NumericColumn
+from prodml_magics.stats.drift import Reference, detect, from_arrow, prepare, to_arrow
+from prodml_magics.stats.drift.reference import MOST_LEVELS, LevelColumn, NumericColumn, TextColumn
 
 
 def _numeric(values: object) -> NumericColumn:
-    column = prepare({"a": values}).columns["a"]
+    return _of(prepare({"a": values}))
+
+
+def _of(reference: Reference, name: str = "a") -> NumericColumn:
+    column = reference.columns[name]
     assert isinstance(column, NumericColumn)
     return column
 
 
-def test_a_sample_is_sorted_seeded_and_no_larger_than_asked() -> None:
-    x = {"a": np.random.default_rng(0).normal(size=5_000)}
-    first, again, other = (prepare(x, sample=100, seed=seed).columns["a"] for seed in (1, 1, 2))
-    assert len(first.values) == 100
-    assert (np.diff(first.values) >= 0).all()
-    assert (first.values == again.values).all()
-    assert (first.values != other.values).any()
-    assert (first.rows, first.missing) == (5_000, 0)
+def test_of_many_values_a_sketch_is_kept_whose_ranks_are_right_to_within_its_stated_error() -> None:
+    rng = np.random.default_rng(0)
+    for x in (rng.lognormal(size=5_003), np.round(rng.normal(size=5_003), 1), rng.integers(0, 4, 5_003)):
+        kept = _of(prepare({"a": x}, sample=100))
+        assert (len(kept.values), kept.present, kept.rows, kept.missing) == (100, 5_003, 5_003, 0)
+        assert (np.diff(kept.values) >= 0).all()
+        assert kept.rank_error == 0.01
+        whole = np.sort(x.astype(kept.values.dtype))
+        of_sketch, of_all = (np.searchsorted(side, whole, side="right") / len(side) for side in (kept.values, whole))
+        assert np.abs(of_sketch - of_all).max() <= kept.rank_error
+        assert (kept.values[0], kept.values[-1]) == (whole[0], whole[-1])
+        assert (kept.mean, kept.sd) == pytest.approx((x.mean(), x.std()), rel=1e-6)
+    assert _of(prepare({"a": x}, sample=6_000)).rank_error == 0
+
+
+def test_against_a_sketch_all_rows_count_and_its_error_is_taken_off_the_bound() -> None:
+    rng = np.random.default_rng(1)
+    before, now = rng.normal(size=200_000), rng.normal(0.4, 1, 200_000)
+    whole, sketch = (detect(prepare({"a": before}, sample=sample), {"a": now}) for sample in (200_000, 2_000))
+    assert abs(whole.ks[0] - sketch.ks[0]) <= 1 / 2_000
+    assert sketch.effect_low[0] == pytest.approx(whole.effect_low[0], abs=3 / 2_000)
+    assert sketch.psi[0] == pytest.approx(whole.psi[0], rel=0.01)
+    assert sketch.n_reference[0] == 200_000
+
+
+def test_of_a_masked_column_no_value_is_kept_that_few_rows_have() -> None:
+    rng = np.random.default_rng(2)
+    salary = rng.lognormal(10, 1, 10_000)
+    city = np.array([*["Oslo"] * 5_000, *["Rome"] * 4_990, *[f"hamlet {i}" for i in range(10)]])
+    secret = np.array([f"text {i} {'x' * (i % 50)}" for i in range(10_000)])
+    given = {"salary": salary, "city": city, "note": secret, "few": np.where(np.arange(10_000) < 19, 1.0, np.nan), "open": salary}
+    reference = from_arrow(to_arrow(prepare(given, masked=("salary", "city", "note", "few"), calibrate=True)))
+    kept = _of(reference, "salary")
+    assert len(kept.values) == 120
+    assert kept.values[0] > np.sort(salary)[19]
+    assert kept.values[-1] < np.sort(salary)[-20]
+    levels = reference.columns["city"]
+    assert isinstance(levels, LevelColumn)
+    assert (levels.levels, levels.other) == (("Oslo", "Rome"), 10)
+    assert reference.rows is not None
+    assert reference.rows.names == ("open",)
+    text = reference.columns["note"]
+    assert isinstance(text, TextColumn)
+    assert {len(part.values) for part in text.parts.values()} == {120}
+    same = detect(reference, given)
+    assert same.drifted == []
+    assert "kept no values of so few rows" in same.reason[same.names.index("few")]
+    moved = {**given, "salary": salary * 2, "city": np.where(city == "Oslo", "Rome", city)}
+    assert detect(reference, moved).drifted == ["salary", "city"]
 
 
 @pytest.mark.parametrize(

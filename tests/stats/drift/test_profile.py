@@ -11,6 +11,7 @@ from prodml_magics.errors import InvalidInput, Unsupported
 from prodml_magics.stats.drift import Reference, detect, from_arrow, prepare, to_arrow
 from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn
 
+FORMAT_2 = Path(__file__).parent / "data" / "profile-format-2.arrow"
 FORMAT_1 = Path(__file__).parent / "data" / "profile-format-1.arrow"
 
 
@@ -54,6 +55,37 @@ def test_a_profile_of_no_columns_comes_back() -> None:
 
 def test_a_profile_written_in_format_1_is_still_read() -> None:
     _assert_same(from_arrow(FORMAT_1.read_bytes()), prepare(_columns(), extras={"metrics": {"accuracy": 0.5}}))
+
+
+def test_a_profile_written_in_format_2_is_still_read() -> None:
+    found = from_arrow(FORMAT_2.read_bytes())
+    assert (found.names, found.extras) == (("price", "at", "city", "note"), {"metrics": {"accuracy": 0.5}})
+    rng = np.random.default_rng(12)
+    price, at = found.columns["price"], found.columns["at"]
+    assert isinstance(price, NumericColumn)
+    assert isinstance(at, NumericColumn)
+    assert price.values.tolist() == np.sort(np.round(rng.lognormal(3, 1, 1_200), 2).astype(np.float32)).tolist()
+    assert (at.unit, price.rank_error, price.calibration is not None) == ("date", 0.0, True)
+    assert found.rows is not None
+    assert found.rows.names == ("price", "at")
+    assert found.joint == {}
+
+
+def test_sketches_and_null_tables_come_back_as_they_were() -> None:
+    rng = np.random.default_rng(13)
+    reference = prepare({"a": rng.normal(size=3_000), "b": rng.normal(size=3_000)}, sample=500, tables=True)
+    again = from_arrow(to_arrow(reference))
+    for name, column in reference.columns.items():
+        other = again.columns[name]
+        assert isinstance(column, NumericColumn)
+        assert isinstance(other, NumericColumn)
+        assert (other.rank_error, other.mean, other.sd) == (column.rank_error, column.mean, column.sd)
+        assert other.values.tolist() == column.values.tolist()
+    assert again.joint.keys() == {"mmd", "energy_joint"}
+    for name, known in reference.joint.items():
+        assert again.joint[name].tolerance == known.tolerance
+        assert again.joint[name].null.tolist() == known.null.tolist()
+        assert len(known.null) == 999
 
 
 def test_other_files_are_refused() -> None:

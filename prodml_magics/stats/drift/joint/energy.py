@@ -7,11 +7,12 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.joint.mmd import squared_distances, sums_by_side
 from prodml_magics.stats.drift.joint.permutation import memberships, p_value, pair_sums
 
-__all__ = ["EnergyResult", "energy_of_rows"]
+__all__ = ["EnergyResult", "energy_of_rows", "energy_statistics"]
 
 
 class EnergyResult(NamedTuple):
@@ -33,15 +34,27 @@ def energy_of_rows(x: Any, y: Any, *, permutations: int = 999, alpha: float = 0.
     n, m = x.shape[0], y.shape[0]
     rows = xp.concat([x, y])
     distances = xp.sqrt(xp.maximum(squared_distances(rows, rows), 0))
-    sums = pair_sums(distances, xp.asarray(memberships(n, m, permutations, seed)))
+    between, statistics = _statistics(distances, xp.asarray(memberships(n, m, permutations, seed)), n, m)
+    scale = 2 * float(between[0]) or 1.0
+    low = float(statistics[0]) - NormalDist().inv_cdf(1 - alpha) * _standard_error(distances, n, m)
+    return EnergyResult(float(statistics[0]), float(statistics[0]) / scale, low / scale, p_value(statistics))
+
+
+def energy_statistics(x: NDArray[Any], y: NDArray[Any], permutations: int, seed: int) -> NDArray[np.float64]:
+    """The statistic [permutations + 1] of the rows as given, and of as many permutations of them."""
+    rows = np.concatenate([x, y])
+    distances = np.sqrt(np.maximum(squared_distances(rows, rows), 0))
+    return _statistics(distances, memberships(len(x), len(y), permutations, seed), len(x), len(y))[1]
+
+
+def _statistics(distances: Any, members: Any, n: int, m: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean distances between the samples, and statistics, each [permutations + 1]."""
+    sums = pair_sums(distances, members)
     between, first, second = (
         np.asarray(total, dtype=np.float64) / pairs
         for total, pairs in ((sums.between, n * m), (sums.within_first, n * (n - 1)), (sums.within_second, m * (m - 1)))
     )
-    statistics = 2 * between - first - second
-    scale = 2 * float(between[0]) or 1.0
-    low = float(statistics[0]) - NormalDist().inv_cdf(1 - alpha) * _standard_error(distances, n, m)
-    return EnergyResult(float(statistics[0]), float(statistics[0]) / scale, low / scale, p_value(statistics))
+    return between, 2 * between - first - second
 
 
 def _standard_error(distances: Any, n: int, m: int) -> float:

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.joint.permutation import memberships, p_value, pair_sums
 
-__all__ = ["MmdResult", "median_distance", "mmd", "mmd_linear", "rbf_kernel", "squared_distances", "sums_by_side"]
+__all__ = [
+    "MmdResult",
+    "median_distance",
+    "mmd",
+    "mmd_linear",
+    "mmd_statistics",
+    "rbf_kernel",
+    "squared_distances",
+    "sums_by_side",
+]
 
 _MEDIAN_ROWS = 1_000
 
@@ -65,6 +74,13 @@ def mmd(x: Any, y: Any, *, permutations: int = 999, alpha: float = 0.05, width: 
     error = _standard_error(kernel, n, m)
     low = float(squares[0]) - NormalDist().inv_cdf(1 - alpha) * error
     return MmdResult(float(squares[0]), p_value(squares), low)
+
+
+def mmd_statistics(x: NDArray[Any], y: NDArray[Any], width: float, permutations: int, seed: int) -> NDArray[np.float64]:
+    """Unbiased MMD² [permutations + 1] of the rows as given, and of as many permutations of them."""
+    n, m = len(x), len(y)
+    sums = pair_sums(rbf_kernel(np.concatenate([x, y]), width), memberships(n, m, permutations, seed))
+    return np.asarray(_squared(sums, n, m), dtype=np.float64)
 
 
 def _squared(sums: Any, n: int, m: int) -> Any:

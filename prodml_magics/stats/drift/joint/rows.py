@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MOST_COLUMNS", "MOST_ROWS", "JointRows", "joint_rows"]
+__all__ = ["MOST_COLUMNS", "MOST_ROWS", "JointRows", "Rows", "joint_rows", "standardised"]
 
 MOST_ROWS = 2_000
 """Rows that are kept of the reference, and looked at of now: time and memory grow with their square."""
 
 MOST_COLUMNS = 256
+
+
+Rows = NDArray[np.float32]
 
 
 class JointRows(NamedTuple):
@@ -37,3 +40,29 @@ def joint_rows(
             mean, sd = scales[name]
             table[:, place] = (columns[name][chosen] - mean) / sd
     return JointRows(tuple(names), table)
+
+
+def standardised(x: Rows, y: Rows) -> tuple[Rows, Rows]:
+    """Columns of both sides over the first one's standard deviation, those without one left out, and gaps filled from the first."""
+    generator = np.random.default_rng(0)
+    before, now = [], []
+    for place in range(x.shape[1]):
+        present = x[np.isfinite(x[:, place]), place].astype(np.float64)
+        spread = float(present.std()) if len(present) else 0.0
+        if spread > 0:
+            middle = float(present.mean())
+            before.append((_filled(x[:, place], present, generator) - middle) / spread)
+            now.append((_filled(y[:, place], present, generator) - middle) / spread)
+    return _stacked(before, len(x)), _stacked(now, len(y))
+
+
+def _filled(values: NDArray[Any], present: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
+    gaps = ~np.isfinite(values)
+    filled = values.astype(np.float64)
+    filled[gaps] = generator.choice(present, int(gaps.sum()))
+    return filled
+
+
+def _stacked(columns: list[NDArray[np.float64]], rows: int) -> Rows:
+    with np.errstate(over="ignore"):
+        return np.array(columns, dtype=np.float32).reshape(len(columns), rows).T.copy()

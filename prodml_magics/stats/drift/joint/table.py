@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from prodml_magics.stats.drift.joint.calibration import FEWEST_TABLE_ROWS, JointCalibration, table_p_value
 from prodml_magics.stats.drift.joint.classifier import classifier_test
 from prodml_magics.stats.drift.joint.energy import energy_of_rows
 from prodml_magics.stats.drift.joint.mmd import mmd, mmd_linear
 from prodml_magics.stats.drift.joint.pca import reconstruction_shift
+from prodml_magics.stats.drift.joint.rows import Rows, standardised
 
 __all__ = ["FEWEST_JOINT_ROWS", "JOINT", "JointFinding", "find_jointly", "find_nothing"]
 
 FEWEST_JOINT_ROWS = 40
-
-Rows = NDArray[np.float32]
 
 
 class _Found(NamedTuple):
@@ -28,11 +28,12 @@ class _Found(NamedTuple):
 
 
 class JointStatistic(NamedTuple):
-    """Its `title`, the effect up to which it counts as harmless, and rows × rows × alpha → effect, lower bound, p-value."""
+    """Its `title`, the effect up to which it counts as harmless, and rows × rows × alpha → effect, lower bound,
+    p-value, by permutations unless a null table is known."""
 
     title: str
     tolerance: float
-    find: Callable[[Rows, Rows, float], _Found]
+    find: Callable[[Rows, Rows, float, JointCalibration | None], _Found]
     columns: int = 1
     """Fewest columns."""
     anywhere: bool = False
@@ -58,27 +59,35 @@ def _root(squared: float) -> float:
     return math.sqrt(max(0.0, squared))
 
 
-def _mmd(x: Rows, y: Rows, alpha: float) -> _Found:
-    found = mmd(x, y, alpha=alpha)
+def _mmd(x: Rows, y: Rows, alpha: float, known: JointCalibration | None) -> _Found:
+    if known is None:
+        found = mmd(x, y, alpha=alpha)
+    else:
+        found = mmd(x, y, alpha=alpha, permutations=0, width=known.width)
+        found = found._replace(p_value=table_p_value(known.null, found.squared, len(x), len(y)))
     return _Found(_root(found.squared), _root(found.low), found.p_value)
 
 
-def _mmd_linear(x: Rows, y: Rows, alpha: float) -> _Found:
+def _mmd_linear(x: Rows, y: Rows, alpha: float, _known: JointCalibration | None) -> _Found:
     found = mmd_linear(x, y, alpha=alpha)
     return _Found(_root(found.squared), _root(found.low), found.p_value)
 
 
-def _energy(x: Rows, y: Rows, alpha: float) -> _Found:
-    found = energy_of_rows(x, y, alpha=alpha)
+def _energy(x: Rows, y: Rows, alpha: float, known: JointCalibration | None) -> _Found:
+    if known is None:
+        found = energy_of_rows(x, y, alpha=alpha)
+    else:
+        found = energy_of_rows(x, y, alpha=alpha, permutations=0)
+        found = found._replace(p_value=table_p_value(known.null, found.statistic, len(x), len(y)))
     return _Found(_root(found.coefficient), _root(found.low), found.p_value)
 
 
-def _pca(x: Rows, y: Rows, alpha: float) -> _Found:
+def _pca(x: Rows, y: Rows, alpha: float, _known: JointCalibration | None) -> _Found:
     found = reconstruction_shift(x, y, alpha=alpha)
     return _Found(found.effect, found.low, found.p_value)
 
 
-def _classifier(x: Rows, y: Rows, alpha: float) -> _Found:
+def _classifier(x: Rows, y: Rows, alpha: float, _known: JointCalibration | None) -> _Found:
     found = classifier_test(x, y, alpha=alpha)
     return _Found(found.auc, found.low, found.p_value)
 
@@ -94,17 +103,23 @@ JOINT: dict[str, JointStatistic] = {
 
 
 def find_jointly(
-    methods: Sequence[str], x: Rows, y: Rows, alpha: float, put: Callable[[Rows], Any] = np.asarray
+    methods: Sequence[str],
+    x: Rows,
+    y: Rows,
+    alpha: float,
+    put: Callable[[Rows], Any] = np.asarray,
+    known: Mapping[str, JointCalibration] = MappingProxyType({}),
 ) -> list[JointFinding]:
     """Each of the named statistics on rows [n, columns] of the reference and [m, columns] of now.
 
     Missing and infinite values are replaced by values drawn from the reference's column, since the missing share is judged
     of its own; columns are divided by the reference's standard deviation, those without one are left out. A finding counts as
     drift when effect and lower bound exceed the tolerance and the p-value, times the number of methods, is at most alpha.
+    `known` is what the reference's calibration says of some of the methods, where these are all of its rows and columns.
     `put` moves rows to where they are to be computed (``jax.numpy.asarray``), for the statistics that can be elsewhere.
     """
-    before, now = _standardised(x, y)
-    return [_finding(name, before, now, alpha, len(methods), put) for name in methods]
+    before, now = standardised(x, y)
+    return [_finding(name, before, now, alpha, len(methods), put, known.get(name)) for name in methods]
 
 
 def find_nothing(methods: Sequence[str], reason: str) -> tuple[JointFinding, ...]:
@@ -113,39 +128,19 @@ def find_nothing(methods: Sequence[str], reason: str) -> tuple[JointFinding, ...
     return tuple(JointFinding(name, *undefined, JOINT[name].tolerance, None, reason, 0, 0, 0) for name in methods)
 
 
-def _standardised(x: Rows, y: Rows) -> tuple[Rows, Rows]:
-    generator = np.random.default_rng(0)
-    before, now = [], []
-    for place in range(x.shape[1]):
-        present = x[np.isfinite(x[:, place]), place].astype(np.float64)
-        spread = float(present.std()) if len(present) else 0.0
-        if spread > 0:
-            middle = float(present.mean())
-            before.append((_filled(x[:, place], present, generator) - middle) / spread)
-            now.append((_filled(y[:, place], present, generator) - middle) / spread)
-    return _stacked(before, len(x)), _stacked(now, len(y))
-
-
-def _filled(values: NDArray[Any], present: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
-    gaps = ~np.isfinite(values)
-    filled = values.astype(np.float64)
-    filled[gaps] = generator.choice(present, int(gaps.sum()))
-    return filled
-
-
-def _stacked(columns: list[NDArray[np.float64]], rows: int) -> Rows:
-    with np.errstate(over="ignore"):
-        return np.array(columns, dtype=np.float32).reshape(len(columns), rows).T.copy()
-
-
-def _finding(name: str, x: Rows, y: Rows, alpha: float, methods: int, put: Callable[[Rows], Any]) -> JointFinding:
+def _finding(
+    name: str, x: Rows, y: Rows, alpha: float, methods: int, put: Callable[[Rows], Any], known: JointCalibration | None
+) -> JointFinding:
     statistic = JOINT[name]
+    if known is not None:
+        statistic = statistic._replace(tolerance=known.tolerance)
     columns, n, m = x.shape[1], len(x), len(y)
     problem = _problem(statistic, columns, n, m)
     if problem:
         return JointFinding(name, math.nan, math.nan, math.nan, statistic.tolerance, None, problem, columns, n, m)
     before, now = (put(x), put(y)) if statistic.anywhere else (x, y)
-    found = statistic.find(before, now, alpha)
+    tabled = known if known is not None and min(n, m) >= FEWEST_TABLE_ROWS else None
+    found = statistic.find(before, now, alpha, tabled)
     drifted, reason = _verdict(statistic, found, min(1.0, found.p_value * methods), alpha)
     return JointFinding(name, *found, statistic.tolerance, drifted, reason, columns, n, m)
 
