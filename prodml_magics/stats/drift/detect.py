@@ -39,7 +39,7 @@ from prodml_magics.stats.drift.verdict import Evidence, Tolerances, Verdict, jud
 from prodml_magics.stats.multiplicity import ADJUSTMENTS, Adjustment
 from prodml_magics.stats.nearest import nearest
 
-__all__ = ["Current", "absence", "detect", "detection_of", "shares_evidence", "verdicts_of"]
+__all__ = ["Current", "Gathered", "absence", "detect", "gather", "judged", "shares_evidence"]
 
 _CLOCK = SystemClock()
 
@@ -87,19 +87,50 @@ def detect(
     Raises InvalidInput for columns that are absent, unknown or no longer numeric, Unavailable for a GPU that is not there.
     """
     started = clock.monotonic()
-    if not 0 < alpha < 1:
-        raise InvalidInput(f"alpha is {alpha}; give a share between 0 and 1, such as 0.05")
     if fdr not in ADJUSTMENTS:
         raise InvalidInput(f"unknown false discovery control '{fdr}'; choose {', '.join(ADJUSTMENTS)}")
+    gathered = gather(reference, x, alpha=alpha, tolerances=tolerances, methods=methods, columns=columns, device=device)
+    return judged(gathered, alpha, fdr)._replace(seconds=clock.monotonic() - started)
+
+
+class Gathered(NamedTuple):
+    """Everything that a verdict rests on, before it is judged."""
+
+    reference: Reference
+    current: dict[str, Current]
+    comparisons: list[Comparison]
+    others: list[list[Evidence]]
+    """Per column, of its missing share and its unseen categories."""
+    joint: tuple[JointFinding, ...] = ()
+    device: str = "cpu"
+
+
+def gather(
+    reference: Reference,
+    x: Any,
+    *,
+    alpha: float = 0.05,
+    tolerances: Tolerances | None = None,
+    methods: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
+    device: Device = "auto",
+) -> Gathered:
+    """The evidence of every column; arguments as for `detect`."""
+    if not 0 < alpha < 1:
+        raise InvalidInput(f"alpha is {alpha}; give a share between 0 and 1, such as 0.05")
     check_methods(tuple(methods), tuple(JOINT))
     of_columns, jointly = ([name for name in methods if (name in JOINT) == joint] for joint in (False, True))
     given = _pick(reference, x, columns)
     current = {name: _read(reference, name, values) for name, values in given.items()}
     comparisons, where = _compare(reference, current, tolerances, alpha, device, tuple(of_columns))
     others = [shares_evidence(reference, name, current[name], tolerances, alpha) for name in current]
-    verdicts = verdicts_of([comparison.evidence for comparison in comparisons], others, alpha, fdr)
-    joint = _jointly(reference, given, jointly, alpha, where)
-    return detection_of(reference, current, comparisons, verdicts, joint, clock.monotonic() - started, where)
+    return Gathered(reference, current, comparisons, others, _jointly(reference, given, jointly, alpha, where), where)
+
+
+def judged(gathered: Gathered, alpha: float, fdr: Adjustment) -> Detection:
+    """The verdicts, under one false discovery rate over all tests of all columns; `alpha` is the one that was gathered for."""
+    verdicts = _verdicts([comparison.evidence for comparison in gathered.comparisons], gathered.others, alpha, fdr)
+    return _detection(gathered, verdicts)
 
 
 def _jointly(
@@ -243,7 +274,7 @@ def shares_evidence(
     return [each for each in evidence if each is not None]
 
 
-def verdicts_of(values: list[Evidence | str], others: list[list[Evidence]], alpha: float, fdr: Adjustment) -> list[Verdict]:
+def _verdicts(values: list[Evidence | str], others: list[list[Evidence]], alpha: float, fdr: Adjustment) -> list[Verdict]:
     """Judge every column, with p-values adjusted over all tests of all columns together."""
     tests = [[evidence.p_value if isinstance(evidence, Evidence) else math.nan] for evidence in values]
     for of_column, more in zip(tests, others, strict=True):
@@ -256,15 +287,8 @@ def verdicts_of(values: list[Evidence | str], others: list[list[Evidence]], alph
 _KINDS = {NumericColumn: "numeric", LevelColumn: "categorical", TextColumn: "text"}
 
 
-def detection_of(
-    reference: Reference,
-    current: dict[str, Current],
-    comparisons: list[Comparison],
-    verdicts: list[Verdict],
-    joint: tuple[JointFinding, ...],
-    seconds: float,
-    device: str,
-) -> Detection:
+def _detection(gathered: Gathered, verdicts: list[Verdict]) -> Detection:
+    reference, current, comparisons, _, joint, device = gathered
     columns = [reference.columns[name] for name in current]
     rows_before, rows_now = [column.rows for column in columns], [column.found.rows for column in current.values()]
     missing_before, missing_now = [column.missing for column in columns], [column.missing for column in current.values()]
@@ -285,7 +309,7 @@ def detection_of(
         reason=tuple(verdict.reason for verdict in verdicts),
         extra=_extra(comparisons),
         joint=joint,
-        seconds=seconds,
+        seconds=0.0,
         device=device,
         dataset=judge_dataset(tuple(current), drifted, undecided, reference.extras.get("importance") or {}),
     )

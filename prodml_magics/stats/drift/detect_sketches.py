@@ -14,7 +14,7 @@ from prodml_magics.stats.drift.calibration import CHUNKS, FEWEST_CALIBRATION_ROW
 from prodml_magics.stats.drift.columns import Levels
 from prodml_magics.stats.drift.comparison import Comparison, Side, compare_levels, compare_numbers, compare_texts, side_of
 from prodml_magics.stats.drift.cube import Cube
-from prodml_magics.stats.drift.detect import Current, absence, detection_of, shares_evidence, verdicts_of
+from prodml_magics.stats.drift.detect import Current, Gathered, absence, judged, shares_evidence
 from prodml_magics.stats.drift.detection import Detection
 from prodml_magics.stats.drift.grid import grid_counts
 from prodml_magics.stats.drift.kernels import NumericStatistics
@@ -151,8 +151,8 @@ def _detect(
     reference = sides.reference
     comparisons = [_comparison(sides, name, current[name], tolerances, alpha) for name in current]
     others = [shares_evidence(reference, name, current[name], tolerances, alpha) for name in current]
-    verdicts = verdicts_of([comparison.evidence for comparison in comparisons], others, alpha, fdr)
-    return detection_of(reference, current, comparisons, verdicts, (), clock.monotonic() - started, _DEVICE)
+    gathered = Gathered(reference, current, comparisons, others, device=_DEVICE)
+    return judged(gathered, alpha, fdr)._replace(seconds=clock.monotonic() - started)
 
 
 def _current(column: Column, found: Sketch) -> Current:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -84,34 +85,42 @@ def _exact(distance: float, n: int, m: int) -> float:
     arXiv:2102.08037). The subtraction is exact to about 1e-12; below 1e-9 the tail of one sample takes over.
     """
     n, m = min(n, m), max(n, m)
-    reach = round(distance * n * m)
+    return _exact_of_reach(round(distance * n * m), n, m)
+
+
+@lru_cache(maxsize=4_096)
+def _exact_of_reach(reach: int, n: int, m: int) -> float:
+    """The distance is a multiple of 1/(n·m): windows of one size meet the same few again and again."""
     log_total = math.lgamma(n + m + 1) - math.lgamma(n + 1) - math.lgamma(m + 1)
-    paths, log_scale = np.zeros(m + 1), 0.0
-    paths[: _ends(0, n, m, reach)[1]] = 1.0
-    for i in range(1, n + 1):
-        low, high = _ends(i, n, m, reach)
-        row = np.cumsum(paths[low:high])
-        paths[:low] = 0.0
-        paths[low:high] = row
-        largest = row[-1] if len(row) else 0.0
-        if largest > _LARGEST_COUNT:
-            paths /= largest
-            log_scale += math.log(largest)
+    starts, ends = _ends(n, m, reach)
+    paths, log_scale, former = np.zeros(m + 1), 0.0, 0
+    paths[: ends[0]] = 1.0
+    for low, high in zip(starts[1:], ends[1:], strict=True):
+        paths[former:low] = 0.0
+        if low < high:
+            row = paths[low:high]
+            np.add.accumulate(row, out=row)
+            if row[-1] > _LARGEST_COUNT:
+                log_scale += math.log(row[-1])
+                paths /= row[-1]
+        former = low
     inside = math.exp(math.log(paths[-1]) + log_scale - log_total) if paths[-1] > 0 else 0.0
     p = 1 - inside
     if p > _CANCELS:
         return min(1.0, p)
     smallest = math.exp(max(math.log(2) - log_total, -700.0))
-    return max(smallest, min(_CANCELS, _upper_tail(distance, round(n * m / (n + m)))))
+    return max(smallest, min(_CANCELS, _upper_tail(reach / (n * m), round(n * m / (n + m)))))
 
 
 _LARGEST_COUNT = 1e200
 _CANCELS = 1e-9
 
 
-def _ends(i: int, n: int, m: int, reach: int) -> tuple[int, int]:
-    """Columns [from, to) of row i with |i·m − j·n| < reach."""
-    return max(0, (i * m - reach) // n + 1), min(m, (i * m + reach - 1) // n) + 1
+def _ends(n: int, m: int, reach: int) -> tuple[list[int], list[int]]:
+    """Columns [from, to) of each row i with |i·m − j·n| < reach; both rise with i."""
+    i = np.arange(n + 1)
+    low, high = np.maximum(0, (i * m - reach) // n + 1), np.minimum(m, (i * m + reach - 1) // n) + 1
+    return low.tolist(), high.tolist()
 
 
 def _upper_tail(distance: float, size: int) -> float:
