@@ -17,12 +17,13 @@ from prodml_magics.errors import GateRefused, InvalidInput, Unsupported
 from prodml_magics.inference.runner import Runner
 from prodml_magics.inference.session import open_session
 from prodml_magics.registry.callables import CallableReference, callable_task, is_callable_model
-from prodml_magics.registry.converters import ChildConverter, family_of
+from prodml_magics.registry.converters import ChildConverter, Family, family_of
 from prodml_magics.registry.files import load_model
 from prodml_magics.registry.frames import columns_of, target_of
 from prodml_magics.registry.layout import wire_inputs
 from prodml_magics.registry.lineage import Lineage, capture
 from prodml_magics.registry.metrics import permutation_importance, test_metrics
+from prodml_magics.registry.networks import NetworkRows, described_network, network_rows, prove_network
 from prodml_magics.registry.parity import Parity
 from prodml_magics.registry.prove import Converter, Proved, convert_exactly
 from prodml_magics.registry.python import prove_python
@@ -81,6 +82,16 @@ class _Data(msgspec.Struct, frozen=True):
     columns: dict[str, np.ndarray]
     target: np.ndarray | None
     rows: Any
+    array: np.ndarray | None = None
+    """The rows of a model without named columns, [rows, …]."""
+
+    def tensors(self, contract: Contract) -> dict[str, np.ndarray]:
+        """The wire tensors of the rows."""
+        return NetworkRows(self.columns, self.array).tensors(contract)
+
+    def lineage(self) -> dict[str, np.ndarray]:
+        """What fingerprints are taken of."""
+        return self.columns if self.array is None else {"input": self.array}
 
 
 def build(
@@ -96,8 +107,9 @@ def build(
 ) -> Candidate:
     """Convert `model`, prove that it answers the same, and measure it.
 
-    `model` is a fitted estimator or pipeline of a family in `converters.families`, a path to an ``.onnx`` file, or with `trust` a path to a
-    ``.joblib`` or ``.pkl`` file. `train` and `test` are (X,) or (X, y), X a numpy, pandas or polars table [rows, columns].
+    `model` is a fitted estimator or pipeline, or a network, of a family in `converters.families`, a path to an ``.onnx`` file,
+    or with `trust` a path to a ``.joblib`` or ``.pkl`` file. `train` and `test` are (X,) or (X, y), X a numpy, pandas or polars
+    table [rows, columns], and for networks also an array [rows, …].
     With `trust`, what ONNX cannot express exactly, and a plain function over frames, is kept as Python, to be answered for by a
     process of its own. `converter` may be a `ChildConverter` that is ready already; else one is started, and ended, here.
 
@@ -109,10 +121,10 @@ def build(
     if isinstance(loaded, bytes):
         return _build_file(loaded, given)
     try:
-        family_of(loaded)
+        family = family_of(loaded)
     except Unsupported as error:
         return _build_unknown(loaded, error, given)
-    return _build_estimator(loaded, given, converter)
+    return _build_network(loaded, family, given, converter) if family.network else _build_estimator(loaded, given, converter)
 
 
 def _build_estimator(model: Any, given: _Given, converter: Converter | None) -> Candidate:
@@ -127,6 +139,31 @@ def _build_estimator(model: Any, given: _Given, converter: Converter | None) -> 
                 raise type(error)(f"{error}, or add --trust to serve it as Python") from error
             return _build_python(reference, draft, training, testing, str(error), given)
     return _candidate(proved, "onnx", open_session(proved.model, device="cpu"), training, testing, given)
+
+
+def _build_network(model: Any, family: Family, given: _Given, converter: Converter | None) -> Candidate:
+    """A function of one array, whose training rows may have any number of axes."""
+    training, testing = _training(_read_network(given.train, "train")), _read_network(given.test, "test")
+    rows = NetworkRows(training.columns, training.array)
+    reference, draft, notes = described_network(model, family, rows, training.target, given.task)
+    held_out = NetworkRows(testing.columns, testing.array) if testing else None
+    with _opened(converter) as ready:
+        proved = prove_network(ready, draft, reference, rows, held_out)
+    session = open_session(proved.model, device="cpu")
+    return _candidate(proved._replace(warnings=notes), "onnx", session, training, testing, given)
+
+
+def _read_network(pair: Sequence[Any] | None, where: str) -> _Data | None:
+    """As `_read` does, except that rows may be one array without names."""
+    if not pair or hasattr(pair[0], "columns"):
+        return _read(None, pair, where)
+    rows = network_rows(pair[0], columns_of)
+    if rows.array is None:
+        return _read(None, pair, where)
+    target = target_of(pair[1]) if len(pair) == 2 else None
+    if target is not None and len(target) != len(rows.array):
+        raise InvalidInput(f"{where} has {len(rows.array)} rows in X but {len(target)} in y; give one target per row")
+    return _Data({}, target, pair[0], rows.array)
 
 
 def _described(model: Any, given: _Given) -> tuple[Reference, Contract, _Data, _Data | None]:
@@ -196,8 +233,8 @@ def _candidate(
     proved: Proved, flavor: Flavor, session: Runner, training: _Data, testing: _Data | None, given: _Given
 ) -> Candidate:
     """What is proved, measured on its rows."""
-    encoded = encode_columns(proved.contract, training.columns)
-    held_out = encode_columns(proved.contract, testing.columns) if testing else None
+    encoded = training.tensors(proved.contract)
+    held_out = testing.tensors(proved.contract) if testing else None
     metrics, importance = _measure(session, proved.contract, held_out, testing)
     return Candidate(
         model=proved.model,
@@ -206,7 +243,7 @@ def _candidate(
         parity=proved.parity,
         metrics=metrics,
         importance=importance,
-        lineage=capture(given.cells, training.columns, testing.columns if testing else None, given.root),
+        lineage=capture(given.cells, training.lineage(), testing.lineage() if testing else None, given.root),
         samples=make_samples(session, held_out or encoded),
         train_columns=training.columns,
         train_outputs=output_columns(proved.contract, session.run(encoded)),

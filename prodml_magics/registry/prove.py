@@ -13,6 +13,7 @@ from prodml_magics.contract.encode import encode_columns
 from prodml_magics.contract.schema import Column, Contract, Tensor
 from prodml_magics.errors import GateRefused, Unsupported
 from prodml_magics.inference.gate import check_model
+from prodml_magics.registry.converters.network import Network
 from prodml_magics.registry.layout import Precision, wire_inputs
 from prodml_magics.registry.parity import Parity, Run, prove, run_in_child
 from prodml_magics.registry.precision import precisions
@@ -37,6 +38,8 @@ class Converter(Protocol):
     """Makes ONNX files, and says which step of a model it cannot make right."""
 
     def convert(self, model: Any, columns: Sequence[Column], precision: Precision) -> bytes: ...
+
+    def convert_network(self, network: Network) -> bytes: ...
 
     def blame(self, model: Any, rows: Any) -> list[str]: ...
 

@@ -60,7 +60,8 @@ class Register(Request, frozen=True):
     model: Annotated[
         Any,
         _positional(
-            "fitted scikit-learn, XGBoost or LightGBM model or pipeline, or an .onnx file; more with --trust",
+            "fitted scikit-learn, XGBoost or LightGBM model or pipeline, a PyTorch module, a JAX function (jitted, or with its "
+            "parameters as a pair), or an .onnx file; more with --trust",
             "MODEL",
             reference=True,
         ),

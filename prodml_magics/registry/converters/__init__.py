@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from importlib import import_module
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +15,7 @@ from prodml_magics.errors import Unsupported
 from prodml_magics.inference.process import Child, ChildFailed, ChildTimeout
 from prodml_magics.registry.converters.families import FAMILIES, Family, family_of
 from prodml_magics.registry.converters.messages import Converted
+from prodml_magics.registry.converters.network import Network
 from prodml_magics.registry.layout import Precision
 
 __all__ = ["CONVERSION_TIMEOUT_S", "FAMILIES", "ChildConverter", "Family", "family_of"]
@@ -56,18 +58,18 @@ class ChildConverter:
             from prodml_magics.registry.converters.sklearn import convert_sklearn_model
 
             return convert_sklearn_model(model, columns, precision)
-        try:
-            answer = self._ask(message)
-        except ChildTimeout as error:
-            name = type(model).__name__
-            raise Unsupported(
-                f"converting {name} took longer than {self._timeout_s:g} s and was ended; use a simpler model"
-            ) from error
-        except ChildFailed as error:
-            raise Unsupported(f"converting {type(model).__name__} failed: {error}; use another kind of model") from error
-        if answer.unsupported:
-            raise Unsupported(answer.unsupported)
-        return answer.model
+        return self._answer(message, type(model).__name__)
+
+    def convert_network(self, network: Network) -> bytes:
+        """The ONNX file of a network, with the same errors.
+
+        A JAX function is traced in this process: that is what calling it does, and what walks over its trace ends.
+        """
+        message = None if network.family == "jaxpr" else _pickle("network", (network,))
+        if message is not None:
+            return self._answer(message, network.name)
+        found: bytes = import_module(f"{__name__}.{network.family}").convert_network(network)
+        return found
 
     def blame(self, model: Any, rows: Any) -> list[str]:
         """The steps of `model` that are wrong alone, see `converters.blame`; empty when that cannot be told."""
@@ -78,6 +80,19 @@ class ChildConverter:
             return self._ask(message).faults
         except (ChildTimeout, ChildFailed):
             return []  # it only explains a refusal that stands
+
+    def _answer(self, message: bytes, name: str) -> bytes:
+        try:
+            answer = self._ask(message)
+        except ChildTimeout as error:
+            raise Unsupported(
+                f"converting {name} took longer than {self._timeout_s:g} s and was ended; use a simpler model"
+            ) from error
+        except ChildFailed as error:
+            raise Unsupported(f"converting {name} failed: {error}; use another kind of model") from error
+        if answer.unsupported:
+            raise Unsupported(answer.unsupported)
+        return answer.model
 
     def _ask(self, message: bytes) -> Converted:
         child, self._ready = self._ready or _start(), _start() if self._keep_ready else None

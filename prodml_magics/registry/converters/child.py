@@ -9,6 +9,8 @@ import os
 import pickle
 import sys
 import warnings
+from importlib import import_module
+from typing import Any
 
 import msgspec
 
@@ -32,14 +34,17 @@ def main() -> None:
     if not message:  # whoever started this process is gone, or had no use for it
         return
     verb, arguments = pickle.loads(message)
-    converted = Converted(faults=faults_of(*arguments)) if verb == "blame" else _convert(*arguments)
+    converted = Converted(faults=faults_of(*arguments)) if verb == "blame" else _convert(verb, arguments)
     with os.fdopen(answers, "wb") as stream:
         stream.write(msgspec.msgpack.encode(converted))
 
 
-def _convert(*arguments: object) -> Converted:
+def _convert(verb: str, arguments: tuple[Any, ...]) -> Converted:
     try:
-        return Converted(convert_sklearn_model(*arguments))  # type: ignore[arg-type]  # as pickled by the parent
+        if verb == "network":
+            (network,) = arguments
+            return Converted(import_module(f"{__package__}.{network.family}").convert_network(network))
+        return Converted(convert_sklearn_model(*arguments))
     except Unsupported as error:
         return Converted(unsupported=str(error))
 

@@ -16,14 +16,16 @@ class Family(NamedTuple):
     modules: tuple[str, ...]
     converter: str = ""
     """The file in this room that converts it, without ``.py``; empty where this release does not."""
+    network: bool = False
+    """Whether it is a function of one array, converted whole, and no estimator that may stand in a pipeline of scikit-learn's."""
 
 
 FAMILIES = (
     Family("XGBoost", ("xgboost",), "xgboost"),
     Family("LightGBM", ("lightgbm",), "lightgbm"),
     Family("CatBoost", ("catboost",)),
-    Family("PyTorch", ("torch",)),
-    Family("JAX", ("jax", "jaxlib", "flax", "equinox")),
+    Family("PyTorch", ("torch",), "pytorch", network=True),
+    Family("JAX", ("jax", "jaxlib", "flax", "equinox"), "jaxpr", network=True),
     Family("TensorFlow", ("tensorflow", "keras")),
     Family("scikit-learn", ("sklearn",), "sklearn"),
 )
@@ -36,13 +38,20 @@ def family_of(model: Any) -> Family:
         raise InvalidInput(f"{model.__name__} is a class; register a fitted instance of it")
     found = family_of_part(model)
     if found is not None and found.converter:
-        _check_parts(model)
+        if not found.network:
+            _check_parts(model)
         return found
     raise Unsupported(f"{_what(model, found)}; {_registered()}")
 
 
 def family_of_part(part: Any) -> Family | None:
-    """The row of one estimator, whatever it holds; None for what is of no family."""
+    """The row of one estimator, whatever it holds; None for what is of no family.
+
+    A pair of a function and its parameters is JAX's, as is a function that is partly applied, or bound, to what is.
+    """
+    if isinstance(part, tuple):
+        return next(row for row in FAMILIES if row.name == "JAX") if len(part) == 2 and callable(part[0]) else None
+    part = getattr(part, "func", getattr(part, "__self__", part)) if type(part).__module__ in ("functools", "builtins") else part
     modules = {base.__module__.partition(".")[0] for base in type(part).__mro__}
     return next((family for family in FAMILIES if modules.intersection(family.modules)), None)
 
@@ -67,5 +76,5 @@ def _check_parts(model: Any) -> None:
 
     for part in nested(model):
         other = family_of_part(part)
-        if other is not None and not other.converter:
+        if other is not None and (other.network or not other.converter):
             raise Unsupported(f"the model holds {type(part).__name__} of {other.name}; {_registered()}")

@@ -15,7 +15,7 @@ __all__ = ["library_reader"]
 def library_reader(part: Any) -> Callable[[Any], Ensemble] | None:
     """The function that reads the trees of estimators such as `part`; None for scikit-learn's own."""
     family = family_of_part(part)
-    if family is None or family.converter in ("", "sklearn"):
+    if family is None or family.network or family.converter in ("", "sklearn"):
         return None
     reader: Callable[[Any], Ensemble] = import_module(f"{__package__}.{family.converter}").ensemble_of
     return reader
