@@ -408,9 +408,9 @@ def _verdict(found: Detection) -> Literal["drift", "no drift", "undecided"]:
 
 
 def _summary(found: Detection) -> str:
-    """The reasons of the columns that moved most, as sentences."""
+    """What the columns that moved most look like, in sentences."""
     places = sorted((i for i, name in enumerate(found.names) if name in found.drifted), key=lambda i: -found.effect[i])
-    said = [f"{found.names[i]}: {found.reason[i]}" for i in places[:2]]
+    said = [found.sentence[i] for i in places[:2]]
     said += [f"all numeric columns: {finding.reason}" for finding in found.joint if finding.drifted]
     more = f"{len(places) - 2} more columns drifted" if len(places) > 2 else ""
     return ". ".join([*said, *([more] if more else [])])

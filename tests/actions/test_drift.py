@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,10 @@ def test_a_window_is_compared_with_the_profile_with_earlier_rows_and_with_anothe
     of_profile = drift(served, Drift(model="cancer", window="1h"))
     assert first in of_profile.record.drifted
     assert of_profile.record.against == "version 1's training rows"
-    assert f"{first}: KS distance" in of_profile.record.summary
+    said = rf"`{first}` moved by \d+\.\d sd; looks like a unit change ×10"
+    assert re.search(said, of_profile.record.summary)
+    assert re.search(said, str(of_profile))
+    assert re.search(said, of_profile._repr_html_())
     for against in ("previous", "2h", "cancer@2", "cancer@live"):
         found = drift(served, Drift(model="cancer", window="1h", against=against))
         assert first in found.record.drifted, against

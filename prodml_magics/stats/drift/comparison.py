@@ -92,6 +92,7 @@ class Side(NamedTuple):
     counts: NDArray[np.int64]
     unit: str = ""
     rank_error: float = 0.0
+    sd: float = math.nan
 
 
 def side_of(column: NumericColumn) -> Side:
@@ -99,7 +100,7 @@ def side_of(column: NumericColumn) -> Side:
     counts = column.counts
     if column.rank_error:
         counts = np.rint(counts * (column.present / len(column.values))).astype(np.int64)
-    return Side(column.present, quartiles(column.values), counts, column.unit, column.rank_error)
+    return Side(column.present, quartiles(column.values), counts, column.unit, column.rank_error, column.sd)
 
 
 def compare_numbers(side: Side, m: int, found: NumericStatistics, limits: Limits) -> Comparison:
@@ -107,6 +108,7 @@ def compare_numbers(side: Side, m: int, found: NumericStatistics, limits: Limits
     rows = min(side.rows, m)
     n, m = limits.effective(side.rows), limits.effective(m)
     surely = max(0.0, found.ks - side.rank_error)
+    moved = found.wasserstein / side.sd if side.sd > 0 else math.nan
     evidence = Evidence(
         effect=found.ks,
         effect_low=max(0.0, surely - ks_margin(n, m, limits.alpha)),
@@ -114,7 +116,7 @@ def compare_numbers(side: Side, m: int, found: NumericStatistics, limits: Limits
         tolerance=limits.tolerance,
         rows=rows,
         finding=f"KS distance {found.ks:.2f}",
-        hint=number_hint(side.quartiles, found.quartiles, side.unit),
+        hint=number_hint(side.quartiles, found.quartiles, side.unit, moved),
         note="infinite or huge values leave Wasserstein undefined" if math.isnan(found.wasserstein) else "",
         needed=_rows_needed(found.ks - limits.tolerance, n, limits),
     )

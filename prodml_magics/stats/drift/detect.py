@@ -35,7 +35,7 @@ from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, Refe
 from prodml_magics.stats.drift.sketch import NumericSketch, TextSketch
 from prodml_magics.stats.drift.statistics import check_methods
 from prodml_magics.stats.drift.text import text_parts
-from prodml_magics.stats.drift.verdict import Evidence, Tolerances, Verdict, judge
+from prodml_magics.stats.drift.verdict import Evidence, Tolerances, Verdict, judge, sentence_of
 from prodml_magics.stats.multiplicity import ADJUSTMENTS, Adjustment
 from prodml_magics.stats.nearest import nearest
 
@@ -307,12 +307,18 @@ def _detection(gathered: Gathered, verdicts: list[Verdict]) -> Detection:
         drifted=drifted,
         undecided=undecided,
         reason=tuple(verdict.reason for verdict in verdicts),
+        sentence=tuple(_sentence(reference, name, verdict) for name, verdict in judged),
         extra=_extra(comparisons),
         joint=joint,
         seconds=0.0,
         device=device,
         dataset=judge_dataset(tuple(current), drifted, undecided, reference.extras.get("importance") or {}),
     )
+
+
+def _sentence(reference: Reference, name: str, verdict: Verdict) -> str:
+    """Of a text the reason names the part that moved."""
+    return sentence_of(name, verdict, briefly=not isinstance(reference.columns[name], TextColumn))
 
 
 def _extra(comparisons: list[Comparison]) -> dict[str, NDArray[np.float64]]:

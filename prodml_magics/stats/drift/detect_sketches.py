@@ -196,7 +196,7 @@ def _side(sides: _Sides, column: NumericColumn, own: NumericSketch) -> Side:
     if sides.own:
         return side_of(column)
     grid = sketch_grid(column)
-    return Side(int(own.counts.sum()), quartiles_of(grid, own), bins_of(column, grid, own), column.unit)
+    return Side(int(own.counts.sum()), quartiles_of(grid, own), bins_of(column, grid, own), column.unit, sd=column.sd)
 
 
 def _statistics(column: NumericColumn, own: NumericSketch, sketch: NumericSketch) -> tuple[NumericStatistics, float]:

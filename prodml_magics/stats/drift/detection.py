@@ -62,7 +62,9 @@ class Detection(NamedTuple):
     joint: tuple[JointFinding, ...]
     """What the statistics of all numeric columns at once say, of those that were asked for."""
     reason: tuple[str, ...]
-    """Why, in a sentence."""
+    """Why: what was found, what it looks like, and what it was held against."""
+    sentence: tuple[str, ...]
+    """The verdict in words, such as `` `mean radius` moved by 1.9 sd; looks like a unit change ×10``."""
     seconds: float
     device: str
     """``cpu`` or ``gpu``; names how many columns were computed elsewhere."""

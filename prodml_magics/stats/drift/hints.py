@@ -1,4 +1,4 @@
-"""What a drift looks like, in words: a change of unit, a moved median, new categories."""
+"""What a drift looks like, in words: a change of unit, a changed sign, a shift, new categories."""
 
 from __future__ import annotations
 
@@ -11,40 +11,88 @@ from numpy.typing import NDArray
 
 __all__ = ["level_hint", "number_hint"]
 
+Quartiles = tuple[float, float, float]
+
 _UNITS = (60.0, 3600.0, 24.0, 2.54, 25.4, 0.3048, 3.28084, 1.609344, 2.204623, 28.3495, 4.184, 1.8)
 """Common conversion factors besides the powers of ten; each counts in both directions."""
+
+_TEMPERATURES = {
+    "degrees Fahrenheit instead of Celsius": (1.8, 32.0),
+    "degrees Celsius instead of Fahrenheit": (1 / 1.8, -32 / 1.8),
+    "kelvins instead of degrees Celsius": (1.0, 273.15),
+    "degrees Celsius instead of kelvins": (1.0, -273.15),
+}
+"""Conversions that also move the origin: factor, then offset."""
 
 _SMALLEST = 1e-15
 """Factors below this, or above its inverse, are noise of rounding and not a unit."""
 
 _CLOSE = 0.15
-"""How far, in natural logarithms, the factors of location and of spread may lie apart to be called one factor."""
+"""How far, in natural logarithms, the factors of location and of spread may lie apart to be called one factor; and how far, in
+interquartile ranges, quartiles may lie from where a change would have put them."""
+
+_WIDER = 1.3
+"""From which ratio of interquartile ranges on a spread has changed."""
 
 
-def number_hint(before: tuple[float, float, float], now: tuple[float, float, float], unit: str = "") -> str:
-    """Compare quartiles: one factor in location and spread reads as a scaling, anything else as a moved median.
+def number_hint(before: Quartiles, now: Quartiles, unit: str = "", moved: float = math.nan) -> str:
+    """How far the values moved, and what kind of change their quartiles look like.
 
-    A median that moved by more than a fifth of the reference's interquartile range is also told in that unit. `unit` is
+    `moved` is the Wasserstein distance in sd of the reference, NaN where undefined. A change is told as that of a unit (one
+    factor in location and spread, near a power of ten or a common conversion), of a scale (any other factor), of a sign, of a
+    temperature's degrees, as a shift (the spread as it was), or as a spread about the same median; the first that fits. `unit` is
     ``date`` or ``duration`` where the quartiles are seconds.
     """
     if unit == "date":
         return f"median {_date(before[1])} in the reference, {_date(now[1])} now"
-    factor = _common_factor(before, now)
-    if factor is None:
-        return f"median {before[1]:.3g} in the reference, {now[1]:.3g} now{_in_ranges(before, now)}"
-    size = _short(max(factor, 1 / factor))
-    times = (
-        f"values about {size} times the reference's" if factor > 1 else f"values about {size} times smaller than the reference's"
-    )
-    return f"{times} (unit change?)" if _is_unit(factor) else times
+    far = f"moved by {_sd(moved)} sd; " if math.isfinite(moved) and moved >= _LEAST_MOVE else ""
+    kind = _kind(before, now)
+    return f"{far}looks like {kind}" if kind else f"{far}{_medians(before, now)}"
 
 
-def _in_ranges(before: tuple[float, float, float], now: tuple[float, float, float]) -> str:
-    """The move of the median in interquartile ranges of the reference, where they are defined."""
-    width, move = before[2] - before[0], abs(now[1] - before[1])
-    if not (math.isfinite(width) and math.isfinite(move) and width > 0 and 0.2 * width < move < 1e6 * width):
+_LEAST_MOVE = 0.005
+
+
+def _sd(moved: float) -> str:
+    return f"{moved:.2f}" if moved < 0.1 else f"{moved:.1f}" if moved < 1_000 else f"{moved:.1e}"
+
+
+def _kind(before: Quartiles, now: Quartiles) -> str:
+    if not all(map(math.isfinite, (*before, *now))):
         return ""
-    return f" (moved by {move / width:.1f} IQR)"
+    if _near((-before[2], -before[1], -before[0]), now) and not _near(before, now, 0.5):
+        return "a changed sign"
+    for name, (factor, offset) in _TEMPERATURES.items():
+        expected = (factor * before[0] + offset, factor * before[1] + offset, factor * before[2] + offset)
+        if _near(expected, now) and abs(offset) > (expected[2] - expected[0]) / 2:
+            return name
+    common = _common_factor(before, now)
+    if common is not None:
+        known = _unit_near(common)
+        return f"a unit change {_times(known)}" if known else f"a scale {_times(common)}"
+    return _shift_or_spread(before, now)
+
+
+def _near(expected: Quartiles, found: Quartiles, within: float = _CLOSE) -> bool:
+    """Whether quartiles lie where a change would have put them, to within a share of their range."""
+    width = expected[2] - expected[0]
+    return width > 0 and all(abs(one - other) <= within * width for one, other in zip(expected, found, strict=True))
+
+
+def _shift_or_spread(before: Quartiles, now: Quartiles) -> str:
+    width, wide = before[2] - before[0], now[2] - now[0]
+    if width <= 0 or wide <= 0:
+        return ""
+    move = now[1] - before[1]
+    if 1 / _WIDER < wide / width < _WIDER and 0.2 * width < abs(move) < 1e6 * width:
+        return f"a shift of {move:+.3g}, from a median of {before[1]:.3g} to {now[1]:.3g}"
+    if abs(move) <= 0.2 * max(width, wide) and not 1 / _WIDER < wide / width < _WIDER:
+        return f"a spread {_times(wide / width)} about a median of {now[1]:.3g}"
+    return ""
+
+
+def _medians(before: Quartiles, now: Quartiles) -> str:
+    return f"median {before[1]:.3g} in the reference, {now[1]:.3g} now"
 
 
 def _date(seconds: float) -> str:
@@ -54,10 +102,10 @@ def _date(seconds: float) -> str:
         return f"{seconds:.3g} s"
 
 
-def _common_factor(before: tuple[float, float, float], now: tuple[float, float, float]) -> float | None:
+def _common_factor(before: Quartiles, now: Quartiles) -> float | None:
     spread_before, spread_now = before[2] - before[0], now[2] - now[0]
     parts = (before[1], now[1], spread_before, spread_now)
-    if not all(math.isfinite(part) and part != 0 for part in parts) or now[1] / before[1] <= 0:
+    if not all(part != 0 for part in parts) or now[1] / before[1] <= 0:
         return None
     of_location, of_spread = now[1] / before[1], spread_now / spread_before
     if not _SMALLEST < of_location < 1 / _SMALLEST or not _SMALLEST < of_spread < 1 / _SMALLEST:
@@ -68,15 +116,20 @@ def _common_factor(before: tuple[float, float, float], now: tuple[float, float, 
     return factor if abs(math.log(factor)) > 2 * _CLOSE else None
 
 
-def _is_unit(factor: float) -> bool:
+def _unit_near(factor: float) -> float | None:
+    """The power of ten or the conversion that a factor is meant to be, where there is one within ten percent."""
     size = abs(math.log10(factor))
-    candidates = [float(round(size)), *(abs(math.log10(unit)) for unit in _UNITS)]
-    return any(candidate > 0 and abs(size - candidate) < 0.04 for candidate in candidates)
+    candidates = [10.0 ** round(size), *(unit if unit > 1 else 1 / unit for unit in _UNITS)]
+    best = min(candidates, key=lambda candidate: abs(size - math.log10(candidate)))
+    if best <= 1 or abs(size - math.log10(best)) >= 0.04:
+        return None
+    return best if factor > 1 else 1 / best
 
 
-def _short(factor: float) -> str:
-    digits = max(0, 2 - math.floor(math.log10(factor)))
-    return f"{factor:.{digits}f}" if factor < 1000 else f"{factor:,.0f}"
+def _times(factor: float) -> str:
+    """As ``×10`` or ``÷1,000``."""
+    size = max(factor, 1 / factor)
+    return f"{'×' if factor >= 1 else '÷'}{size:,.0f}" if size >= 1_000 else f"{'×' if factor >= 1 else '÷'}{size:.3g}"
 
 
 def level_hint(levels: Sequence[str], before: NDArray[np.int64], now: NDArray[np.int64]) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from prodml_magics.errors import InvalidInput
 
-__all__ = ["FEWEST_ROWS", "Evidence", "Tolerances", "Verdict", "judge"]
+__all__ = ["FEWEST_ROWS", "Evidence", "Tolerances", "Verdict", "judge", "sentence_of"]
 
 FEWEST_ROWS = 20
 """Present rows that both sides need before a column's values are judged; with fewer the verdict is undecided."""
@@ -47,7 +47,7 @@ class Evidence(NamedTuple):
     finding: str
     """Such as ``KS distance 0.62``."""
     hint: str = ""
-    """What it looks like, such as ``values about 10.0 times the reference's (unit change?)``."""
+    """What it looks like, such as ``moved by 1.9 sd; looks like a unit change ×10``."""
     note: str = ""
     """What is undefined, and why."""
     chance: float = 0.0
@@ -66,6 +66,22 @@ class Verdict(NamedTuple):
     p_value: float = math.nan
     p_adjusted: float = math.nan
     tolerance: float = math.nan
+    hint: str = ""
+    """What the drift looks like, in words; empty where there is nothing to add to the reason."""
+
+
+def sentence_of(name: str, verdict: Verdict, *, briefly: bool = True) -> str:
+    """The verdict on a column as one reads it out; with its reason in full unless `briefly`.
+
+    >>> sentence_of("mean radius", Verdict(True, "KS distance 1.00", hint="moved by 1.9 sd; looks like a unit change ×10"))
+    '`mean radius` moved by 1.9 sd; looks like a unit change ×10'
+    """
+    if verdict.drifted is None:
+        return f"`{name}` is undecided: {verdict.reason}"
+    if not verdict.drifted:
+        return f"`{name}` has not drifted: {verdict.reason}"
+    told = verdict.hint if briefly and verdict.hint else verdict.reason
+    return f"`{name}` {told}" if told.startswith(("moved by ", "looks like ")) else f"`{name}`: {told}"
 
 
 def judge(values: Evidence | str, others: Sequence[Evidence], adjusted: Sequence[float], alpha: float) -> Verdict:
@@ -81,7 +97,8 @@ def judge(values: Evidence | str, others: Sequence[Evidence], adjusted: Sequence
     rest = [_single(evidence, p, alpha) for evidence, p in zip(others, adjusted[1:], strict=True)]
     drifted = [verdict for verdict in (first, *rest) if verdict.drifted]
     if drifted:
-        return drifted[0]._replace(reason="; ".join(verdict.reason for verdict in drifted))
+        told = "; ".join(verdict.hint or verdict.reason for verdict in drifted)
+        return drifted[0]._replace(reason="; ".join(verdict.reason for verdict in drifted), hint=told)
     doubtful = [verdict for verdict in rest if verdict.drifted is None]
     return doubtful[0] if doubtful and first.drifted is False else first
 
@@ -89,7 +106,9 @@ def judge(values: Evidence | str, others: Sequence[Evidence], adjusted: Sequence
 def _single(evidence: Evidence, adjusted: float, alpha: float) -> Verdict:
     drifted, reason = _decision(evidence, adjusted, alpha)
     reason = f"{reason}; {evidence.note}" if evidence.note else reason
-    return Verdict(drifted, reason, evidence.effect, evidence.effect_low, evidence.p_value, adjusted, evidence.tolerance)
+    return Verdict(
+        drifted, reason, evidence.effect, evidence.effect_low, evidence.p_value, adjusted, evidence.tolerance, evidence.hint
+    )
 
 
 def _decision(evidence: Evidence, adjusted: float, alpha: float) -> tuple[bool | None, str]:
