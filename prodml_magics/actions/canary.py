@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from prodml_magics.actions.baseline import with_baseline
 from prodml_magics.actions.labelled import refuse_guards
 from prodml_magics.actions.perform import running
 from prodml_magics.actions.results import RolloutResult
@@ -40,6 +41,7 @@ def begin_canary(workspace: Workspace, request: Deploy, before: Route, version: 
     after = msgspec.structs.replace(
         route_of(state, before, files), serving=serving_of(request, before.serving, workspace.contract(before.model, version))
     )
+    after = with_baseline(workspace, request, after, version)
     if request.dry_run:
         return RolloutResult(record_of(workspace, state, before, dry_run=True))
     services = Services(workspace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from prodml_magics.actions.baseline import with_baseline
 from prodml_magics.actions.canary import begin_canary, refuse_second, refuse_stray_flags
 from prodml_magics.actions.results import ChangeResult, RolloutResult
 from prodml_magics.actions.services import Services
@@ -39,13 +40,14 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResul
         refuse_second(workspace, before)
     files = workspace.files(reference.name, version)
     serving = serving_of(request, before.serving, workspace.contract(reference.name, version))
+    after = before if before.live == version else promoted(before, files)
+    after = with_baseline(workspace, request, msgspec.structs.replace(after, serving=serving), version)
     if request.dry_run:
         return ChangeResult(_rehearsed(workspace, before, version))
     Services(workspace).up()
-    if before.live == version and serving == before.serving:
+    if before.live == version and after.serving == before.serving:
         return ChangeResult(unchanged(workspace, before, "deploy", f"version {version} is already live"))
-    after = before if before.live == version else promoted(before, files)
-    change = switch(workspace, before, msgspec.structs.replace(after, serving=serving), kind="deploy", cause=request.why)
+    change = switch(workspace, before, after, kind="deploy", cause=request.why)
     problem = mirror_aliases(workspace, reference.name)
     if problem:
         note = "; ".join(text for text in (change.note, f"aliases follow later ({problem})") if text)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from msgspec.structs import replace
 
 from prodml_magics.actions.sizes import parse_size
 from prodml_magics.actions.windows import parse_duration, parse_milliseconds
+from prodml_magics.contract.default import default_row
 from prodml_magics.contract.mask import check_mask
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import UsageError
@@ -41,9 +44,27 @@ def serving_of(request: Deploy, before: Serving, contract: Contract | None = Non
         after = replace(after, log_sample=request.log_sample)
     if request.keep:
         after = replace(after, keep_seconds=None if request.keep == "none" else _kept(request.keep))
+    if request.default:
+        after = replace(after, default="" if request.default == "none" else request.default)
+    if request.output_range:
+        after = replace(after, output_range=None if request.output_range == "none" else _range(request.output_range))
     if contract is not None:
         check_mask(contract, after.mask, request.model)
+        if after.default:
+            default_row(contract, after.default)
     return after
+
+
+def _range(text: str) -> tuple[float, float]:
+    """Lowest and highest number of the outputs."""
+    low, colon, high = text.partition(":")
+    try:
+        found = float(low or "-inf"), float(high or "inf")
+    except ValueError:
+        found = math.nan, math.nan
+    if not colon or not found[0] < found[1]:
+        raise UsageError(f"--output-range {text!r} is no range; write LOW:HIGH, such as 0:1 or 0: for no upper end")
+    return found
 
 
 def _fsync(text: str) -> float | None:

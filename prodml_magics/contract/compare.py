@@ -6,7 +6,7 @@ from typing import Literal
 
 from prodml_magics.contract.schema import Column, Contract, Tensor
 
-__all__ = ["compare"]
+__all__ = ["compare", "stand_in_problem"]
 
 
 def compare(old: Contract, new: Contract, mode: Literal["BACKWARD", "FORWARD", "FULL"] = "BACKWARD") -> tuple[str, ...]:
@@ -18,6 +18,19 @@ def compare(old: Contract, new: Contract, mode: Literal["BACKWARD", "FORWARD", "
     backward = _broken(old, new) if mode in ("BACKWARD", "FULL") else ()
     forward = _broken(new, old) if mode in ("FORWARD", "FULL") else ()
     return tuple(dict.fromkeys((*backward, *forward)))
+
+
+def stand_in_problem(stand_in: Contract, version: Contract) -> str | None:
+    """Why a request that was read for `version` cannot be answered by `stand_in` as it is; None when it can.
+
+    Both must read the same tensors of the same columns, and answer with the same outputs.
+    """
+    pairs: tuple[tuple[str, object, object], ...] = (
+        ("columns", [(c.name, c.kind) for c in stand_in.columns], [(c.name, c.kind) for c in version.columns]),
+        ("input tensors", [f"{t.name} {_form(t)}" for t in stand_in.inputs], [f"{t.name} {_form(t)}" for t in version.inputs]),
+        ("outputs", [f"{t.name} {t.datatype}" for t in stand_in.outputs], [f"{t.name} {t.datatype}" for t in version.outputs]),
+    )
+    return next((f"its {what} are {one}, not {other}" for what, one, other in pairs if one != other), None)
 
 
 def _broken(client: Contract, server: Contract) -> tuple[str, ...]:

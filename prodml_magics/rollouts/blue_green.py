@@ -52,4 +52,4 @@ def without_canary(route: Route) -> Route:
 def _with_files(route: Route, files: tuple[VersionFiles, ...]) -> Route:
     """`route` with the latest files of each version that it still names."""
     latest = {entry.version: entry for entry in files}
-    return replace(route, files=tuple(latest[version] for version in route.loaded()))
+    return replace(route, files=tuple(latest[version] for version in route.loaded() if version in latest))

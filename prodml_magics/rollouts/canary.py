@@ -185,7 +185,7 @@ def _split(state: RolloutState, route: Route, files: VersionFiles | None) -> Rou
     shadows = tuple(shadow for shadow in route.shadows if shadow.version != candidate)
     after = replace(route, canary=CanaryRoute(candidate, state.share, salt, state.id), shadows=shadows)
     known = {entry.version: entry for entry in (*route.files, *((files,) if files else ()))}
-    return replace(after, files=tuple(known[version] for version in after.loaded()))
+    return replace(after, files=tuple(known[version] for version in after.loaded() if version in known))
 
 
 def in_force(state: RolloutState | None, route: Route) -> bool:

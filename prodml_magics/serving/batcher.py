@@ -6,7 +6,6 @@ import asyncio
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -21,8 +20,10 @@ from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import LaneCounts, ModelTraffic
 from prodml_magics.serving.plain import PlainAnswers, PlainForm, PlainRequest, plain_form
+from prodml_magics.serving.queue import FairQueue
 from prodml_magics.serving.requests import Answer, Outputs, Pending
 from prodml_magics.serving.split import Split
+from prodml_magics.serving.turns import Turns
 from prodml_magics.serving.version import LoadedVersion
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Lane:
         answered: Callable[[Batch], None],
         counts: LaneCounts,
         traffic: ModelTraffic,
+        turns: Turns,
         allotted: tuple[int, float] = (0, 0.0),
     ) -> None:
         contract = version.contract
@@ -77,8 +79,8 @@ class Lane:
         """The rollout in which its requests were randomised, and with which share; ``(0, 0.0)`` outside of one."""
         self.split: Split | None = None
         """Set on a live lane while a canary runs: who answers a request that names no version."""
-        self.fallback: Lane | None = None
-        """Who answers in its place while the breaker of its version is open."""
+        self.fallbacks: tuple[Lane, ...] = ()
+        """Who answers in its place while the breaker of its version is open: the first whose own lets requests through."""
         self.cached: Cached | None = None
         """Set on a live lane whose model keeps its answers."""
         self.counts = counts
@@ -95,7 +97,7 @@ class Lane:
         self._limits = limits
         self._executor = version.executor or executor
         self._answered = answered
-        self._queue: deque[Request] = deque()
+        self._queue: FairQueue[Request] = FairQueue()
         self._running: list[Request] = []
         """What a thread works on."""
         self._thread = 0
@@ -105,7 +107,9 @@ class Lane:
         self._hung = False
         """Whether requests of a run that hung are tried again, one by one."""
         self._running_rows = 0
-        self._queued_rows = 0
+        self._turns = turns
+        self._apart = False
+        """Whether requests wait that each run by themselves."""
         self._scheduled = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -117,34 +121,41 @@ class Lane:
         """
         if self.version.breaker.admits():
             return self
-        if named or self.fallback is None or not self.fallback.version.breaker.admits():
+        found = None if named else next((lane for lane in self.fallbacks if lane.version.breaker.admits()), None)
+        if found is None:
             raise Unavailable(
                 f"{self.version.model}@{self.version.version} keeps failing and is not asked; try again in a second"
             )
-        return self.fallback
+        return found
 
     def submit(self, pending: Request) -> None:
         """Queue a request; `Unavailable` when the queue is full, or when the answer would come too late."""
-        if self._queued_rows or self._running_rows:
-            self.check_room(pending.deadline - pending.started, pending.rows)
+        if self._queue.rows or self._running_rows:
+            self.check_room(pending.deadline - pending.started, pending.rows, pending.tenant)
         self._queue.append(pending)
-        self._queued_rows += pending.rows
         self._idle.clear()
         self._schedule()
 
     @property
     def busy(self) -> bool:
         """Whether rows wait or run."""
-        return bool(self._queued_rows or self._running_rows)
+        return bool(self._queue.rows or self._running_rows)
 
-    def check_room(self, patience: float, rows: int = 1) -> None:
-        """`Unavailable` when `rows` more would overfill the queue, or be answered later than in `patience` seconds.
+    def check_room(self, patience: float, rows: int = 1, tenant: str = "") -> None:
+        """`Unavailable` when `rows` more of `tenant` would overfill the queue, or be answered later than in `patience` seconds.
 
-        Early, since an answer that comes too late costs as much as one in time, and helps nobody.
+        Early, since an answer that comes too late costs as much as one in time, and helps nobody. A full queue takes more from a tenant
+        that has less than an equal part of it, and each waits for its own rows and as many of each other's.
         """
-        waiting, limits = self._queued_rows + self._running_rows, self._limits
-        if waiting and self._queued_rows + rows > limits.queue_rows:
-            raise Unavailable(f"{self.version.model} has {self._queued_rows} rows waiting; try again in a second")
+        queue, limits = self._queue, self._limits
+        waiting, own, most = queue.rows + self._running_rows, queue.rows, limits.queue_rows
+        if queue.tenants > 1 or (queue.tenants and not queue.rows_of(tenant)):
+            own = queue.rows_of(tenant)
+            others = queue.tenants - (1 if own else 0)
+            waiting = min(waiting, self._running_rows + own + (own + rows) * others)
+            most //= others + 1
+        if waiting and queue.rows + rows > limits.queue_rows and own + rows > most:
+            raise Unavailable(f"{self.version.model} has {queue.rows} rows waiting; try again in a second")
         expected = self.version.expected_seconds(waiting + rows)
         if expected > min(patience, limits.objective):
             raise Overloaded(
@@ -176,7 +187,7 @@ class Lane:
     def _schedule(self) -> None:
         if self._queue and not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._turn)
+            self._turns.soon(self._turn)
 
     def _turn(self) -> None:
         batch = self._take()
@@ -220,25 +231,31 @@ class Lane:
             self._idle.set()
 
     def _take(self) -> list[Request]:
+        queue, limits = self._queue, self._limits
+        if not self._apart and queue.rows <= limits.batch_rows and self._in_time(queue.rows):
+            return [pending for pending in queue.take_all() if not pending.abandoned]
         batch: list[Request] = []
         rows = 0
-        while self._queue and (not batch or self._fits(rows)):
-            pending = self._queue.popleft()
-            self._queued_rows -= pending.rows
+        while queue and (not batch or self._fits(rows)):
+            pending = queue.popleft()
             if not pending.abandoned:
                 batch.append(pending)
                 rows += pending.rows
                 if pending.alone:
                     break
+        self._apart = self._apart and bool(queue)
         return batch
 
     def _fits(self, rows: int) -> bool:
-        following = self._queue[0]
+        following = self._queue.peek()
         rows += following.rows
         if following.alone or rows > self._limits.batch_rows:
             return False
+        return self._in_time(rows)
+
+    def _in_time(self, rows: int) -> bool:
         # With an objective a run takes at most half of it: whoever comes next waits for it, and has a run of its own to go.
-        return self.version.expected_seconds(rows) <= self._limits.objective / 2
+        return self._limits.objective == math.inf or self.version.expected_seconds(rows) <= self._limits.objective / 2
 
     def _finish(self, batch: list[Request], inputs: Tensors, outputs: Tensors | Exception, seconds: float) -> None:
         if all(pending.abandoned for pending in batch):
@@ -261,7 +278,8 @@ class Lane:
         else:
             _answer(batch, outputs)
         self.counts.ran(len(batch), rows, seconds)
-        failed = 0 if self.version.holes else _with_holes(batch, outputs)
+        bounds = self._limits.output_range
+        failed = 0 if self.version.holes and bounds is None else _broken(batch, outputs, bounds, holes=self.version.holes)
         self.version.breaker.took(len(batch) - failed, failed)
         self._answered(Batch(batch, inputs, outputs, first, seconds))
 
@@ -307,7 +325,7 @@ class Lane:
         for pending in reversed(batch):
             pending.alone = True
             self._queue.appendleft(pending)
-            self._queued_rows += pending.rows
+        self._apart = True
 
     def _failure(self, error: Exception) -> ProdmlError:
         name = f"{self.version.model}@{self.version.version}"
@@ -347,14 +365,20 @@ def _check_rows(outputs: Tensors, rows: int) -> None:
             raise ValueError(f"output {name} has shape {list(values.shape)} for {rows} rows")
 
 
-def _with_holes(batch: Sequence[Request], outputs: Tensors) -> int:
-    """How many requests were answered with NaN or infinity."""
+def _broken(batch: Sequence[Request], outputs: Tensors, bounds: tuple[float, float] | None, *, holes: bool) -> int:
+    """How many requests were answered with numbers outside of `bounds`, or, unless the model has `holes`, with NaN or infinity."""
     numbers = [values for values in outputs.values() if values.dtype.kind == "f"]
-    if all(np.isfinite(values).all() for values in numbers):
+    well = [_well(values, bounds, holes) for values in numbers]
+    if all(each.all() for each in well):
         return 0
-    broken = np.any([~np.isfinite(values.reshape(len(values), -1)).all(axis=1) for values in numbers], axis=0)
+    broken = np.any([~each.reshape(len(each), -1).all(axis=1) for each in well], axis=0)
     starts = np.cumsum([0, *(pending.rows for pending in batch[:-1])])
     return int(np.add.reduceat(broken, starts).astype(bool).sum())
+
+
+def _well(values: np.ndarray, bounds: tuple[float, float] | None, holes: bool) -> np.ndarray:
+    within = True if bounds is None else (values >= bounds[0]) & (values <= bounds[1])
+    return within | np.isnan(values) if holes else within & np.isfinite(values)
 
 
 def _answer(batch: Sequence[Request], outputs: Tensors) -> None:

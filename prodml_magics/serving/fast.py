@@ -123,9 +123,9 @@ class _FastProtocol(HttpToolsProtocol):
         return True
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
-        """Answer what is under way to a client that has closed its side, as HTTP allows; then close."""
+        """Answer what came whole to a client that has closed its side, as HTTP allows; then close."""
         cycle = self.pipeline[0][0] if self.pipeline else self.cycle
-        if cycle is None or cycle.response_complete or (cycle is self._fast and cycle.more_body):
+        if cycle is None or cycle.response_complete or cycle.more_body:
             return None
         cycle.keep_alive = False
         return True

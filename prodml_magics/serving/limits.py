@@ -24,6 +24,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A request that is not answered within is answered 504."""
     objective: float = math.inf
     """A request that is expected to take longer, waiting included, is refused with 503 instead."""
+    output_range: tuple[float, float] | None = None
+    """Outputs outside count as failures of the version."""
     inline_seconds: float = 0.003
     """Runs expected to be shorter stay on the event loop; longer ones go to a thread."""
     inline_limit: float = 1.0
@@ -57,4 +59,6 @@ def limits_for(serving: Serving, limits: Limits) -> Limits:
         limits = msgspec.structs.replace(limits, objective=serving.slo_p99_ms / 1e3)
     if serving.batch_rows is not None:
         limits = msgspec.structs.replace(limits, batch_rows=serving.batch_rows)
+    if serving.output_range is not None:
+        limits = msgspec.structs.replace(limits, output_range=serving.output_range)
     return limits

@@ -125,6 +125,7 @@ class PlainRequest:
         "rows",
         "settled",
         "started",
+        "tenant",
         "wire",
     )
 
@@ -139,8 +140,10 @@ class PlainRequest:
         received_at: float,
         started: float,
         deadline: float,
+        tenant: str,
     ) -> None:
         self._settler = settler
+        self.tenant = tenant
         self.lane = lane
         self.wire = wire
         self.request_id = request_id

@@ -126,14 +126,14 @@ class Predictor:
         if lane.split is not None or not lane.version.breaker.closed:
             lane, own = self._chosen(lane, known.version, known.headers)
         if lane.busy and lane.cached is None:  # before it is decoded, so that a refusal costs as little as it can
-            lane.check_room(known.seconds)
+            lane.check_room(known.seconds, tenant=known.tenant)
         found = None if lane.plain is None else lane.plain.decode(body)
         if found is None:
             return None
         given, packed, rows = found
         request_id = self._checked_id(given) if given else own or self._made_identity()
         now = time.monotonic()
-        return PlainRequest(self, lane, wire, request_id, packed, rows, time.time(), now, now + known.seconds)
+        return PlainRequest(self, lane, wire, request_id, packed, rows, time.time(), now, now + known.seconds, known.tenant)
 
     def settle_plain(self, request: PlainRequest, outcome: Answer | ProdmlError) -> None:
         """Reply to a plain request the long way: a refusal, or several rows."""
@@ -158,7 +158,7 @@ class Predictor:
         """An inference request of a front with a codec of its own; `encode` gets lane, request id, request and answer."""
 
         def handle() -> None:
-            self._access.tenant(headers, model)
+            tenant = self._access.tenant(headers, model)
             lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers)
             request, rows = _checked(decode(), lane)
             request_id = self._identity(headers, request.id, own)
@@ -166,7 +166,7 @@ class Predictor:
             def whole(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
                 return [], encode(lane, request_id, request, answer)
 
-            self._submit(lane, request_id, headers, request.tensors, rows, whole, reply)
+            self._submit(lane, request_id, tenant, headers, request.tensors, rows, whole, reply)
 
         self._guarded(reply, handle)
 
@@ -194,7 +194,7 @@ class Predictor:
 
     def _infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
         model = _unquoted(model)
-        self._access.tenant(headers, model)
+        tenant = self._access.tenant(headers, model)
         lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers)
         body = self._plain_body(headers, body)
         length = _header_length(headers)
@@ -209,11 +209,11 @@ class Predictor:
                 extra.append((b"inference-header-content-length", str(json_length).encode()))
             return extra, payload
 
-        self._submit(lane, request_id, headers, tensors, rows, encode, reply)
+        self._submit(lane, request_id, tenant, headers, tensors, rows, encode, reply)
 
     def _predict(self, model: str, headers: Headers, body: bytes, reply: Reply) -> None:
         model = _unquoted(model)
-        self._access.tenant(headers, model)
+        tenant = self._access.tenant(headers, model)
         lane, own = self._chosen(self._router.lane(model), None, headers)
         contract = lane.version.contract
         rows = _rows(self._plain_body(headers, body))
@@ -229,11 +229,11 @@ class Predictor:
             payload = b'%b,"predictions":%b}' % (_head(lane, request_id), predictions)
             return [(b"x-request-id", request_id.encode())], payload
 
-        self._submit(lane, request_id, headers, tensors, len(rows), encode, reply)
+        self._submit(lane, request_id, tenant, headers, tensors, len(rows), encode, reply)
 
     def _invoke(self, model: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
         model = self._only() if model is None else _unquoted(model)
-        self._access.tenant(headers, model)
+        tenant = self._access.tenant(headers, model)
         lane, own = self._chosen(self._router.lane(model), None, headers)
         contract = lane.version.contract
         tensors, rows = decode_invocation(contract, self._plain_body(headers, body))
@@ -243,7 +243,7 @@ class Predictor:
         def encode(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
             return extra, encode_predictions(contract, lane.outputs, answer)
 
-        self._submit(lane, request_id, headers, tensors, rows, encode, reply)
+        self._submit(lane, request_id, tenant, headers, tensors, rows, encode, reply)
 
     def _only(self) -> str:
         names = self._router.names()
@@ -256,6 +256,7 @@ class Predictor:
         self,
         lane: Lane,
         request_id: str,
+        tenant: str,
         headers: Headers,
         tensors: dict[str, np.ndarray],
         rows: int,
@@ -275,7 +276,7 @@ class Predictor:
             pending.lane.counted(pending, time.monotonic(), status)
 
         key = headers.get(b"x-prodml-key", b"").decode("latin-1")
-        pending = Pending(request_id, key, tensors, rows, time.time(), started, deliver, lane, started + seconds)
+        pending = Pending(request_id, key, tensors, rows, time.time(), started, deliver, lane, tenant, started + seconds)
         self._enter(lane, pending)
 
     def _enter(self, lane: Lane, pending: Pending | PlainRequest) -> None:

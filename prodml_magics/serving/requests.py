@@ -64,6 +64,8 @@ class Pending:
     """Takes what became of the request, on the event loop; called once unless `abandoned`."""
     lane: Lane
     """Who answers it."""
+    tenant: str = field(default="")
+    """Whose token it came with; empty where none is needed."""
     deadline: float = field(default=math.inf)
     """Monotonic seconds, after which nobody waits for the answer."""
     settled: bool = field(default=False)

@@ -9,16 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from prodml_magics.errors import NotFound, ProdmlError, Unavailable
+from prodml_magics.contract.compare import stand_in_problem
+from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, Unavailable
 from prodml_magics.serving.batcher import Batch, Lane
 from prodml_magics.serving.cache import PredictionCache
 from prodml_magics.serving.cached import Cached, CachedVersion
+from prodml_magics.serving.declared import DeclaredVersion
 from prodml_magics.serving.limits import Limits, limits_for
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.serving.metrics import Metrics, ModelTraffic
 from prodml_magics.serving.shadow import Mirrored, ShadowLane
 from prodml_magics.serving.split import MarkedVersion, Split
+from prodml_magics.serving.turns import Turns
 from prodml_magics.serving.version import LoadedVersion, load_version
 from prodml_magics.wire.admin import ModelReport
 from prodml_magics.wire.routes import Route, VersionFiles
@@ -45,26 +48,23 @@ class _Active:
         self.serving = route.serving
         self.traffic = ModelTraffic()
         self.problem: str | None = None
+        self.unfit: str | None = None
+        """Why the declared default does not stand in."""
 
     def every_lane(self) -> list[Lane]:
         """Every lane that may hold requests."""
         lanes = [*self.lanes.values(), *((self.split.control, self.split.canary) if self.split else ())]
-        beside = [*(lane.fallback for lane in lanes), *(lane.cached.hits for lane in lanes if lane.cached)]
-        return [*lanes, *(lane for lane in beside if lane is not None)]
+        beside = [
+            *(stand_in for lane in lanes for stand_in in lane.fallbacks),
+            *(lane.cached.hits for lane in lanes if lane.cached),
+        ]
+        return [*lanes, *dict.fromkeys(beside)]
 
     def notes(self) -> str | None:
         """What is wrong with it, in words."""
         failing = [lane for lane in self.every_lane() if lane.arm in ("live", "canary") and not lane.version.breaker.closed]
-        said = {
-            f"version {lane.version.version} keeps failing; "
-            + (
-                f"version {lane.fallback.version.version} answers in its place"
-                if lane.fallback
-                else "nothing answers in its place"
-            )
-            for lane in failing
-        }
-        return "; ".join(filter(None, (self.problem, *sorted(said)))) or None
+        said = {f"version {lane.version.version} keeps failing; {_in_its_place(lane)} in its place" for lane in failing}
+        return "; ".join(filter(None, (self.problem, self.unfit, *sorted(said)))) or None
 
 
 class Router:
@@ -96,6 +96,7 @@ class Router:
         self._versions: dict[Key, LoadedVersion] = {}
         self._held: dict[Key, float] = {}
         self._models: dict[str, _Active] = {}
+        self._turns = Turns()
         self._applying = asyncio.Lock()
         self.last_id = -1
         """The last event of the ledger whose routes are in force; -1 before the first."""
@@ -160,6 +161,8 @@ class Router:
             return f"version {route.canary.version} crashed the gateway as the canary and is left out; see %rollout {route.model}"
         if route.previous in crashed:
             return f"version {route.previous} crashed the gateway and is left out; a rollback to it is not possible"
+        if route.serving.baseline in crashed:
+            return f"version {route.serving.baseline} crashed the gateway and is left out; it stands in for nobody"
         return f"version {crashed[0]} crashed the gateway as a shadow and is left out; end it with %shadow {route.model} --stop"
 
     def _wanted(self, route: Route) -> list[int]:
@@ -180,6 +183,7 @@ class Router:
             answered,
             counts,
             active.traffic,
+            self._turns,
             allotted,
         )
         return lane
@@ -205,12 +209,21 @@ class Router:
         active.lanes[route.live].cached = Cached(kept, self._armed(active, looked_up, "cache"))
 
     def _change_fallbacks(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> None:
-        """The previous version answers for the live one, and the live one for a canary, where they take the same requests."""
-        previous = None if route.previous is None else versions.get(route.previous)
-        for lane in active.every_lane():
-            stands_in = previous if lane.arm == "live" else versions[route.live] if lane.arm == "canary" and route.live else None
-            if stands_in is not None and _takes_the_same(stands_in, lane.version):
-                lane.fallback = self._armed(active, stands_in, "fallback")
+        """Who answers for the live version: the one before it, the declared baseline, the declared default; for a canary the live one
+        before all. Versions only where they take the same requests.
+        """
+        active.unfit = None
+        for lane in [lane for lane in active.every_lane() if lane.arm in ("live", "canary")]:
+            order = [route.live if lane.arm == "canary" else None, route.previous, route.serving.baseline]
+            numbers = dict.fromkeys(each for each in order if each in versions and each != lane.version.version)
+            stand_ins: list[Any] = [versions[each] for each in numbers if each is not None]
+            found = [each for each in stand_ins if stand_in_problem(each.contract, lane.version.contract) is None]
+            if route.serving.default:
+                try:
+                    found.append(DeclaredVersion(lane.version, route.serving.default))
+                except InvalidInput as error:
+                    active.unfit = f"the declared default is none of version {lane.version.version}: {error}"
+            lane.fallbacks = tuple(self._armed(active, each, "fallback") for each in found)
 
     def _split(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> Split | None:
         """Lanes of their own for what is randomised: requests that name a version never count for or against it."""
@@ -373,9 +386,16 @@ def _key(model: str, files: VersionFiles) -> Key:
     return model, files.version, files.model_sha256 + files.contract_sha256 + files.samples_sha256, files.isolate
 
 
-def _takes_the_same(one: LoadedVersion, other: LoadedVersion) -> bool:
-    names = [[(column.name, column.kind) for column in version.contract.columns] for version in (one, other)]
-    return one.contract.inputs == other.contract.inputs and names[0] == names[1]
+def _in_its_place(lane: Lane) -> str:
+    """Who answers, in words, as of now and without asking a breaker for a probe."""
+    found = next((each for each in lane.fallbacks if each.version.breaker.state != "open"), None)
+    if found is None:
+        return "nothing answers"
+    return (
+        "the declared default answers"
+        if isinstance(found.version, DeclaredVersion)
+        else f"version {found.version.version} answers"
+    )
 
 
 def _ignore(_batch: Batch) -> None:

@@ -160,6 +160,30 @@ class Deploy(Request, frozen=True):
     keep: Annotated[
         str, _flag("delete logged rows that are older, to the day, such as 30d; none keeps them (default)", "DURATION")
     ] = ""
+    baseline: Annotated[
+        str,
+        _flag(
+            "version that answers when neither the live one nor the one before it can, such as a rule that cannot fail (kept until it "
+            "is changed; none takes it away)",
+            "VERSION",
+        ),
+    ] = ""
+    default: Annotated[
+        str,
+        _flag(
+            "what is answered when no version can: a class or a number, or JSON of all outputs of a row (kept until it is changed; "
+            "none takes it away)",
+            "JSON",
+        ),
+    ] = ""
+    output_range: Annotated[
+        str,
+        _flag(
+            "lowest and highest number that the model may answer; others count as failures, of which ten in twenty keep requests from "
+            "the version (kept until it is changed; none takes it away)",
+            "LOW:HIGH",
+        ),
+    ] = ""
     isolate: Annotated[
         bool,
         _flag(

@@ -109,6 +109,12 @@ class Serving(msgspec.Struct, frozen=True):
     """Share of the requests that are logged, in (0, 1]."""
     keep_seconds: float | None = None
     """How old a logged row gets before it is deleted, to the day; None for ever."""
+    baseline: int | None = None
+    """The version that answers when neither the live one nor the one before it can, such as a rule that cannot fail."""
+    default: str = ""
+    """JSON of one row of outputs, the answer when the baseline cannot give one either; empty for none."""
+    output_range: tuple[float, float] | None = None
+    """Numbers among the outputs that lie outside count as failures for the breaker."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -127,7 +133,8 @@ class Route(msgspec.Struct, frozen=True):
     def loaded(self) -> tuple[int, ...]:
         """Versions that a gateway must hold in memory for this route, live first."""
         canary = self.canary.version if self.canary else None
-        wanted = [self.live, canary, self.previous, *(shadow.version for shadow in self.shadows)]
+        baseline = None if self.live is None else self.serving.baseline
+        wanted = [self.live, canary, self.previous, *(shadow.version for shadow in self.shadows), baseline]
         return tuple(dict.fromkeys(version for version in wanted if version is not None))
 
     def logging(self) -> Serving:

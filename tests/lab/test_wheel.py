@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+_PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 NODE_MODULES = REPOSITORY / "node_modules"
 
 needs_node = pytest.mark.skipif(shutil.which("npm") is None, reason="no npm: the panel cannot be built; install Node 20")
 
 
 def _run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "SKIP_JUPYTER"))}
     words = [str(word) for word in command]
-    return subprocess.run(words, cwd=cwd, env={**kept, "PATH": path, **environment}, capture_output=True, text=True, check=False)
+    return subprocess.run(words, cwd=cwd, env={**kept, "PATH": _PATH, **environment}, capture_output=True, text=True, check=False)
 
 
 def _checkout(folder: Path) -> Path:
@@ -72,8 +72,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ``bin`` folder of a fresh environment with the wheel and what it requires, nothing else."""
     folder = tmp_path_factory.mktemp("fresh")
     python = folder / "bin" / "python"
-    constraints = ("--constraint", REPOSITORY / "requirements.lock")
-    if shutil.which("uv"):
+    constraints = ("--constraint", _pinned(folder))
+    if shutil.which("uv", path=_PATH):
         steps = [
             ("uv", "venv", "--python", sys.executable, "--clear", folder),
             ("uv", "pip", "install", "--python", python, wheel, *constraints),
@@ -84,6 +84,14 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = _run(*step, cwd=folder)
         assert done.returncode == 0, done.stderr
     return python.parent
+
+
+def _pinned(folder: Path) -> Path:
+    """The versions of the lock without their hashes: with hashes pip refuses a wheel that was built here."""
+    lines = (REPOSITORY / "requirements.lock").read_text().splitlines()
+    file = folder / "versions.txt"
+    file.write_text("\n".join(line.rstrip("\\ ") for line in lines if line and line[0] not in " #"))
+    return file
 
 
 def _says(program: Path, *arguments: str, home: Path) -> str:

@@ -16,7 +16,7 @@ from versions import Placed, place
 
 from prodml_magics.serving.breaker import Breaker, BreakerRules
 from prodml_magics.serving.limits import Limits
-from prodml_magics.wire.routes import CanaryRoute, Route
+from prodml_magics.wire.routes import CanaryRoute, Route, Serving
 
 URL = "/v2/models/cancer/infer"
 
@@ -165,6 +165,63 @@ def test_without_a_version_to_answer_in_its_place_it_is_503(placed: Placed) -> N
         assert "keeps failing and is not asked" in answer.json()["error"]
 
     served(placed, Route(model="cancer", revision=1, live=2, files=(other.files,)), scenario)
+
+
+def test_the_order_is_the_version_before_then_the_baseline_then_the_declared_default_then_none(placed: Placed) -> None:
+    other, rule = place(placed.home, "cancer", 2, c=0.1), place(placed.home, "cancer", 3, c=1e-6)
+    said = '{"label": 1, "probabilities": [0.25, 0.75]}'
+
+    async def scenario(gateway: Gateway, client: Any, failing: Failing, clock: Clock) -> None:
+        body = infer_body(placed.rows[:2])
+        for _ in range(10):
+            assert (await client.post(URL, json=body)).status_code == 500
+        found = []
+        for failed in (1, 3, None):
+            answer = (await client.post(URL, json=body)).json()
+            found.append((answer["model_version"], answer["parameters"]["arm"], gateway.router.report()[0].problem))
+            if failed is not None:
+                gateway.router.lane("cancer", failed).version.breaker.took(0, 10)
+        answers = "version 2 keeps failing; {} answers in its place"
+        assert found == [
+            ("1", "fallback", answers.format("version 1")),
+            ("3", "fallback", answers.format("version 3")),
+            ("2", "fallback", answers.format("the declared default")),
+        ]
+        assert [each["data"] for each in answer["outputs"]] == [[1, 1], [0.25, 0.75, 0.25, 0.75]]
+        assert [(block.version, block.arm) for block in gateway.blocks()[-3:]] == [
+            (1, "fallback"),
+            (3, "fallback"),
+            (2, "fallback"),
+        ]
+        assert (await client.post("/v2/models/cancer/versions/2/infer", json=body)).status_code == 503, "that one and no other"
+
+    serving = Serving(baseline=3, default=said)
+    files = (placed.files, other.files, rule.files)
+    served(placed, Route(model="cancer", revision=1, live=2, previous=1, files=files, serving=serving), scenario)
+
+
+def test_a_declared_default_that_is_none_of_the_version_is_said_and_stands_in_for_nobody(placed: Placed) -> None:
+    other = place(placed.home, "cancer", 2, c=0.1)
+
+    async def scenario(gateway: Gateway, client: Any, failing: Failing, clock: Clock) -> None:
+        assert "the declared default is none of version 2: --default 7 is no class" in str(gateway.router.report()[0].problem)
+        statuses = [(await client.post(URL, json=infer_body(placed.rows[:1]))).status_code for _ in range(12)]
+        assert statuses == [500] * 10 + [503] * 2
+
+    served(placed, Route(model="cancer", revision=1, live=2, files=(other.files,), serving=Serving(default="7")), scenario)
+
+
+@pytest.mark.parametrize(("low", "high", "opens"), [(0.0, 1.0, False), (0.0, 0.4, True), (-1.0, float("inf"), False)])
+def test_answers_out_of_their_range_count_as_failures(placed: Placed, low: float, high: float, opens: bool) -> None:
+    other = place(placed.home, "cancer", 2, c=0.1)
+
+    async def scenario(gateway: Gateway, client: Any, failing: Failing, clock: Clock) -> None:
+        failing.how = "well"
+        statuses = [(await client.post(URL, json=infer_body(placed.rows[:1]))).status_code for _ in range(12)]
+        assert statuses == ([200] * 10 + [503] * 2 if opens else [200] * 12)
+
+    route = Route(model="cancer", revision=1, live=2, files=(other.files,), serving=Serving(output_range=(low, high)))
+    served(placed, route, scenario)
 
 
 def test_bad_requests_are_nobodys_failure(placed: Placed) -> None:

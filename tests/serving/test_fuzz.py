@@ -172,10 +172,14 @@ def test_no_malformed_request_is_a_server_error_and_the_gateway_goes_on(fuzzed: 
     async def scenario(_gateway: Gateway, ports: Ports) -> None:
         seen: dict[int, int] = {}
         for seed, port in enumerate(ports):
-            for data in malformed(seed, 900):
-                for status in await statuses(port, data):
-                    assert status < 500, data[:2000]
-                    seen[status] = seen.get(status, 0) + 1
+            sent = list(malformed(seed, 900))
+            for at in range(0, len(sent), 450):  # beside each other: one that breaks off in its head is closed a second later
+                together = sent[at : at + 450]
+                answered = await asyncio.gather(*(statuses(port, data) for data in together))
+                for data, found in zip(together, answered, strict=True):
+                    assert all(status < 500 for status in found), data[:2000]
+                    for status in found:
+                        seen[status] = seen.get(status, 0) + 1
             (answer,) = await talk(port, request(infer_body(ROW, "me")))
             assert answer.startswith(b"HTTP/1.1 200")
         assert {400, 401, 404, 405, 422} <= seen.keys()
