@@ -115,8 +115,8 @@ def shadow(model: str, **flags: Any) -> Any:
 def drift(model: Any, current: Any = None, **flags: Any) -> Any:
     """Compare served rows of a model with its training rows, or two frames: ``drift(reference, current)``.
 
-    Flags: ``window``, ``last``, ``since``, ``until``, ``arm``, ``against``, ``columns``, ``method``, ``by``, ``tolerance``,
-    ``alpha``, ``fdr``, ``exact``, ``sequential``, ``source``, ``memory``, ``device``.
+    Flags: ``window``, ``last``, ``since``, ``until``, ``arm``, ``against``, ``same_hour``, ``columns``, ``method``, ``by``,
+    ``tolerance``, ``alpha``, ``fdr``, ``exact``, ``sequential``, ``source``, ``memory``, ``device``.
     Returns ``.drifted .verdict .seconds .device .frame .summary .slices .joint``.
     """
     return _run("drift", {"model": model, "current": current, **flags})

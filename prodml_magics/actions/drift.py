@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -14,6 +14,7 @@ from prodml_magics.actions.buckets import bucket_store, read_grid
 from prodml_magics.actions.deploy import resolve
 from prodml_magics.actions.detection import detect_request
 from prodml_magics.actions.drift_sketches import FromSketches, from_sketches
+from prodml_magics.actions.earlier import check_against, earlier_said, earlier_stretches
 from prodml_magics.actions.formats import moment
 from prodml_magics.actions.frames import as_columns
 from prodml_magics.actions.kept import Asked
@@ -24,7 +25,7 @@ from prodml_magics.actions.services import Services
 from prodml_magics.actions.slices import compare_slices
 from prodml_magics.actions.streamed import Scanned, large, sampled_reference, scan, sketched
 from prodml_magics.actions.watching import watch_model
-from prodml_magics.actions.windows import before, parse_duration, parse_stretch, parse_time
+from prodml_magics.actions.windows import before, parse_duration, parse_time
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import Clock
 from prodml_magics.contract.nearest import did_you_mean
@@ -87,8 +88,9 @@ def _between_frames(workspace: Workspace, request: Drift) -> DriftResult:
         raise UsageError("--sequential watches the rows that a model is served, hour by hour; two frames are compared once")
     if request.source != "auto":
         raise UsageError("--source chooses what a served model's window is read from; two frames are read as --memory says")
-    if request.against != "reference":
-        raise UsageError("--against chooses what a served model is compared with; two frames are compared with each other")
+    if request.against != "reference" or request.same_hour:
+        flag = "--same-hour" if request.same_hour else "--against"
+        raise UsageError(f"{flag} chooses what a served model is compared with; two frames are compared with each other")
     files = [scan(Path(frame)) if isinstance(frame, str | Path) else None for frame in (request.model, request.current)]
     if files[0] and files[1] and not request.exact and any(large(each, request.memory) for each in files):
         return _between_files(workspace.clock, files[0], files[1], request)
@@ -161,24 +163,21 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
     version = resolve(workspace, which, default="live") if which.version or which.alias else workspace.live(which.name)
     if request.sequential:
         return watch_model(workspace, request, Asked(which.name, _ARMS.get(request.arm, (request.arm,)), since, until), version)
-    _check_against(request, since)
-    if request.against == "reference":
+    check_against(request, since)
+    if request.against == "reference" and not request.same_hour:
         _profile(workspace, which.name, version)  # refused before anything is waited for
     drained = Services(workspace).drain()
     arms = _ARMS.get(request.arm, (request.arm,))
-    ends = until or now
     asked = Asked(which.name, arms, since, until)
     sketched = from_sketches(workspace, request, asked, version, drained)
     if sketched is not None:
         return _of_sketches(
             workspace, request, asked, version, sketched, seen=None if drained is not None else sketched.now.until
         )
-    rows, earlier = _rows(workspace, which.name, arms, since, until, request)
+    rows = workspace.lake.rows(which.name, arms=arms, since=since, until=until, last=request.last)
     if rows.is_empty():
         raise NotFound(f"{which.name} has answered no rows in this window; send requests to it, or widen the window")
-    stretch = None if earlier is not None else parse_stretch(request.against, since or _first(rows, ends))
-    if stretch is not None:
-        earlier = workspace.lake.rows(which.name, arms=arms, since=stretch[0], until=stretch[1])
+    earlier = _earlier(workspace, request, asked, rows, now)
     window = Window(since=rows["received_at"].min(), until=rows["received_at"].max(), rows=rows.height)  # type: ignore[arg-type]
     seen = None if drained is not None else last_seen(rows)
     if earlier is None:
@@ -244,36 +243,41 @@ def _without_masked(sides: _Sides, mask: tuple[str, ...], request: Drift) -> _Si
     )
 
 
-def _check_against(request: Drift, since: datetime | None) -> None:
-    if request.against == "previous" and not (since or request.last):
-        raise UsageError("--against previous needs to know how long the window is; give --window, --last or --since")
-    if request.by and request.against == "reference":
-        raise UsageError("--by compares rows with rows, and the profile keeps no rows of a part; add --against previous or 7d")
+class _Earlier(NamedTuple):
+    """Rows that a window is compared with, and what to call them."""
+
+    rows: pl.DataFrame
+    said: str
 
 
-def _rows(
-    workspace: Workspace,
-    model: str,
-    arms: tuple[str, ...],
-    since: datetime | None,
-    until: datetime | None,
-    request: Drift,
-) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """The rows of the window, and with ``--against previous`` as many or as long before."""
-    if request.against != "previous":
-        return workspace.lake.rows(model, arms=arms, since=since, until=until, last=request.last), None
-    if request.last:
-        both = workspace.lake.rows(model, arms=arms, until=until, last=2 * request.last)
-        return both.tail(request.last), both.head(max(0, both.height - request.last))
-    assert since is not None
-    end = until or workspace.clock.now()
-    rows = workspace.lake.rows(model, arms=arms, since=since, until=until)
-    return rows, workspace.lake.rows(model, arms=arms, since=before(since, end - since, "--against previous"), until=since)
+def _earlier(workspace: Workspace, request: Drift, asked: Asked, rows: pl.DataFrame, now: datetime) -> _Earlier | None:
+    """None where a version's training rows are compared with; with ``--last`` and ``--against previous`` as many rows before."""
+    if request.last and request.against == "previous" and not request.same_hour:
+        both = workspace.lake.rows(asked.model, arms=asked.arms, until=asked.until, last=2 * request.last)
+        return _Earlier(both.head(max(0, both.height - request.last)), "rows")
+    first, last = _ends(rows)
+    # With --last the window is as long as its rows reach; else it ends where it was asked to.
+    until = last + timedelta(microseconds=1) if request.last else asked.until or now
+    stretches = earlier_stretches(request, asked.since or first, until)
+    if not stretches:
+        return None
+    parts = [workspace.lake.rows(asked.model, arms=asked.arms, since=start, until=end) for start, end in stretches]
+    held = [part for part in parts if not part.is_empty()]
+    return _Earlier(_stacked(held) if held else parts[0], earlier_said(request, len(held)))
 
 
-def _first(rows: pl.DataFrame, otherwise: datetime) -> datetime:
-    first = rows["received_at"].min()
-    return first if isinstance(first, datetime) else otherwise
+def _stacked(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    import polars as pl
+
+    return parts[0] if len(parts) == 1 else pl.concat(parts, how="vertical")
+
+
+def _ends(rows: pl.DataFrame) -> tuple[datetime, datetime]:
+    """When the first and the last of these rows were received."""
+    first, last = rows["received_at"].min(), rows["received_at"].max()
+    assert isinstance(first, datetime)
+    assert isinstance(last, datetime)
+    return first, last
 
 
 def _profile(workspace: Workspace, name: str, version: int) -> Reference:
@@ -304,9 +308,11 @@ def _other_version(workspace: Workspace, text: str) -> tuple[str, int]:
     return which.name, resolve(workspace, which, default="live")
 
 
-def _against_rows(name: str, version: int, earlier: pl.DataFrame, rows: pl.DataFrame, window: Window, request: Drift) -> _Sides:
+def _against_rows(name: str, version: int, compared: _Earlier, rows: pl.DataFrame, window: Window, request: Drift) -> _Sides:
+    earlier = compared.rows
     if earlier.is_empty():
-        raise NotFound(f"{name} had answered no rows before that to compare with; widen --against, or compare with the reference")
+        what = "in the same hours of the weeks before" if request.same_hour else "before that"
+        raise NotFound(f"{name} had answered no rows {what} to compare with; widen --against, or compare with the reference")
     outputs = [field.name for field in earlier.schema["outputs"].fields] if "outputs" in earlier.columns else []  # type: ignore[attr-defined]
     names = [field.name for field in earlier.schema["inputs"].fields]  # type: ignore[attr-defined]
     answered = earlier.filter(earlier["version"] == version)
@@ -315,8 +321,8 @@ def _against_rows(name: str, version: int, earlier: pl.DataFrame, rows: pl.DataF
         before_now |= {name: answered["outputs"].struct.field(name).to_numpy() for name in outputs}
     chosen = {name: values for name, values in before_now.items() if not request.columns or name in request.columns}
     reference = _of_unequal(chosen or before_now, [name for name in outputs if name in before_now], request)
-    first, last = earlier["received_at"].min(), earlier["received_at"].max()
-    against = f"{earlier.height} rows, {moment(first)} to {moment(last)}"  # type: ignore[arg-type]
+    first, last = _ends(earlier)
+    against = f"{earlier.height} {compared.said}, {moment(first)} to {moment(last)}"
     inputs = {name: before_now[name] for name in names}
     return _Sides(reference, _columns(rows, reference, version), window, against, inputs)
 
@@ -332,9 +338,7 @@ def _of_unequal(columns: Columns, outputs: list[str], request: Drift) -> Referen
 
 def last_seen(frame: pl.DataFrame) -> datetime:
     """When the latest of these rows was received."""
-    latest = frame["received_at"].max()
-    assert isinstance(latest, datetime)
-    return latest
+    return _ends(frame)[1]
 
 
 def _columns(frame: pl.DataFrame, reference: Reference, version: int) -> Columns:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from prodml_magics.actions.buckets import VersionGrid, bucket_store, grid_of
+from prodml_magics.actions.earlier import earlier_said, earlier_stretches
 from prodml_magics.actions.formats import moment
-from prodml_magics.actions.kept import Asked, KeptWindow, is_whole, kept_rows, kept_window
-from prodml_magics.actions.windows import before, parse_stretch
+from prodml_magics.actions.kept import Asked, KeptWindow, is_whole, kept_rows, kept_window, kept_windows
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import InvalidInput, NotFound, UsageError
 from prodml_magics.wire.names import parse_reference
@@ -70,8 +69,9 @@ def _compared(workspace: Workspace, request: Drift, asked: Asked, version: int, 
         return "none were kept yet; the controller makes them, so start it with %up"
     if (drained is None or asked.model in drained.problems) and not is_whole(workspace, asked.model):
         return "the controller has not sketched all rows yet"
-    stretch = _earlier(workspace, request, asked)
-    of_version = version if stretch is not None else _profiled(request, asked.model, version)
+    since = asked.since or workspace.clock.now()
+    stretches = earlier_stretches(request, since, asked.until or workspace.clock.now())
+    of_version = version if stretches else _profiled(request, asked.model, version)
     profile = None if of_version is None else _profile(workspace, asked.model, of_version)
     if of_version is None or profile is None:
         return "they are kept on the quantiles of a version's profile, and there is none"
@@ -83,24 +83,17 @@ def _compared(workspace: Workspace, request: Drift, asked: Asked, version: int, 
     if now is None:
         return f"not all of its rows were sketched on the quantiles of version {of_version}"
     names = _names(reference, workspace.route(asked.model).serving.mask, request)
-    if stretch is None:
+    if not stretches:
         return FromSketches(
             _detect(reference, now, None, names, request), reference, grid, now, None, f"version {of_version}'s training rows"
         )
-    earlier = kept_window(workspace, asked._replace(since=stretch[0], until=stretch[1]), grid)
+    earlier = kept_windows(workspace, asked, grid, stretches)
     if earlier is None:
         return "not all rows of the window to compare with were sketched"
-    against = f"{earlier.rows} rows, {moment(max(stretch[0], earlier.since))} to {moment(min(stretch[1], earlier.until))}"
+    said = earlier_said(request, sum(earlier.holds(*stretch) for stretch in stretches))
+    first, last = max(stretches[0][0], earlier.since), min(stretches[-1][1], earlier.until)
+    against = f"{earlier.rows} {said}, {moment(first)} to {moment(last)}"
     return FromSketches(_detect(reference, now, earlier, names, request), reference, grid, now, earlier, against)
-
-
-def _earlier(workspace: Workspace, request: Drift, asked: Asked) -> tuple[datetime, datetime] | None:
-    """The stretch to compare with; None where it is a profile."""
-    if request.against == "previous":
-        assert asked.since is not None
-        end = asked.until or workspace.clock.now()
-        return before(asked.since, end - asked.since, "--against previous"), asked.since
-    return parse_stretch(request.against, asked.since or workspace.clock.now())
 
 
 def _profiled(request: Drift, model: str, version: int) -> int | None:

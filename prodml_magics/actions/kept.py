@@ -12,7 +12,7 @@ from prodml_magics.actions.workspace import Workspace
 if TYPE_CHECKING:
     from prodml_magics.stats.drift.bucket import Sketch
 
-__all__ = ["Asked", "KeptBucket", "KeptWindow", "is_whole", "kept_rows", "kept_window"]
+__all__ = ["Asked", "KeptBucket", "KeptWindow", "is_whole", "kept_rows", "kept_window", "kept_windows"]
 
 
 class Asked(NamedTuple):
@@ -50,6 +50,10 @@ class KeptWindow(NamedTuple):
     def until(self) -> datetime:
         """Where the last one ends."""
         return datetime.fromtimestamp(self.buckets[-1].end, UTC)
+
+    def holds(self, since: datetime, until: datetime) -> bool:
+        """Whether any of its buckets reaches into [since, until)."""
+        return any(bucket.end > since.timestamp() and bucket.start < until.timestamp() for bucket in self.buckets)
 
 
 def kept_rows(workspace: Workspace, asked: Asked) -> int:
@@ -90,6 +94,28 @@ def kept_window(workspace: Workspace, asked: Asked, grid: VersionGrid) -> KeptWi
     if not rows or any(name not in sketches or sketches[name].rows != rows for name in inputs):
         return None
     return KeptWindow(rows, sketches, buckets, sum(bucket.rows for bucket in read))
+
+
+def kept_windows(
+    workspace: Workspace, asked: Asked, grid: VersionGrid, stretches: Sequence[tuple[datetime, datetime]]
+) -> KeptWindow | None:
+    """Several stretches as one window, without those in which nothing was served; None where one of the others was not sketched."""
+    from prodml_magics.stats.drift.bucket import total
+
+    found = []
+    for since, until in stretches:
+        part = asked._replace(since=since, until=until)
+        if len(stretches) > 1 and not kept_rows(workspace, part):
+            continue
+        window = kept_window(workspace, part, grid)
+        if window is None:
+            return None
+        found.append(window)
+    if len(found) < 2:
+        return found[0] if found else None
+    buckets = [bucket for window in found for bucket in window.buckets]
+    sketches = total(window.sketches for window in found)
+    return KeptWindow(sum(window.rows for window in found), sketches, buckets, sum(window.read for window in found))
 
 
 def _together(buckets: Sequence[KeptBucket]) -> list[KeptBucket]:

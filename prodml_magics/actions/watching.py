@@ -67,6 +67,7 @@ def _check(request: Drift) -> None:
         "--method": request.method,
         "--exact": request.exact,
         "--tolerance": request.tolerance,
+        "--same-hour": request.same_hour,
         "--source rows": request.source == "rows",
     }
     flag = next((flag for flag, given in flags.items() if given), "")

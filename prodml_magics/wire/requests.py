@@ -321,6 +321,13 @@ class Drift(Request, frozen=True):
             "WHAT",
         ),
     ] = "reference"
+    same_hour: Annotated[
+        bool,
+        _flag(
+            "compare with the same hours of the week before (UTC), so that day and night are no drift: of the four weeks before the "
+            "window, or of the earlier rows that --against names"
+        ),
+    ] = False
     columns: Annotated[tuple[str, ...], _flag("only these columns", "COLUMN")] = ()
     method: Annotated[
         tuple[str, ...],
