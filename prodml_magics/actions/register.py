@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from prodml_magics.actions.contracts import contract_change
 from prodml_magics.actions.frames import read_frame
 from prodml_magics.actions.results import RegisterResult
 from prodml_magics.actions.workspace import Workspace
@@ -17,38 +19,60 @@ from prodml_magics.contract.schema import write_contract
 from prodml_magics.errors import Conflict, InvalidInput
 from prodml_magics.wire.names import check_name
 from prodml_magics.wire.requests import Register
-from prodml_magics.wire.results import RegisterRecord
+from prodml_magics.wire.results import ContractChange, RegisterRecord
 from prodml_magics.wire.routes import MODEL_FILES
 
 if TYPE_CHECKING:
     from prodml_magics.registry.build import Candidate
     from prodml_magics.registry.converters import ChildConverter
-    from prodml_magics.registry.prove import Converter
 
 __all__ = ["ready_converter", "register"]
 
 _TRIES = 5
 
 
-def ready_converter() -> ChildConverter:
+def ready_converter(*, keep_ready: bool = True) -> ChildConverter:
     """A converter for a caller that lives on: a process that has loaded what it needs waits for the next registration.
 
     It ends with the process that asked for it.
     """
     from prodml_magics.registry.converters import ChildConverter
 
-    return ChildConverter(keep_ready=True)
+    return ChildConverter(keep_ready=keep_ready)
 
 
 def register(
-    workspace: Workspace, request: Register, *, cells: Sequence[str] = (), converter: Converter | None = None
+    workspace: Workspace,
+    request: Register,
+    *,
+    cells: Sequence[str] = (),
+    converter: ChildConverter | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> RegisterResult:
-    """Record a new version with proof that its ONNX form answers the same; `cells` are what the notebook ran so far."""
+    """Record a new version with proof that its ONNX form answers the same.
+
+    `cells` are what the notebook ran so far; `progress` is told what is begun.
+    """
+    from prodml_magics.registry.build import unseen
+
+    check_name(request.name)
+    workspace.check_home()
+    with ready_converter(keep_ready=False) if converter is None else nullcontext(converter) as ready:
+        # MLflow's import and the making of its store cost as much as the conversion, which another process does
+        ready.meanwhile = workspace.registry.warm
+        return _register(workspace, request, cells, ready, progress or unseen)
+
+
+def _register(
+    workspace: Workspace,
+    request: Register,
+    cells: Sequence[str],
+    converter: ChildConverter,
+    progress: Callable[[str], None],
+) -> RegisterResult:
     from prodml_magics.registry.build import build
 
     started = workspace.clock.monotonic()
-    check_name(request.name)
-    workspace.check_home()
     candidate = build(
         request.model,
         train=_pair(request.train),
@@ -58,20 +82,25 @@ def register(
         cells=cells,
         root=Path.cwd(),
         converter=converter,
+        progress=progress,
     )
+    change = contract_change(workspace, request.name, candidate.contract)
+    progress("profiling")
+    files = artifacts(candidate, _masked(workspace, request, candidate))
+    progress("writing to MLflow")
     version = workspace.registry.log_version(
         request.name,
-        artifacts(candidate, _masked(workspace, request, candidate)),
+        files,
         contract=candidate.contract,
         metrics=candidate.metrics,
-        tags={"prodml.task": candidate.contract.task},
+        tags={"prodml.task": candidate.contract.task} | ({"prodml.compatibility": change.compatibility} if change else {}),
         description=request.description,
     )
     # The alias moves only once the files are at hand: a full disk must not leave a candidate that cannot be deployed.
     digests = workspace.fetch(request.name, version)
     workspace.registry.set_alias(request.name, "candidate", version)
-    _enter(workspace, request.name, version, digests, candidate)
-    return RegisterResult(_record(request, version, candidate, workspace.clock.monotonic() - started))
+    _enter(workspace, request.name, version, digests, candidate, change)
+    return RegisterResult(_record(request, version, candidate, change, workspace.clock.monotonic() - started))
 
 
 def _masked(workspace: Workspace, request: Register, candidate: Candidate) -> frozenset[str]:
@@ -139,7 +168,9 @@ def profile_bytes(candidate: Candidate, masked: frozenset[str] = frozenset()) ->
     return to_arrow(prepare({**candidate.train_columns, **outputs}, calibrate=True, tables=True, masked=masked, extras=extras))
 
 
-def _enter(workspace: Workspace, name: str, version: int, digests: dict[str, str], candidate: Candidate) -> None:
+def _enter(
+    workspace: Workspace, name: str, version: int, digests: dict[str, str], candidate: Candidate, change: ContractChange | None
+) -> None:
     # A registration rests on no earlier entry, so a lost race is only tried again.
     for attempt in range(_TRIES):
         try:
@@ -152,6 +183,7 @@ def _enter(workspace: Workspace, name: str, version: int, digests: dict[str, str
                     "sha256": digests,
                     "metrics": candidate.metrics,
                     "foreign": candidate.foreign,
+                    "contract": msgspec.to_builtins(change),
                 },
                 at=workspace.clock.now(),
                 actor=workspace.actor,
@@ -163,7 +195,9 @@ def _enter(workspace: Workspace, name: str, version: int, digests: dict[str, str
             return
 
 
-def _record(request: Register, version: int, candidate: Candidate, seconds: float) -> RegisterRecord:
+def _record(
+    request: Register, version: int, candidate: Candidate, change: ContractChange | None, seconds: float
+) -> RegisterRecord:
     return RegisterRecord(
         name=request.name,
         version=version,
@@ -171,8 +205,16 @@ def _record(request: Register, version: int, candidate: Candidate, seconds: floa
         metrics=candidate.metrics,
         importance=candidate.importance,
         parity=msgspec.to_builtins(candidate.parity),
+        contract=change,
         flavor=candidate.flavor,
         size_bytes=len(candidate.model),
         seconds=seconds,
-        warnings=tuple(candidate.warnings),
+        warnings=(*_broken(request.name, change), *candidate.warnings),
     )
+
+
+def _broken(name: str, change: ContractChange | None) -> tuple[str, ...]:
+    if change is None or not change.breaks:
+        return ()
+    more = f" (and {len(change.breaks) - 1} more)" if len(change.breaks) > 1 else ""
+    return (f"who asks {name}@{change.version} cannot ask this version: {change.breaks[0]}{more}",)

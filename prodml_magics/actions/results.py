@@ -176,7 +176,16 @@ class RegisterResult(Result[RegisterRecord]):
                 f"{self.record.task}, {size(self.record.size_bytes)} of {_FORMS[self.record.flavor]}, "
                 f"registered in {span(self.record.seconds)}",
             ),
+            *self._contract(),
         ]
+
+    def _contract(self) -> list[tuple[str, str]]:
+        change = self.record.contract
+        if change is None:
+            return []
+        rows = f", would refuse {change.refused} of the last {change.rows} requests" if change.rows else ""
+        few = "; ".join(change.changes[:4]) + (f"; and {len(change.changes) - 4} more" if len(change.changes) > 4 else "")
+        return [(f"contract beside {self.record.name}@{change.version}", f"{change.compatibility}{rows}: {few or 'the same'}")]
 
     def table(self) -> Table:
         metrics = [("test", name, value) for name, value in self.record.metrics.items()]

@@ -11,8 +11,9 @@ from prodml_magics.actions import grammar, verbs
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import ProdmlError, UsageError
 from prodml_magics.magics.completion import matcher
+from prodml_magics.magics.progress import ProgressLine
 from prodml_magics.magics.words import lookup, split
-from prodml_magics.wire.requests import VERBS
+from prodml_magics.wire.requests import VERBS, Register
 
 __all__ = ["load"]
 
@@ -100,11 +101,12 @@ def _run(kernel: _Kernel, verb: str, prog: str, words: list[str]) -> Any:
         request = grammar.parse(VERBS[verb], words, prog=prog, door=_DOOR, resolve=lambda word: lookup(word, names))
     except SystemExit:  # --help has printed
         return None
-    context: dict[str, Any] = {}
-    if verb == "register":
-        context = {"cells": tuple(names.get("In", ()))[1:], "converter": kernel.converter}
     with Workspace.open(door=_DOOR) as workspace:
-        return verbs.run(workspace, request, **context)
+        if isinstance(request, Register):
+            cells = tuple(names.get("In", ()))[1:]
+            with ProgressLine(f"registering {request.name}") as progress:
+                return verbs.run(workspace, request, cells=cells, converter=kernel.converter, progress=progress)
+        return verbs.run(workspace, request)
 
 
 def _words(shell: Any, line: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -33,7 +33,15 @@ from prodml_magics.registry.roles import Role, check_fitted, class_labels, role_
 from prodml_magics.registry.samples import make_samples
 from prodml_magics.wire.routes import Flavor
 
-__all__ = ["Candidate", "Task", "build"]
+__all__ = ["Candidate", "Progress", "Task", "build", "unseen"]
+
+Progress = Callable[[str], None]
+"""Told the name of each step when it begins."""
+
+
+def unseen(step: str) -> None:
+    """Progress that nobody follows."""
+
 
 Task = Literal["auto", "classification", "regression", "other"]
 _TASKS: dict[Role, Literal["classification", "regression", "other"]] = {
@@ -74,6 +82,7 @@ class _Given(NamedTuple):
     trust: bool
     cells: Sequence[str]
     root: Path
+    progress: Progress
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -104,6 +113,7 @@ def build(
     cells: Sequence[str] = (),
     root: Path = Path(),
     converter: Converter | None = None,
+    progress: Progress = unseen,
 ) -> Candidate:
     """Convert `model`, prove that it answers the same, and measure it.
 
@@ -112,12 +122,14 @@ def build(
     table [rows, columns], and for networks also an array [rows, …].
     With `trust`, what ONNX cannot express exactly, and a plain function over frames, is kept as Python, to be answered for by a
     process of its own. `converter` may be a `ChildConverter` that is ready already; else one is started, and ended, here.
+    `progress` is told what is begun.
 
     Raises `InvalidInput` for unusable data or an unfitted model, `Unsupported` for what ONNX cannot express, and
     `GateRefused` when the converted file does not answer as the model does.
     """
     loaded = load_model(model, trust=trust) if isinstance(model, str | Path) else model
-    given = _Given(train, test, task, trust, cells, root)
+    given = _Given(train, test, task, trust, cells, root, progress)
+    progress("converting and proving")
     if isinstance(loaded, bytes):
         return _build_file(loaded, given)
     try:
@@ -233,6 +245,7 @@ def _candidate(
     proved: Proved, flavor: Flavor, session: Runner, training: _Data, testing: _Data | None, given: _Given
 ) -> Candidate:
     """What is proved, measured on its rows."""
+    given.progress("measuring")
     encoded = training.tensors(proved.contract)
     held_out = testing.tensors(proved.contract) if testing else None
     metrics, importance = _measure(session, proved.contract, held_out, testing)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -108,6 +109,20 @@ def read_lineage(data: bytes) -> Lineage:
 
 
 def _packages() -> dict[str, str]:
+    return _installed(tuple((folder, _changed(folder)) for folder in sys.path))
+
+
+def _changed(folder: str) -> int:
+    """When something was installed there last."""
+    try:
+        return Path(folder or ".").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(1)
+def _installed(folders: tuple[tuple[str, int], ...]) -> dict[str, str]:
+    """Read once for each state of the folders: the metadata of some 500 packages take a second."""
     found = {distribution.metadata["Name"]: distribution.version for distribution in importlib.metadata.distributions()}
     return {name: found[name] for name in sorted(filter(None, found), key=str.lower)}
 

@@ -83,7 +83,10 @@ def _current(tracking_uri: str) -> Iterator[None]:
         with _use_tracking_uri(tracking_uri):
             yield
     finally:
-        if before is not None:  # mlflow forgets a URI that only the environment gave
+        # mlflow forgets a URI that only the environment gave, and writes the one that it remembers there
+        if before is None:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
+        else:
             os.environ["MLFLOW_TRACKING_URI"] = before
 
 

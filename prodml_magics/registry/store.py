@@ -6,11 +6,12 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from prodml_magics.contract.schema import Contract
-from prodml_magics.errors import GateRefused, NotFound
+from prodml_magics.errors import GateRefused, NotFound, ProdmlError
 from prodml_magics.registry.mlflow_errors import retried
 from prodml_magics.registry.mlflow_log import log_model
 from prodml_magics.wire.names import check_name
@@ -33,6 +34,11 @@ class Registry:
     def __init__(self, tracking_uri: str, artifact_root: str | None) -> None:
         self.tracking_uri = tracking_uri
         self.artifact_root = artifact_root
+
+    def warm(self) -> None:
+        """Import what the first registration of a process needs, and open the store; what is wrong is for the next call to say."""
+        with suppress(ProdmlError), retried(self.tracking_uri) as ask:
+            ask("search_registered_models", max_results=1)
 
     def names(self) -> tuple[str, ...]:
         """Registered models, sorted."""

@@ -41,6 +41,22 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
 
 
+class ContractChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new version changes for those who ask it, beside the version that is live, or the one registered before."""
+
+    version: int
+    """The version that it is compared with."""
+    compatibility: Literal["FULL", "BACKWARD", "FORWARD", "NONE"]
+    """BACKWARD: who asks that version can ask this one; FORWARD: the other way round; FULL: both."""
+    changes: tuple[str, ...] = ()
+    breaks: tuple[str, ...] = ()
+    """What would fail for clients of that version."""
+    rows: int = 0
+    """Requests recorded for that version that were looked at."""
+    refused: int = 0
+    """Those of them that this version would refuse."""
+
+
 class RegisterRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A new version and what was proved of it."""
 
@@ -50,6 +66,8 @@ class RegisterRecord(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     importance: dict[str, float]
     parity: dict[str, Any]
+    contract: ContractChange | None = None
+    """Null for the first version of a model."""
     flavor: Flavor = "onnx"
     size_bytes: int
     seconds: float

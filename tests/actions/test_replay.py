@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from homes import add_version, go_live
 from rehearsal import clock
 
+from prodml_magics.actions.contracts import contract_change
 from prodml_magics.actions.drain import Draining
 from prodml_magics.actions.labels import labels
 from prodml_magics.actions.replay import replay
@@ -68,6 +70,23 @@ def answer(workspace: Workspace, rows: np.ndarray, keys: list[str] | None = None
     writer.close()
     Draining(workspace).drain()
     clock(workspace).advance(3_600)
+
+
+def test_a_registration_says_what_recorded_requests_it_would_refuse(recorded: Workspace) -> None:
+    contract = recorded.contract("cancer", 1)
+    first, *others = contract.columns
+    same = contract_change(recorded, "cancer", contract)
+    assert same is not None
+    assert (same.version, same.compatibility, same.changes, same.rows, same.refused) == (1, "FULL", (), ROWS, 0)
+    flag = msgspec.structs.replace(first, dtype="bool", minimum=0, maximum=1)
+    narrower = contract_change(recorded, "cancer", msgspec.structs.replace(contract, columns=(flag, *others)))
+    assert narrower is not None
+    assert (narrower.compatibility, narrower.refused) == ("NONE", ROWS)
+    assert narrower.changes == (f"column {first.name!r} was {first.dtype} and is bool",)
+    fewer = contract_change(recorded, "cancer", msgspec.structs.replace(contract, columns=tuple(others)))
+    assert fewer is not None
+    assert fewer.refused == ROWS and fewer.changes == (f"column {first.name!r} was removed",)
+    assert contract_change(recorded, "another", contract) is None
 
 
 def test_the_same_model_answers_the_same_and_is_no_worse(recorded: Workspace) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from types import TracebackType
 from typing import Any
@@ -33,6 +34,8 @@ class ChildConverter:
 
     def __init__(self, timeout_s: float = CONVERSION_TIMEOUT_S, *, keep_ready: bool = False) -> None:
         self._timeout_s, self._keep_ready = timeout_s, keep_ready
+        self.meanwhile: Callable[[], None] | None = None
+        """What this process does, once, while the next conversion runs in the other one: it would only wait."""
         self._ready: Child | None = _start()
 
     def __enter__(self) -> ChildConverter:
@@ -96,8 +99,15 @@ class ChildConverter:
 
     def _ask(self, message: bytes) -> Converted:
         child, self._ready = self._ready or _start(), _start() if self._keep_ready else None
-        with child:
-            return msgspec.msgpack.decode(child.ask(message, self._timeout_s), type=Converted)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is None:
+            with child:
+                return msgspec.msgpack.decode(child.ask(message, self._timeout_s), type=Converted)
+        # the child is left first: that ends it, and with it the thread, when something is raised here
+        with ThreadPoolExecutor(1) as waiting, child:
+            answer = waiting.submit(child.ask, message, self._timeout_s)
+            meanwhile()
+            return msgspec.msgpack.decode(answer.result(), type=Converted)
 
 
 def _start() -> Child:
