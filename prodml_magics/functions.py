@@ -60,10 +60,10 @@ def register(model: Any, *, name: str, train: Any = (), test: Any = (), **flags:
 def deploy(model: str, **flags: Any) -> Any:
     """Switch all traffic to ``"name@version"`` (default: the candidate), or walk a ladder: ``canary=[1, 5, 25, 50, 100]``.
 
-    Flags: ``why``, ``dry_run``, ``shadow_first``, ``slo_p99``, ``max_batch``, ``mask``, ``cache``, ``cache_ttl``, ``fsync``,
-    ``on_log_failure``, ``log_sample``, ``keep``; with ``canary``: ``isolate``, ``bake``, ``min_rows``, ``guard``, ``margin``,
-    ``alpha``, ``deadline``, each as on the command line. Returns ``.url .version .previous``; with a ladder also ``.phase .guards
-    .verdict``.
+    Flags: ``blue_green``, ``bake``, ``guard``, ``margin``, ``alpha``, ``why``, ``dry_run``, ``shadow_first``, ``slo_p99``,
+    ``max_batch``, ``mask``, ``cache``, ``cache_ttl``, ``fsync``, ``on_log_failure``, ``log_sample``, ``keep``; with ``canary``:
+    ``isolate``, ``min_rows``, ``deadline``, each as on the command line. Returns ``.url .version .previous``; with a ladder also
+    ``.phase .guards .verdict``.
     """
     return _run("deploy", {"model": model, **_joined(flags)})
 

@@ -9,14 +9,17 @@ import numpy as np
 from plans import plan
 
 from prodml_magics.actions.advance import Advancing
+from prodml_magics.actions.blue_green import watch
 from prodml_magics.actions.drain import Draining
 from prodml_magics.actions.switch import switch
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import ManualClock
+from prodml_magics.rollouts.blue_green import promoted
 from prodml_magics.rollouts.canary import route_of
 from prodml_magics.storage.arrays import to_array
 from prodml_magics.storage.blocks import Block
 from prodml_magics.storage.spool import SpoolWriter
+from prodml_magics.wire.requests import Deploy
 from prodml_magics.wire.rollouts import RolloutState
 
 DEFAULTS: dict[str, Any] = {"steps": (5.0, 25.0, 50.0, 100.0), "bake": 60.0, "min_rows": 50, "deadline": 3600.0}
@@ -47,6 +50,17 @@ def begin(workspace: Workspace, candidate: int = 2, **changes: Any) -> RolloutSt
     return state
 
 
+def switch_at_once(workspace: Workspace, candidate: int = 2, **flags: Any) -> RolloutState:
+    """Enter a blue-green deployment into the ledger as ``deploy`` does, while nothing runs."""
+    clock(workspace).advance(1)
+    before = workspace.route("cancer")
+    state = watch(workspace, Deploy(model=f"cancer@{candidate}", **flags), before, candidate)
+    assert state is not None
+    after = promoted(before, workspace.files("cancer", candidate))
+    switch(workspace, before, after, kind="deploy", cause="", details={"rollout": msgspec.to_builtins(state)})
+    return state
+
+
 class Traffic:
     """Requests of one worker, each a run of its own, split as the route in the ledger says."""
 
@@ -60,7 +74,7 @@ class Traffic:
         keys: int = 0,
         right: tuple[float, float] = (0.0, 0.0),
     ) -> None:
-        """`right` is how often control and canary answer 1, which is the truth; the others answer 0."""
+        """Version 2 fails and is slow, in whatever arm; `right` is how often control and canary answer 1, which is the truth."""
         self._workspace = workspace
         self._right = right
         self.ids: list[str] = []
@@ -72,21 +86,22 @@ class Traffic:
         route = self._workspace.route("cancer")
         for _ in range(requests):
             canary = route.canary is not None and self._rng.random() < route.canary.share
-            failed = canary and self._rng.random() < self._failing
+            version = route.canary.version if canary and route.canary else route.live or 0
+            failed = version == 2 and self._rng.random() < self._failing
             row = np.zeros((1, 30), np.float32)
             said = np.array([self._rng.random() < self._right[canary]], np.int64)
             self.ids.append(f"r{len(self.ids)}")
             self._writer.append(
                 Block(
                     model="cancer",
-                    version=route.canary.version if canary and route.canary else route.live or 0,
+                    version=version,
                     arm="canary" if canary else "live",
                     sequence=self._writer.sequence,
                     request_ids=[self.ids[-1]],
                     request_rows=[1],
                     received_at=[self._workspace.clock.now().timestamp()],
                     latency_ms=[9.0],
-                    run_ms=float(self._rng.lognormal(1.0, 0.3)) * (self._slow if canary else 1.0),
+                    run_ms=float(self._rng.lognormal(1.0, 0.3)) * (self._slow if version == 2 else 1.0),
                     status=[500 if failed else 200],
                     keys=[f"k{self._rng.integers(self._keys)}" if self._keys else ""],
                     inputs={"input": to_array(row)},

@@ -24,8 +24,9 @@ from prodml_magics.actions.rollout import evidence_of
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import Conflict, NotFound, ProdmlError
+from prodml_magics.rollouts.baking import Before
 from prodml_magics.rollouts.canary import Decision, advance
-from prodml_magics.rollouts.evidence import Evidence, Requests, Seen, begin, fold
+from prodml_magics.rollouts.evidence import Evidence, Requests, Seen, begin, failures_of, fold, fold_live, rates_of
 from prodml_magics.rollouts.judge import judge, latched, verdicts
 from prodml_magics.storage.lake import LakeRows
 from prodml_magics.wire.rollouts import RolloutState
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Advancing", "requests_of"]
 
-_COLUMNS = ("writer", "sequence", "row", "arm", "status", "latency_ms", "run_ms", "key", "rollout", "share")
+_COLUMNS = (
+    "writer", "sequence", "row", "arm", "version", "status", "latency_ms", "run_ms", "key", "rollout", "share", "received_at",
+)  # fmt: skip
 _EARLIER = timedelta(days=7)
 _EARLIER_ROWS = 20_000
 
@@ -166,8 +169,12 @@ class _Counted:
         if until <= mark:
             return evidence
         fresh = table.filter(pc.greater_equal(table["sequence"], mark))
-        counted = fold(state.plan, evidence, requests_of(state, fresh), self._seen)
+        counted = self._counted(state, evidence, writer, fresh)
         return replace(counted, marks={**evidence.marks, writer: until})
+
+    def _counted(self, state: RolloutState, evidence: Evidence, writer: str, table: pa.Table) -> Evidence:
+        counted = fold(state.plan, evidence, requests_of(state, table), self._seen)
+        return fold_live(state.plan, counted, writer, *live_of(state, table), self._seen)
 
     def _resumed(self, workspace: Workspace, state: RolloutState) -> Evidence:
         """What was kept, and every row of the lake that it does not count yet."""
@@ -178,14 +185,14 @@ class _Counted:
             table = each.sort("sequence").to_arrow()
             until = int(each["sequence"].max()) + 1  # type: ignore[arg-type]
             if evidence.keyed:
-                self._remember(state, evidence, table.filter(pc.less(table["sequence"], evidence.marks.get(str(writer), 0))))
+                known = table.filter(pc.less(table["sequence"], evidence.marks.get(str(writer), 0)))
+                self._remember(state, evidence, str(writer), known)
             evidence = self._with(state, evidence, str(writer), table, until)
         return evidence
 
-    def _remember(self, state: RolloutState, evidence: Evidence, table: pa.Table) -> None:
+    def _remember(self, state: RolloutState, evidence: Evidence, writer: str, table: pa.Table) -> None:
         """Which keys are counted already: made anew from the rows, since the ledger keeps only numbers."""
-        scratch = replace(begin(state.plan, state.id), thresholds=evidence.thresholds)
-        fold(state.plan, scratch, requests_of(state, table), self._seen)
+        self._counted(state, replace(begin(state.plan, state.id), thresholds=evidence.thresholds), writer, table)
 
 
 def _fresh(workspace: Workspace, state: RolloutState) -> Evidence:
@@ -198,14 +205,29 @@ def _fresh(workspace: Workspace, state: RolloutState) -> Evidence:
         since=state.began_at - _EARLIER,
         until=state.began_at,
         last=_EARLIER_ROWS,
-        columns=("writer", "sequence", "row", "run_ms", "status"),
+        columns=("writer", "sequence", "row", "run_ms", "status", "key"),
     )
     if frame.is_empty():
         return begin(state.plan, state.id)
     ordered = frame.sort("writer", "sequence")
     runs, _ = _runs(ordered["run_ms"].to_numpy(), np.zeros(ordered.height, bool))
-    failed = ordered.filter(ordered["row"] == 0)["status"].to_numpy() >= 500
-    return begin(state.plan, state.id, latencies=ordered["run_ms"].to_numpy()[runs], error_rate=float(failed.mean()))
+    requests = ordered.filter(ordered["row"] == 0)
+    failed = requests["status"].to_numpy() >= 500
+    return begin(
+        state.plan,
+        state.id,
+        latencies=ordered["run_ms"].to_numpy()[runs],
+        error_rate=float(failed.mean()),
+        before=_before(state, requests),
+    )
+
+
+def _before(state: RolloutState, requests: pl.DataFrame) -> Before:
+    """What the control had answered: the first request of each key, and all that bore none."""
+    units = requests.filter((requests["key"] == "") | requests["key"].is_first_distinct())
+    status = units["status"].to_numpy()
+    failed = {guard.metric: int(failures_of(guard.metric, status).sum()) for guard in rates_of(state.plan)}
+    return Before(units.height, failed)
 
 
 def _rows(workspace: Workspace, state: RolloutState) -> pl.DataFrame:
@@ -223,7 +245,19 @@ def _rows(workspace: Workspace, state: RolloutState) -> pl.DataFrame:
 def requests_of(state: RolloutState, table: pa.Table) -> Requests:
     """The randomised requests of this rollout among rows of one writer: the first row of each stands for it."""
     mine = pc.and_(pc.equal(table["rollout"], state.id), pc.is_in(table["arm"], pa.array(["live", "canary"])))
-    rows = table.filter(pc.fill_null(mine, False)).sort_by("sequence")
+    return _requests(state, table.filter(pc.fill_null(mine, False)).sort_by("sequence"))
+
+
+def live_of(state: RolloutState, table: pa.Table) -> tuple[Requests, NDArray[np.int64]]:
+    """Requests that the candidate answered as the live version since the rollout began, and in which second each came."""
+    alone = pc.and_(pc.equal(table["arm"], "live"), pc.equal(table["version"], state.plan.candidate))
+    since = pc.greater_equal(table["received_at"], pa.scalar(state.began_at, table.schema.field("received_at").type))
+    rows = table.filter(pc.fill_null(pc.and_(alone, since), False)).sort_by("sequence")
+    second = rows["received_at"].cast(pa.timestamp("s", "UTC"), safe=False).to_numpy().astype(np.int64)
+    return _requests(state, rows), second[rows["row"].to_numpy() == 0]
+
+
+def _requests(state: RolloutState, rows: pa.Table) -> Requests:
     canary, run_ms = pc.equal(rows["arm"], "canary").to_numpy(), rows["run_ms"].to_numpy()
     starts, sizes = _runs(run_ms, canary)
     run_rows = np.zeros(len(canary), np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from prodml_magics.actions.baseline import with_baseline
+from prodml_magics.actions.changes import changes
 from prodml_magics.actions.labelled import refuse_guards
 from prodml_magics.actions.perform import running
 from prodml_magics.actions.results import RolloutResult
@@ -15,7 +16,7 @@ from prodml_magics.actions.switch import switch
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.contract.compare import compare
-from prodml_magics.errors import Conflict, GateRefused, InvalidInput, UsageError
+from prodml_magics.errors import Conflict, GateRefused, InvalidInput
 from prodml_magics.rollouts.canary import route_of
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.plan import read_steps
@@ -23,9 +24,9 @@ from prodml_magics.wire.requests import Deploy
 from prodml_magics.wire.rollouts import RolloutPlan, RolloutState
 from prodml_magics.wire.routes import Route
 
-__all__ = ["begin_canary", "refuse_second", "refuse_stray_flags"]
+__all__ = ["begin_canary", "refuse_second", "state_of"]
 
-_LADDER_FLAGS = ("bake", "min_rows", "guard", "alpha", "margin", "deadline", "isolate")
+_BAKE = "10m"
 
 
 def begin_canary(workspace: Workspace, request: Deploy, before: Route, version: int) -> RolloutResult:
@@ -43,7 +44,7 @@ def begin_canary(workspace: Workspace, request: Deploy, before: Route, version: 
     )
     after = with_baseline(workspace, request, after, version)
     if request.dry_run:
-        return RolloutResult(record_of(workspace, state, before, dry_run=True))
+        return RolloutResult(record_of(workspace, state, before, dry_run=True, changes=changes(before, after, state)))
     services = Services(workspace)
     services.up()
     _refuse_crashed(services, before.model, version)
@@ -60,7 +61,6 @@ def _state(workspace: Workspace, request: Deploy, before: Route, version: int) -
     if before.live == version:
         raise InvalidInput(f"version {version} of {before.model} is live; a canary is another version")
     refuse_second(workspace, before)
-    now = workspace.clock.now()
     plan = RolloutPlan(
         control=before.live,
         candidate=version,
@@ -68,14 +68,20 @@ def _state(workspace: Workspace, request: Deploy, before: Route, version: int) -
         guards=read_guards(request.guard, request.margin),
         alpha=request.alpha,
         min_rows=request.min_rows,
-        bake=parse_duration(request.bake).total_seconds(),
+        bake=parse_duration(request.bake or _BAKE).total_seconds(),
         deadline=parse_duration(request.deadline).total_seconds(),
     )
+    return state_of(workspace, request, before, plan)
+
+
+def state_of(workspace: Workspace, request: Deploy, before: Route, plan: RolloutPlan) -> RolloutState:
+    """The state in which a rollout begins: on its first step, or baking where all traffic is switched at once."""
+    now = workspace.clock.now()
     return RolloutState(
         model=before.model,
         id=before.revision + 1,
         plan=plan,
-        phase="running",
+        phase="baking" if plan.at_once else "running",
         step=0,
         began_at=now,
         step_at=now,
@@ -85,22 +91,22 @@ def _state(workspace: Workspace, request: Deploy, before: Route, version: int) -
 
 
 def refuse_second(workspace: Workspace, before: Route) -> None:
-    """`Conflict` while a rollout of the model runs, naming who began it."""
+    """`Conflict` while a rollout of the model runs, naming who began it.
+
+    Who switched all traffic at once may go on to the next version while the first is still watched.
+    """
     state = running(workspace, before)
-    if state is not None:
-        raise Conflict(
-            f"{state.model}@{state.plan.candidate} is being rolled out by {state.by} since {state.began_at:%Y-%m-%d %H:%M} UTC "
-            f"({state.phase}); see %rollout {state.model}, end it with %rollout {state.model} --abort"
-        )
+    if state is None or (state.plan.at_once and _person(state.by) == _person(workspace.actor)):
+        return
+    raise Conflict(
+        f"{state.model}@{state.plan.candidate} is being rolled out by {state.by} since {state.began_at:%Y-%m-%d %H:%M} UTC "
+        f"({state.phase}); see %rollout {state.model}, end it with %rollout {state.model} --abort"
+    )
 
 
-def refuse_stray_flags(request: Deploy) -> None:
-    """`UsageError` for a flag that means nothing without a ladder."""
-    default = Deploy(model=request.model)
-    for name in _LADDER_FLAGS:
-        if getattr(request, name) != getattr(default, name):
-            flag = "--" + name.replace("_", "-")
-            raise UsageError(f"{flag} is for a canary; give its steps as well, such as --canary 1,5,25,50,100")
+def _person(actor: str) -> str:
+    """Without the door: ``ann@laptop`` of ``ann@laptop (notebook)``."""
+    return actor.partition(" (")[0]
 
 
 def _refuse_contract(workspace: Workspace, before: Route, version: int) -> None:

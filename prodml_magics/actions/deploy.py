@@ -1,22 +1,26 @@
-"""%deploy: all traffic to a version at once (blue-green), the old one kept warm as previous; or step by step, see `canary`."""
+"""%deploy: all traffic to a version at once (blue-green), the old one kept warm and the new one watched; or step by step, see `canary`."""
 
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from prodml_magics.actions.baseline import with_baseline
-from prodml_magics.actions.canary import begin_canary, refuse_second, refuse_stray_flags
+from prodml_magics.actions.blue_green import refuse_stray_flags, watch
+from prodml_magics.actions.canary import begin_canary, refuse_second
+from prodml_magics.actions.changes import changes
 from prodml_magics.actions.results import ChangeResult, RolloutResult
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.serving import serving_of
 from prodml_magics.actions.shadow_first import begin_shadow_first
 from prodml_magics.actions.switch import mirror_aliases, switch, unchanged
 from prodml_magics.actions.workspace import Workspace
-from prodml_magics.errors import NotFound
+from prodml_magics.errors import NotFound, UsageError
 from prodml_magics.rollouts.blue_green import promoted
 from prodml_magics.wire.names import ModelReference, parse_reference
 from prodml_magics.wire.requests import Deploy
 from prodml_magics.wire.results import Change
+from prodml_magics.wire.rollouts import RolloutState
 from prodml_magics.wire.routes import Route
 
 __all__ = ["deploy", "resolve"]
@@ -30,8 +34,10 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResul
     reference = parse_reference(request.model)
     before = workspace.route(reference.name)
     version = resolve(workspace, reference, default="candidate")
+    if request.blue_green and request.canary is not None:
+        raise UsageError("--blue-green switches all traffic at once and --canary step by step; give one of them")
     if request.shadow_first is not None:
-        deploy(workspace, msgspec.structs.replace(request, shadow_first=None, dry_run=True))  # refused now, not after the shadow
+        deploy(workspace, replace(request, shadow_first=None, dry_run=True))  # refused now, not after the shadow
         return begin_shadow_first(workspace, request, before, version)
     if request.canary is not None:
         return begin_canary(workspace, request, before, version)
@@ -40,28 +46,31 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResul
         refuse_second(workspace, before)
     files = workspace.files(reference.name, version)
     serving = serving_of(request, before.serving, workspace.contract(reference.name, version))
-    after = before if before.live == version else promoted(before, files)
-    after = with_baseline(workspace, request, msgspec.structs.replace(after, serving=serving), version)
+    watched = watch(workspace, request, before, version)
+    after = replace(before if before.live == version else promoted(before, files), serving=serving)
+    after = with_baseline(workspace, request, after, version)
     if request.dry_run:
-        return ChangeResult(_rehearsed(workspace, before, version))
+        return ChangeResult(_rehearsed(workspace, before, after, watched))
     Services(workspace).up()
     if before.live == version and after.serving == before.serving:
         return ChangeResult(unchanged(workspace, before, "deploy", f"version {version} is already live"))
-    change = switch(workspace, before, after, kind="deploy", cause=request.why)
+    details = {"rollout": msgspec.to_builtins(watched)} if watched else None
+    change = switch(workspace, before, after, kind="deploy", cause=request.why, details=details)
     problem = mirror_aliases(workspace, reference.name)
     if problem:
         note = "; ".join(text for text in (change.note, f"aliases follow later ({problem})") if text)
-        change = msgspec.structs.replace(change, note=note)
-    return ChangeResult(change)
+        change = replace(change, note=note)
+    return ChangeResult(replace(change, bake=watched.plan.bake if watched else None))
 
 
-def _rehearsed(workspace: Workspace, before: Route, version: int) -> Change:
+def _rehearsed(workspace: Workspace, before: Route, after: Route, watched: RolloutState | None) -> Change:
     note = (
-        f"version {version} would be live and version {before.live} previous"
+        f"version {after.live} would be live and version {before.live} previous"
         if before.live
-        else f"version {version} would be live"
+        else f"version {after.live} would be live"
     )
-    return unchanged(workspace, before, "dry run", "it is live already" if before.live == version else note)
+    found = unchanged(workspace, before, "dry run", "it is live already" if before.live == after.live else note)
+    return replace(found, changes=changes(before, after, watched))
 
 
 def resolve(workspace: Workspace, reference: ModelReference, *, default: str) -> int:

@@ -227,16 +227,24 @@ class ChangeResult(Result[Change]):
         if change.shadows:
             versions = ", ".join(str(version) for version in change.shadows)
             found.append(("shadow", f"version {versions}; %shadow {change.model} compares"))
+        if change.bake is not None:
+            found.append(("watched", f"{span(change.bake)}; worse than before, it goes back by itself (%rollout {change.model})"))
         if change.event is not None:
             found.append(("ledger", f"entry {change.event}, in {span(change.seconds)}"))
+        found += _changes(change.changes)
         return [(label, str(value)) for label, value in found]
 
     def warnings(self) -> Sequence[str]:
         return (self.record.note,) if self.record.note and self.record.event is not None else ()
 
 
+def _changes(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Facts of what a dry run found."""
+    return [("would change" if not index else "", line) for index, line in enumerate(lines)]
+
+
 class RolloutResult(Result[RolloutRecord]):
-    """A canary rollout with its guards."""
+    """A rollout with its guards."""
 
     @property
     def title(self) -> str:
@@ -267,7 +275,7 @@ class RolloutResult(Result[RolloutRecord]):
             found.append(("waits for", each.waits_for))
         if each.url:
             found.append(("url", each.url))
-        return found
+        return [*found, *_changes(each.changes)]
 
     def table(self) -> Table:
         names = (

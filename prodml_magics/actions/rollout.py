@@ -66,7 +66,14 @@ def _verdicts(state: RolloutState, evidence: Evidence | None) -> tuple[GuardVerd
 
 
 def record_of(
-    workspace: Workspace, state: RolloutState, route: Route, *, event: int | None = None, note: str = "", dry_run: bool = False
+    workspace: Workspace,
+    state: RolloutState,
+    route: Route,
+    *,
+    event: int | None = None,
+    note: str = "",
+    dry_run: bool = False,
+    changes: tuple[str, ...] = (),
 ) -> RolloutRecord:
     """A rollout as people see it."""
     evidence = None if dry_run else evidence_of(workspace, state)
@@ -90,13 +97,23 @@ def record_of(
         by=state.by,
         reason=state.reason,
         waits_for=_waits_for(state, evidence),
-        canary_requests=evidence.canary_requests if evidence else 0,
+        canary_requests=_exposed(state, evidence) if evidence else 0,
         control_requests=sum(evidence.requests[0]) if evidence else 0,
-        step_requests=evidence.requests[1][state.step] if evidence else 0,
+        step_requests=_in_step(state, evidence) if evidence else 0,
         guards=_verdicts(state, evidence),
         event=event,
         note="; ".join(text for text in (note, down) if text),
+        changes=changes,
     )
+
+
+def _exposed(state: RolloutState, evidence: Evidence) -> int:
+    """Requests that the candidate has answered while it was on trial: a canary's, or all since it is live where it was none."""
+    return evidence.baked.requests if state.plan.at_once else evidence.canary_requests
+
+
+def _in_step(state: RolloutState, evidence: Evidence) -> int:
+    return evidence.baked.requests if state.phase == "baking" or state.plan.at_once else evidence.requests[1][state.step]
 
 
 def _waits_for(state: RolloutState, evidence: Evidence | None) -> str:

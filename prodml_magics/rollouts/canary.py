@@ -4,8 +4,10 @@
        │  │                                                │
        │  ├─ split unsound, or asked ──> paused            │
        │  └─ deadline ──> held                             │
-       └── harm, or a crash ──> rolled back <── a crash ───┘        asked, at any time ──> aborted
+       └── harm, or a crash ──> rolled back <── a crash, ──┘        asked, at any time ──> aborted
+                                              or worse than before
 
+A switch of all traffic at once (blue-green) is a rollout that begins baking.
 The route is a function of the state (`route_of`), so that the two can never disagree.
 """
 
@@ -44,6 +46,8 @@ class Judgement(NamedTuple):
     """Whether a gateway worker died natively while it ran the candidate."""
     gone: str = ""
     """Why the candidate cannot become live any more; empty when it can."""
+    unwell: tuple[str, ...] = ()
+    """Guards that are worse, since it is live, than they were before; the worst first."""
 
 
 class Decision(NamedTuple):
@@ -62,7 +66,7 @@ def advance(state: RolloutState, judged: Judgement, now: datetime) -> Decision |
     if judged.crashed:
         return _rolled_back(state, now, f"the gateway crashed while version {state.plan.candidate} ran")
     if state.phase == "baking":
-        return _baked(state, now)
+        return _baked(state, judged, now)
     if judged.mismatch:
         return _mismatch(state, now)
     if judged.harm:
@@ -138,7 +142,11 @@ def _promoted(state: RolloutState, now: datetime, reason: str) -> Decision:
     return Decision(_entered(state, "baking", now, reason), "promote", reason)
 
 
-def _baked(state: RolloutState, now: datetime) -> Decision | None:
+def _baked(state: RolloutState, judged: Judgement, now: datetime) -> Decision | None:
+    if judged.unwell:
+        return _rolled_back(state, now, f"{' and '.join(judged.unwell)} worse than before it went live")
+    if judged.harm and not judged.mismatch:  # shown by what came in before it was live and was counted since
+        return _rolled_back(state, now, f"{' and '.join(judged.harm)} worse as the canary")
     if _elapsed(state, now) < state.plan.bake:
         return None
     return Decision(_entered(state, "done", now, "baked"), "finish", "baked")

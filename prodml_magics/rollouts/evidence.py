@@ -15,6 +15,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import ArrayLike, NDArray
 
+from prodml_magics.rollouts.baking import Answered, Baked, Before, fold_baked
 from prodml_magics.rollouts.guards import is_latency, is_mean, is_rate, level_of
 from prodml_magics.rollouts.means import MeanTally
 from prodml_magics.rollouts.runs import Tally, add_runs
@@ -31,9 +32,12 @@ __all__ = [
     "Requests",
     "Seen",
     "begin",
+    "failures_of",
     "fold",
+    "fold_live",
     "latencies_of",
     "lift_of",
+    "limits_of",
     "means_of",
     "rates_of",
 ]
@@ -85,6 +89,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     mismatch: bool = False
     passed: tuple[str, ...] = ()
     """Guards that were shown to be no worse at some look."""
+    before: Before = Before()
+    """What the control answered before the rollout: what a candidate that is live is held against."""
+    baked: Baked = Baked()
+    """What the candidate answered since it is live."""
     format: int = EVIDENCE_FORMAT
 
     @property
@@ -124,8 +132,15 @@ def means_of(plan: RolloutPlan) -> tuple[Guard, ...]:
     return tuple(guard for guard in plan.guards if is_mean(guard.metric))
 
 
-def begin(plan: RolloutPlan, rollout: int, *, latencies: NDArray[np.float64] | None = None, error_rate: float = 0.0) -> Evidence:
-    """No evidence yet. `latencies` (ms, of runs) and `error_rate` are of earlier live traffic, where there was any."""
+def begin(
+    plan: RolloutPlan,
+    rollout: int,
+    *,
+    latencies: NDArray[np.float64] | None = None,
+    error_rate: float = 0.0,
+    before: Before | None = None,
+) -> Evidence:
+    """No evidence yet. `latencies` (ms, of runs), `error_rate` and `before` are of earlier live traffic, where there was any."""
     shares = tuple(step / 100 for step in plan.steps)
     nothing = (tuple(0 for _ in shares), tuple(0 for _ in shares))
     absolute = [guard.metric for guard in rates_of(plan) if not guard.relative]
@@ -137,13 +152,15 @@ def begin(plan: RolloutPlan, rollout: int, *, latencies: NDArray[np.float64] | N
         differences={metric: (0.0,) * len(NO_WORSE) for metric in absolute},
         sizes=dict.fromkeys(absolute, ((0, 0), (0, 0))),
         earlier_error_rate=error_rate,
+        before=before or Before(),
     )
     return _with_thresholds(evidence, latencies) if latencies is not None and len(latencies) >= _LEARNED else evidence
 
 
 def _with_thresholds(evidence: Evidence, latencies: ArrayLike) -> Evidence:
     thresholds = tuple(freeze(latencies).tolist())
-    return replace(evidence, thresholds=thresholds, learning=(), slower=Tally.empty(len(LEVELS), len(MORE)))
+    before = replace(evidence.before, runs=len(np.asarray(latencies)))
+    return replace(evidence, thresholds=thresholds, learning=(), slower=Tally.empty(len(LEVELS), len(MORE)), before=before)
 
 
 def lift_of(guard: Guard, threshold: float) -> float:
@@ -166,9 +183,32 @@ def fold(plan: RolloutPlan, evidence: Evidence, batch: Requests, seen: Seen) -> 
     return _with_beginnings(_with_runs(plan, after, batch) if latencies_of(plan) else after)
 
 
+def fold_live(
+    plan: RolloutPlan, evidence: Evidence, writer: str, batch: Requests, second: NDArray[np.int64], seen: Seen
+) -> Evidence:
+    """`evidence` with requests that the candidate answered as the live version; `second` (since 1970) says when they came."""
+    if not len(batch.canary):
+        return evidence
+    answered = Answered(_failed(plan, batch), batch.run_ms, batch.run_rows > 0, second, batch.key)
+    baked = fold_baked(evidence.baked, writer, answered, limits_of(plan, evidence), seen.setdefault("live", set()))
+    return replace(evidence, baked=baked, keyed=evidence.keyed or any(batch.key))
+
+
+def limits_of(plan: RolloutPlan, evidence: Evidence) -> dict[str, float]:
+    """Milliseconds that a run of the candidate may take, by latency guard; empty while there are no thresholds."""
+    if not evidence.thresholds:
+        return {}
+    found = {guard: evidence.thresholds[LEVELS.index(level_of(guard.metric))] for guard in latencies_of(plan)}
+    return {guard.metric: lift_of(guard, threshold) for guard, threshold in found.items()}
+
+
 def _failed(plan: RolloutPlan, batch: Requests) -> dict[str, NDArray[np.bool_]]:
-    masks = {"error_rate": batch.status >= 500, "timeout_rate": batch.status == 504}
-    return {guard.metric: masks[guard.metric] for guard in rates_of(plan)}
+    return {guard.metric: failures_of(guard.metric, batch.status) for guard in rates_of(plan)}
+
+
+def failures_of(metric: str, status: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which requests [requests] failed in the sense of a rate guard, by their HTTP status."""
+    return status == 504 if metric == "timeout_rate" else status >= 500
 
 
 def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Evidence:

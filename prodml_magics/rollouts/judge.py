@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from prodml_magics.rollouts.canary import Judgement
 from prodml_magics.rollouts.evidence import Beginning, Counts, Evidence, latencies_of, means_of, rates_of
 from prodml_magics.rollouts.guards import BOUNDS, is_latency, is_mean, level_of, margin_text
+from prodml_magics.rollouts.harm import culprits
 from prodml_magics.rollouts.runs import Tally, log_e_of
+from prodml_magics.rollouts.watched import unwell, watched_verdicts
 from prodml_magics.stats.sequential.block_pairs import log_mean_of
-from prodml_magics.stats.sequential.e_bh import e_benjamini_hochberg
 from prodml_magics.stats.sequential.interval import ratio_interval
 from prodml_magics.stats.sequential.mixture import log_mean_exp
 from prodml_magics.stats.sequential.onset import log_over_onsets
@@ -48,9 +49,10 @@ def judge(state: RolloutState, evidence: Evidence) -> Judgement:
     plan = state.plan
     return Judgement(
         requests=evidence.requests[1][state.step],
-        harm=_harm(plan, evidence),
+        harm=culprits(log_harm(plan, evidence), plan.alpha),
         no_worse=all(guard.metric in evidence.passed and not _void(guard, evidence) for guard in plan.guards),
         mismatch=evidence.mismatch,
+        unwell=unwell(plan, evidence) if state.phase == "baking" else (),
     )
 
 
@@ -84,16 +86,6 @@ def _log_slower(slower: Tally | None, beginnings: Sequence[Beginning]) -> float:
 
 def _minus(counts: Counts, begun: Counts) -> NDArray[np.int64]:
     return np.array(counts) - np.array(begun)
-
-
-def _harm(plan: RolloutPlan, evidence: Evidence) -> tuple[str, ...]:
-    each = log_harm(plan, evidence)
-    values = np.array(list(each.values()))
-    if float(log_mean_exp(values)) < math.log(1 / plan.alpha):
-        return ()
-    named = e_benjamini_hochberg(values, plan.alpha) | (values == values.max())
-    order = np.argsort(-values, kind="stable")
-    return tuple(list(each)[index] for index in order if named[index])
 
 
 def log_no_worse(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> float:
@@ -131,17 +123,16 @@ def _events(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> tuple[NDArra
 
 def verdicts(state: RolloutState, evidence: Evidence) -> tuple[GuardVerdict, ...]:
     """Every guard with its evidence, for people."""
-    harm, culprits = log_harm(state.plan, evidence), _harm(state.plan, evidence)
-    return tuple(_verdict(guard, state, evidence, harm, culprits) for guard in state.plan.guards)
+    if state.plan.at_once:
+        return watched_verdicts(state.plan, evidence)
+    harm = log_harm(state.plan, evidence)
+    worse = {*culprits(harm, state.plan.alpha), *unwell(state.plan, evidence)}
+    return tuple(_verdict(guard, state, evidence, harm, worse) for guard in state.plan.guards)
 
 
-def _verdict(
-    guard: Guard, state: RolloutState, evidence: Evidence, harm: dict[str, float], culprits: tuple[str, ...]
-) -> GuardVerdict:
+def _verdict(guard: Guard, state: RolloutState, evidence: Evidence, harm: dict[str, float], named: set[str]) -> GuardVerdict:
     plan = state.plan
-    worse = bool(
-        set(culprits) & ({guard.metric} if not is_latency(guard.metric) else {each.metric for each in latencies_of(plan)})
-    )
+    worse = bool(named & ({guard.metric} if not is_latency(guard.metric) else {each.metric for each in latencies_of(plan)}))
     passed = guard.metric in evidence.passed and not _void(guard, evidence)
     log_good = log_no_worse(guard, plan, evidence)
     found = _found(guard, plan, evidence)

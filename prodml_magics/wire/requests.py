@@ -96,13 +96,22 @@ class Deploy(Request, frozen=True):
     canary: Annotated[
         str | None, _flag("shares of the traffic in percent, rising, such as 1,5,25,50,100 (default: all at once)", "PERCENTS")
     ] = None
-    bake: Annotated[str, _flag("the least time in a step, and how long it is watched once it is live", "DURATION")] = "10m"
+    blue_green: Annotated[
+        bool, _flag("all traffic at once, the version before kept warm for instant return (default, unless there is a canary)")
+    ] = False
+    bake: Annotated[
+        str,
+        _flag(
+            "how long it is watched once it is live, and the least time in a step of a canary (default: 10m for a canary, else 5m)",
+            "DURATION",
+        ),
+    ] = ""
     min_rows: Annotated[int, Meta(ge=1), _flag("requests that the canary must have answered in a step", "N")] = 200
     guard: Annotated[
         str,
         _flag(
-            "what must not get worse (default: error_rate,latency_p99); also timeout_rate, latency_p50, _p90, _p95, and on labels "
-            "accuracy, log_loss",
+            "what must not get worse (default: error_rate,latency_p99); also timeout_rate, latency_p50, _p90, _p95, and on labels, "
+            "of a canary, accuracy, log_loss",
             "GUARDS",
         ),
     ] = ""

@@ -90,6 +90,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     serving: bool = True
     """False when the gateway is down: the change takes effect when it starts."""
     note: str = ""
+    bake: float | None = None
+    """Seconds for which the version is watched, and goes back by itself; null where there is nothing to return to."""
+    changes: tuple[str, ...] = ()
+    """Of a dry run: every field that would change, as ``live: 1 → 2``."""
 
 
 class ShadowComparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,6 +217,8 @@ class RolloutRecord(msgspec.Struct, frozen=True, kw_only=True):
     guards: tuple[GuardVerdict, ...]
     event: int | None = None
     note: str = ""
+    changes: tuple[str, ...] = ()
+    """Of a dry run: every field that would change, as ``canary version: none → 2``."""
 
 
 class PlanStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""A canary rollout as the ledger keeps it: its plan, where it stands, and what its guards say."""
+"""A rollout as the ledger keeps it: its plan, where it stands, and what its guards say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ __all__ = ["Guard", "GuardVerdict", "PairedVerdict", "Phase", "RolloutPlan", "Ro
 
 Verdict = Literal["better", "no worse", "worse", "undecided"]
 Phase = Literal["running", "paused", "held", "baking", "done", "rolled back", "aborted"]
-"""``paused`` by a person or by a mismatch of the split; ``held`` undecided, waiting for a person; ``baking`` live, without control."""
+"""``paused`` by a person or by a mismatch of the split; ``held`` undecided, waiting for a person; ``baking`` live, and held against the
+traffic before."""
 
 
 class Guard(msgspec.Struct, frozen=True):
@@ -29,7 +30,7 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     control: int
     candidate: int
     steps: tuple[float, ...]
-    """Shares of the traffic in percent, rising."""
+    """Shares of the traffic in percent, rising; 100 alone is a switch of all of it (blue-green)."""
     guards: tuple[Guard, ...]
     alpha: float = 0.05
     min_rows: int = 200
@@ -38,6 +39,11 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The least time in a step, and how long the candidate is watched once it is live."""
     deadline: float = 86_400.0
     """A step that is undecided for longer is held."""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all traffic is switched at once, with nothing beside it to compare with."""
+        return self.steps[0] >= 100
 
 
 class RolloutState(msgspec.Struct, frozen=True, kw_only=True):

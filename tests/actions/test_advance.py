@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from homes import go_live
-from rehearsal import Controller, Traffic, begin, clock
+from rehearsal import Controller, Traffic, begin, clock, switch_at_once
 
 from prodml_magics.actions.canary import begin_canary
 from prodml_magics.actions.deploy import deploy
@@ -217,8 +217,98 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(home: Workspace) -> No
     planned = deploy(home, Deploy(model="cancer@2", canary="5,25,100", dry_run=True))
     assert (planned.phase, planned.version, planned.event) == ("planned", 1, None)
     assert "cancer@2 would begin at 5 %; nothing was changed" in str(planned)
-    assert "version 2 would be live and version 1 previous" in str(deploy(home, Deploy(model="cancer@2", dry_run=True)))
+    assert planned.changes[:2] == ("canary version: none → 2", "canary share: none → 0.05")
+    assert planned.changes[-2:] == (
+        "loaded: 1 → 1, 2",
+        "rollout: running, version 2 against 1, 5 % → 25 % → 100 %, each at least 600 s; worse is error_rate by 0.005, "
+        "latency_p99 by 20%, alpha 0.05",
+    )
+    at_once = deploy(home, Deploy(model="cancer@2", blue_green=True, keep="30d", dry_run=True))
+    assert "version 2 would be live and version 1 previous" in str(at_once)
+    assert at_once.changes == (
+        "live: 1 → 2",
+        "previous: none → 1",
+        "serving keep_seconds: none → 2592000.0",
+        "loaded: 1 → 2, 1",
+        "rollout: baking, version 2 against 1, watched 300 s; worse is error_rate by 0.005, latency_p99 by 20%, alpha 0.05",
+    )
+    assert all(line in str(at_once) for line in at_once.changes)
     assert home.ledger.last_id() == last
+
+
+@pytest.mark.parametrize(("how", "guard"), [({"failing": 0.1}, "error_rate"), ({"slow": 3.0}, "latency_p99")])
+def test_a_version_that_took_all_traffic_goes_back_when_it_is_worse_than_what_was_before(
+    home: Workspace, how: dict[str, float], guard: str
+) -> None:
+    traffic, controller = Traffic(home, 9, **how), Controller(home)
+    traffic.send(600)
+    controller.look()
+    began = switch_at_once(home, bake="10m")
+    for second in range(60):
+        traffic.send(5)
+        clock(home).advance(1)
+        if second == 20:
+            controller.killed()
+        if controller.look():
+            break
+    route, event = home.route("cancer"), home.ledger.events("cancer")[-1]
+    assert (route.live, route.previous, event.kind, event.payload["tier"]) == (1, 2, "rollback", "immediate")
+    assert event.payload["text"] == f"cancer@2: {guard} worse than before it went live"
+    shown = rollout(home, Rollout(model="cancer"))
+    assert (shown.phase, shown.verdict, shown.began_at) == ("rolled back", "worse", began.began_at)
+    said = next(each for each in shown.guards if each.metric == guard)
+    assert said.verdict == "worse" and said.canary_events >= 3 and said.control_rows == 600
+    assert "against the traffic before, not beside it" in said.note and shown.picture() is not None
+
+
+def test_a_version_that_took_all_traffic_and_is_as_before_is_done_after_its_bake(home: Workspace) -> None:
+    traffic, controller = Traffic(home, 10, keys=40), Controller(home)
+    traffic.send(600)
+    controller.look()
+    switch_at_once(home)
+    for second in range(0, 300, 5):
+        traffic.send(20)
+        clock(home).advance(5)
+        if second == 100:
+            middle = kept(home)
+            controller.killed()
+        assert controller.look() == (second == 295)
+    assert kept(home).baked.requests == 1_200 > middle.baked.requests
+    assert kept(home).baked.units == 40  # a key counts once
+    state = home.rollout("cancer")
+    assert state is not None and (state.phase, home.route("cancer").live, home.route("cancer").previous) == ("done", 2, 1)
+    assert home.ledger.events("cancer")[-1].kind == "finish"
+
+
+def test_a_canary_that_turns_bad_once_it_is_live_goes_back_as_well(home: Workspace) -> None:
+    traffic, controller = Traffic(home, 11, failing=0.1), Controller(home)
+    traffic.send(600)
+    controller.look()
+    begin(home)
+    rollout(home, Rollout(model="cancer", promote=True))
+    for _ in range(20):
+        traffic.send(30)
+        clock(home).advance(1)
+        if controller.look():
+            break
+    event = home.ledger.events("cancer")[-1]
+    assert (event.kind, home.route("cancer").live) == ("rollback", 1)
+    assert event.cause == "error_rate worse than before it went live"
+
+
+def test_who_switched_may_go_on_to_the_next_version_and_others_are_told_who_did(home: Workspace) -> None:
+    switch_at_once(home)
+    bob = Workspace(home.home, actor="bob@desk (cli)", clock=home.clock, environment={})
+    for request in (Deploy(model="cancer@3", dry_run=True), Deploy(model="cancer@3", canary=LADDER, dry_run=True)):
+        with pytest.raises(Conflict, match=r"cancer@2 is being rolled out by ann@laptop \(test\) since .* \(baking\)"):
+            deploy(bob, request)
+        deploy(home, request)
+    switch_at_once(home, 3)
+    assert (home.route("cancer").live, home.route("cancer").previous) == (3, 2)
+    assert home.rollout("cancer").plan.candidate == 3  # type: ignore[union-attr]
+    undo(home, Undo())
+    assert home.rollout("cancer").phase == "aborted"  # type: ignore[union-attr]
+    assert Controller(home).look() == 0
 
 
 LADDER = "5,25,100"
@@ -231,8 +321,16 @@ REFUSED: list[tuple[Deploy, type[ProdmlError], str]] = [
     (Deploy(model="cancer@2", canary=LADDER, guard="speed"), InvalidInput, "'speed' is no guard; guards are"),
     (Deploy(model="cancer@2", canary=LADDER, margin="latency_p99=3"), InvalidInput, "needs a unit"),
     (Deploy(model="cancer@2", canary=LADDER, bake="soon"), UsageError, "'soon' is not a duration; write 90s"),
-    (Deploy(model="cancer@2", bake="1m"), UsageError, "--bake is for a canary; give its steps as well"),
-    (Deploy(model="cancer@2", guard="error_rate"), UsageError, "--guard is for a canary"),
+    (Deploy(model="cancer@2", bake="soon"), UsageError, "'soon' is not a duration; write 90s"),
+    (Deploy(model="cancer@2", min_rows=9), UsageError, "--min-rows is for a canary; give its steps as well"),
+    (Deploy(model="cancer@2", deadline="1h"), UsageError, "--deadline is for a canary"),
+    (
+        Deploy(model="cancer@2", guard="accuracy"),
+        InvalidInput,
+        "accuracy waits for labels and needs a version beside the live one",
+    ),
+    (Deploy(model="cancer@2", margin="latency_p99=3"), InvalidInput, "needs a unit"),
+    (Deploy(model="cancer@2", canary=LADDER, blue_green=True), UsageError, "and --canary step by step; give one of them"),
 ]
 
 

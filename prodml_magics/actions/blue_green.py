@@ -1,0 +1,41 @@
+"""``%deploy NAME@V``, blue-green: what is watched after all traffic was switched at once, and when there is nothing to watch."""
+
+from __future__ import annotations
+
+from prodml_magics.actions.canary import state_of
+from prodml_magics.actions.windows import parse_duration
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.errors import InvalidInput, UsageError
+from prodml_magics.rollouts.guards import is_mean, read_guards
+from prodml_magics.wire.requests import Deploy
+from prodml_magics.wire.rollouts import RolloutPlan, RolloutState
+from prodml_magics.wire.routes import Route
+
+__all__ = ["refuse_stray_flags", "watch"]
+
+_BAKE = "5m"
+_OF_LADDERS = ("min_rows", "deadline", "isolate", "segment", "key")
+
+
+def watch(workspace: Workspace, request: Deploy, before: Route, version: int) -> RolloutState | None:
+    """The rollout that watches `version` for ``--bake`` once it is live; none where no other version was, to return to."""
+    guards = read_guards(request.guard, request.margin)
+    late = [guard.metric for guard in guards if is_mean(guard.metric)]
+    if late:
+        raise InvalidInput(
+            f"{late[0]} waits for labels and needs a version beside the live one; use a ladder, such as --canary 5,25,100"
+        )
+    bake = parse_duration(request.bake or _BAKE).total_seconds()
+    if before.live is None or before.live == version:
+        return None
+    plan = RolloutPlan(control=before.live, candidate=version, steps=(100.0,), guards=guards, alpha=request.alpha, bake=bake)
+    return state_of(workspace, request, before, plan)
+
+
+def refuse_stray_flags(request: Deploy) -> None:
+    """`UsageError` for a flag that means nothing without a ladder."""
+    default = Deploy(model=request.model)
+    for name in _OF_LADDERS:
+        if getattr(request, name, None) != getattr(default, name, None):
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(f"{flag} is for a canary; give its steps as well, such as --canary 1,5,25,50,100")
