@@ -7,6 +7,7 @@ may do what they like; see `prodml_magics.stats.sequential`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -224,10 +225,11 @@ def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Eviden
     slower = add_runs(evidence.slower, canary, took[:, None] > limits, MORE)
     margins = dict(evidence.margins)
     sizes = np.log2(np.maximum(rows, 1)).astype(np.int64)
+    classes = [(size, sizes == size) for size in sorted(set(sizes.tolist()))]
     for guard in latencies_of(plan):
         beyond = _beyond_margin(guard, evidence, canary, took)
-        for size in np.unique(sizes).tolist():  # a smaller batch is quicker: alike is only what is of like size
-            name, of_size = f"{guard.metric}/{size}", sizes == size
+        for size, of_size in classes:  # a smaller batch is quicker: alike is only what is of like size
+            name = f"{guard.metric}/{size}"
             margins[name] = add_runs(margins.get(name, Tally.empty(1, len(FEWER))), canary[of_size], beyond[of_size, None], FEWER)
     return replace(evidence, slower=slower, margins=margins)
 
@@ -284,8 +286,10 @@ def _difference(
     rows = _table(units, batch, steps)
     events = _table(units & failed, batch, steps)
     (old_events, _), (old_rows, _) = evidence.sizes[guard.metric]
-    # Known before the batch: what the control showed so far, and earlier traffic as if it were a hundred requests.
+    # Known before the batch: what the control showed so far, and earlier traffic as if it were a hundred requests; to a quarter of an
+    # octave, so that the bets of one look serve the next.
     control = (old_events + 100 * evidence.earlier_error_rate + 0.1) / (old_rows + 100 + 1)
+    control = 2 ** (round(4 * math.log2(control)) / 4)
     sums = np.array(evidence.differences[guard.metric])
     for step in np.flatnonzero(rows.sum(axis=0)):
         if evidence.shares[step] < 1:

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from prodml_magics.rollouts.canary import Judgement
-from prodml_magics.rollouts.evidence import Beginning, Counts, Evidence, latencies_of, means_of, rates_of
+from prodml_magics.rollouts.evidence import Beginning, Evidence, latencies_of, means_of, rates_of
 from prodml_magics.rollouts.guards import BOUNDS, is_latency, is_mean, level_of, margin_text
 from prodml_magics.rollouts.harm import culprits
-from prodml_magics.rollouts.runs import Tally, log_e_of
+from prodml_magics.rollouts.runs import Tally, log_e_since
 from prodml_magics.rollouts.watched import unwell, watched_verdicts
 from prodml_magics.stats.sequential.block_pairs import log_mean_of
 from prodml_magics.stats.sequential.interval import ratio_interval
@@ -58,11 +58,7 @@ def judge(state: RolloutState, evidence: Evidence) -> Judgement:
 
 def log_harm(plan: RolloutPlan, evidence: Evidence) -> dict[str, float]:
     """Log e-value against "no worse at all", per rate and once for latency (named after its first guard)."""
-    parts = np.array([evidence.counts, *(_minus(evidence.counts, begun.counts) for begun in evidence.beginnings)])
-    found: dict[str, float] = {}
-    for index, guard in enumerate(rates_of(plan)):
-        canary, both = parts[:, index, 1].sum(axis=-1), parts[:, index].sum(axis=1)
-        found[guard.metric] = float(log_over_onsets(log_e_value(canary, both, evidence.shares, MORE)))
+    found = dict(zip((guard.metric for guard in rates_of(plan)), _log_more(evidence), strict=True))
     for guard in latencies_of(plan)[:1]:
         found[guard.metric] = _log_slower(evidence.slower, evidence.beginnings)
     for guard in means_of(plan):
@@ -76,16 +72,23 @@ def _void(guard: Guard, evidence: Evidence) -> bool:
     return guard.metric in evidence.means and evidence.means[guard.metric].mismatch
 
 
+def _log_more(evidence: Evidence) -> list[float]:
+    """Of each rate guard, over the start and every beginning."""
+    counts = np.array([evidence.counts, *(begun.counts for begun in evidence.beginnings)])
+    if not counts.size:
+        return []
+    counts[1:] = counts[0] - counts[1:]
+    canary, both = counts[:, :, 1].sum(axis=-1), counts.sum(axis=2)
+    return list(log_over_onsets(log_e_value(canary, both, evidence.shares, MORE).T).tolist())
+
+
 def _log_slower(slower: Tally | None, beginnings: Sequence[Beginning]) -> float:
     """The mean over thresholds, from the start and from each beginning; a beginning before the thresholds is the start."""
     if slower is None:
         return 0.0
-    each = [log_e_of(slower, MORE), *(log_e_of(slower, MORE, begun.slower) for begun in beginnings)]
-    return float(log_over_onsets([float(log_mean_exp(values)) for values in each]))
-
-
-def _minus(counts: Counts, begun: Counts) -> NDArray[np.int64]:
-    return np.array(counts) - np.array(begun)
+    nothing = Tally.empty(len(slower.events), len(MORE))
+    begun = [each.slower or nothing for each in beginnings]
+    return float(log_over_onsets(log_mean_exp(log_e_since(slower, MORE, begun))))
 
 
 def log_no_worse(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> float:

@@ -11,6 +11,7 @@ Turner, Ly & Grünwald, JSPI 230 (2024) 106116, treat such blocks; conditioning 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from prodml_magics.stats.sequential.mixture import log_mean_exp, log_sum_exp
 
-__all__ = ["Tally", "add_runs", "log_e_of", "log_expected"]
+__all__ = ["Tally", "add_runs", "log_e_of", "log_e_since", "log_expected"]
 
 Floats = NDArray[np.float64]
 _LARGEST = 1000
@@ -51,44 +52,63 @@ def add_runs(tally: Tally, canary: NDArray[np.bool_], slow: NDArray[np.bool_], r
 
 
 def _add_block(tally: Tally, canary: NDArray[np.bool_], slow: NDArray[np.bool_], ratios: Floats) -> Tally:
-    runs = np.array(tally.open_runs) + np.array([(~canary).sum(), canary.sum()])
-    events = np.array(tally.open_events) + np.stack([slow[~canary].sum(axis=0), slow[canary].sum(axis=0)], axis=1)
-    if not runs.all():
-        return Tally(tally.events, tally.costs, _pair(runs), _pairs(events))
-    expected = log_expected(int(runs[1]), int(runs[0]), events.sum(axis=1), ratios)
+    mine = int(np.count_nonzero(canary))
+    runs = (tally.open_runs[0] + len(canary) - mine, tally.open_runs[1] + mine)
+    both, theirs = slow.sum(axis=0), slow[canary].sum(axis=0)
+    events = np.array([both - theirs, theirs]).T + np.array(tally.open_events)
+    if not all(runs):
+        return Tally(tally.events, tally.costs, runs, _pairs(events))
+    expected = log_expected(runs[1], runs[0], events.sum(axis=1), ratios)
     costs = tuple(tuple(each) for each in (np.array(tally.costs) + expected).tolist())
     return Tally(_pairs(np.array(tally.events) + events), costs, (0, 0), tuple((0, 0) for _ in events))
 
 
 def log_expected(canary: int, control: int, slow: ArrayLike, ratios: Floats) -> Floats:
     """log E[ρ^x] [kinds, bets], x the canary's part of `slow` [kinds] runs out of `canary` + `control`, all equally likely."""
-    n, drawn = canary + control, np.asarray(slow, np.int64)[:, None]
-    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
-    x = np.arange(canary + 1)[None, :]
-    possible = (x <= drawn) & (drawn - x <= control)
-    left = np.clip(drawn - x, 0, control)
-    chosen = _log_choose(log_factorial, canary, x) + _log_choose(log_factorial, control, left)
-    weights = np.where(possible, chosen - _log_choose(log_factorial, n, drawn), -np.inf)
-    return log_sum_exp(weights[:, None, :] + x[None] * np.log(ratios)[None, :, None])
+    drawn = np.asarray(slow, np.int64)[:, None]
+    most = min(canary, int(drawn.max(initial=0)))
+    x = np.arange(most + 1)
+    chosen = _log_choose(canary, x) + _log_choose(control, drawn - x) - _log_choose(canary + control, drawn)
+    if most <= _PLAIN:  # no power of a bet overflows
+        return np.asarray(np.log(np.exp(chosen) @ _powers(tuple(ratios.tolist()))[: most + 1]))
+    return log_sum_exp(chosen[:, None, :] + x * np.log(ratios)[:, None])
 
 
-def _log_choose(log_factorial: Floats, n: int, k: NDArray[np.int64]) -> Floats:
-    return np.asarray(log_factorial[n] - log_factorial[k] - log_factorial[n - k])
+def _log_choose(n: int, k: NDArray[np.int64]) -> Floats:
+    """log of n over k; −inf where there is no such choice."""
+    inside = np.minimum(np.maximum(k, 0), n)
+    factorial = _log_factorials(max(n, _LARGEST).bit_length())
+    found = factorial[n] - factorial[inside] - factorial[n - inside]
+    return np.where(inside == k, found, -np.inf)
 
 
-def log_e_of(tally: Tally, ratios: Floats, since: Tally | None = None) -> Floats:
-    """Log e-value [kinds] of equal stakes on `ratios`, counted from `since` on."""
-    canary = np.array([each[1] for each in tally.events], np.float64)
-    costs = np.array(tally.costs)
-    if since is not None:
-        canary = canary - np.array([each[1] for each in since.events])
-        costs = costs - np.array(since.costs)
-    return log_mean_exp(canary[:, None] * np.log(ratios) - costs)
+@lru_cache(maxsize=32)
+def _log_factorials(bits: int) -> Floats:
+    """log n! for n below 2^bits: a block that waits for the other arm may grow large."""
+    return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, 2**bits)))])
 
 
-def _pair(values: Sequence[int] | NDArray[np.int64]) -> tuple[int, int]:
-    return int(values[0]), int(values[1])
+_PLAIN = 250
+
+
+@lru_cache(maxsize=8)
+def _powers(ratios: tuple[float, ...]) -> Floats:
+    """ρ^x [x, bets] for x up to `_PLAIN`."""
+    return np.asarray(np.array(ratios) ** np.arange(_PLAIN + 1)[:, None])
+
+
+def log_e_of(tally: Tally, ratios: Floats) -> Floats:
+    """Log e-value [kinds] of equal stakes on `ratios`."""
+    return log_e_since(tally, ratios, ())[0]
+
+
+def log_e_since(tally: Tally, ratios: Floats, begun: Sequence[Tally]) -> Floats:
+    """Log e-values [1 + beginnings, kinds] of equal stakes on `ratios`: from the start on, and from each of `begun` on."""
+    canary = np.array([each.events for each in (tally, *begun)], np.float64)[:, :, 1]
+    costs = np.array([each.costs for each in (tally, *begun)])
+    canary[1:], costs[1:] = canary[0] - canary[1:], costs[0] - costs[1:]
+    return log_mean_exp(canary[:, :, None] * np.log(ratios) - costs)
 
 
 def _pairs(values: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
-    return tuple(_pair(each) for each in values)
+    return tuple((control, canary) for control, canary in values.tolist())

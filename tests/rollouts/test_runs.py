@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from prodml_magics.rollouts.runs import Tally, add_runs, log_e_of, log_expected
+from prodml_magics.rollouts.runs import Tally, add_runs, log_e_of, log_e_since, log_expected
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE
 
 
@@ -26,7 +26,7 @@ def test_when_slow_runs_are_any_of_a_block_the_mean_e_value_is_one(
 
 
 def test_the_expectation_is_that_of_the_hypergeometric_distribution() -> None:
-    for canary, control, slow in ((3, 40, 7), (25, 75, 60), (1, 1, 2), (200, 800, 0)):
+    for canary, control, slow in ((3, 40, 7), (25, 75, 60), (1, 1, 2), (200, 800, 0), (300, 700, 900), (2, 5_000, 400)):
         x = np.arange(canary + 1)
         chances = hypergeom(canary + control, canary, slow).pmf(x)
         expected = np.log([(chances * ratio**x).sum() for ratio in MORE])
@@ -50,7 +50,8 @@ def test_evidence_since_a_beginning_leaves_out_what_was_before() -> None:
     begun = add_runs(Tally.empty(2, 24), *first, MORE)
     both = add_runs(begun, *second, MORE)
     alone = add_runs(Tally.empty(2, 24), *second, MORE)
-    assert log_e_of(both, MORE, begun) == pytest.approx(log_e_of(alone, MORE))
+    assert log_e_since(both, MORE, [begun])[1] == pytest.approx(log_e_of(alone, MORE))
+    assert log_e_since(both, MORE, [begun])[0] == pytest.approx(log_e_of(both, MORE))
 
 
 def test_weather_that_both_arms_share_is_not_taken_for_harm() -> None:

@@ -9,6 +9,7 @@ Turner, Ly & Grünwald, Generic e-variables for exact sequential k-sample tests,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,7 +25,8 @@ HARM: tuple[float, ...] = (1.2, 1.5, 2.0, 3.0, 4.0)
 """Differences that are bet on against "higher by δ or less", in units of δ."""
 
 _LEAST = 1e-9
-_HALVINGS = 45
+_STEPS = 60
+_CLOSE = 1e-15
 
 
 def guesses(control: ArrayLike, margin: float, units: Sequence[float]) -> Floats:
@@ -34,19 +36,28 @@ def guesses(control: ArrayLike, margin: float, units: Sequence[float]) -> Floats
 
 
 def boundary(control: ArrayLike, canary: ArrayLike, share: ArrayLike, margin: float) -> Floats:
-    """The control rate s0 of the null (s0, s0 + `margin`) that is nearest to the guess (`control`, `canary`), by halving.
+    """The control rate s0 of the null (s0, s0 + `margin`) that is nearest to the guess (`control`, `canary`).
 
     The derivative of the projected distance, p (s0 + δ − a1)/((s0 + δ)(1 − s0 − δ)) + (1 − p)(s0 − a0)/(s0 (1 − s0)), crosses 0
-    between a0 and a1 − δ.
+    between a0 and a1 − δ, once. Its numerator is a cubic without poles: Newton's steps, and halving where one leaves the bracket.
     """
     a0, a1, p = np.broadcast_arrays(*(np.asarray(each, np.float64) for each in (control, canary, share)))
     low = np.clip(np.minimum(a0, a1 - margin), _LEAST, 1 - margin - _LEAST)
     high = np.clip(np.maximum(a0, a1 - margin), _LEAST, 1 - margin - _LEAST)
-    for _ in range(_HALVINGS):
-        t = (low + high) / 2
-        slope = p * (t + margin - a1) / ((t + margin) * (1 - t - margin)) + (1 - p) * (t - a0) / (t * (1 - t))
-        low, high = np.where(slope < 0, t, low), np.where(slope < 0, high, t)
-    return np.asarray((low + high) / 2)
+    t = (low + high) / 2
+    for _ in range(_STEPS):
+        u = t + margin
+        own, other = t * (1 - t), u * (1 - u)
+        value = p * (u - a1) * own + (1 - p) * (t - a0) * other
+        low, high = np.where(value < 0, t, low), np.where(value < 0, high, t)
+        slope = p * (own + (u - a1) * (1 - 2 * t)) + (1 - p) * (other + (t - a0) * (1 - 2 * u))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            following = t - value / slope
+        following = np.where((following >= low) & (following <= high), following, (low + high) / 2)
+        if np.all(np.abs(following - t) <= _CLOSE * following):
+            return np.asarray(following)
+        t = following
+    return np.asarray(t)
 
 
 def log_increments(
@@ -57,11 +68,25 @@ def log_increments(
     `events` and `rows` are [..., 2], control first. `control` [...] is the guessed control rate: any value known before the batch,
     such as the rate so far. The mean of exp(sums) over `units` is the e-value.
     """
-    a0 = np.clip(np.asarray(control, np.float64), _LEAST, 1 - margin - 2 * _LEAST)
+    failed, seen = (np.asarray(each, np.float64)[..., None, :] for each in (events, rows))
+    if np.ndim(control) == 0:
+        stakes = _stakes(float(control), share, margin, tuple(units))  # type: ignore[arg-type]
+    else:
+        stakes = _log_ratios(np.asarray(control, np.float64), share, margin, units)
+    return np.asarray((failed * stakes[0] + (seen - failed) * stakes[1]).sum(axis=-1))
+
+
+@lru_cache(maxsize=1024)
+def _stakes(control: float, share: float, margin: float, units: tuple[float, ...]) -> Floats:
+    """Kept, since the same guess serves many batches."""
+    return _log_ratios(np.asarray(control), share, margin, units)
+
+
+def _log_ratios(control: Floats, share: float, margin: float, units: Sequence[float]) -> Floats:
+    """log(guess/null) of an event, and of none, [2, ..., units, 2]; the last axis is the arm, control first."""
+    a0 = np.clip(control, _LEAST, 1 - margin - 2 * _LEAST)
     a1 = guesses(a0, margin, units)
     s0 = boundary(a0[..., None], a1, share, margin)
-    failed, seen = (np.asarray(each, np.float64)[..., None, :] for each in (events, rows))
     guess = np.stack([np.broadcast_to(a0[..., None], a1.shape), a1], axis=-1)
     null = np.stack([s0, s0 + margin], axis=-1)
-    gains = failed * np.log(guess / null) + (seen - failed) * np.log((1 - guess) / (1 - null))
-    return np.asarray(gains.sum(axis=-1))
+    return np.stack([np.log(guess / null), np.log((1 - guess) / (1 - null))])

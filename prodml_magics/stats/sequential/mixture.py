@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -26,4 +28,8 @@ def log_sum_exp(values: ArrayLike, weights: ArrayLike = 1.0) -> Floats:
 def log_mean_exp(values: ArrayLike) -> Floats:
     """log of the mean of exp(v) over the last axis: the e-value of equal stakes on every bet."""
     v = np.asarray(values, np.float64)
-    return log_sum_exp(v) - np.log(v.shape[-1])
+    top = v.max(axis=-1)
+    if not np.isfinite(top).all():
+        return log_sum_exp(v) - math.log(v.shape[-1])
+    # Nothing can be 0: most calls, and every look makes many.
+    return np.asarray(top + np.log(np.exp(v - top[..., None]).sum(axis=-1)) - math.log(v.shape[-1]))
