@@ -14,7 +14,7 @@ from prodml_magics.wire.routes import Route
 __all__ = ["refuse_stray_flags", "watch"]
 
 _BAKE = "5m"
-_OF_LADDERS = ("min_rows", "deadline", "isolate", "segment", "key")
+_OF_LADDERS = ("min_rows", "deadline", "isolate", "segment")
 
 
 def watch(workspace: Workspace, request: Deploy, before: Route, version: int) -> RolloutState | None:
@@ -36,6 +36,6 @@ def refuse_stray_flags(request: Deploy) -> None:
     """`UsageError` for a flag that means nothing without a ladder."""
     default = Deploy(model=request.model)
     for name in _OF_LADDERS:
-        if getattr(request, name, None) != getattr(default, name, None):
+        if getattr(request, name) != getattr(default, name):
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"{flag} is for a canary; give its steps as well, such as --canary 1,5,25,50,100")

@@ -15,14 +15,16 @@ from prodml_magics.actions.serving import serving_of
 from prodml_magics.actions.switch import switch
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.contract.columns import value_of
 from prodml_magics.contract.compare import compare
-from prodml_magics.errors import Conflict, GateRefused, InvalidInput
+from prodml_magics.contract.schema import Contract
+from prodml_magics.errors import Conflict, GateRefused, InvalidInput, UsageError
 from prodml_magics.rollouts.canary import route_of
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.plan import read_steps
 from prodml_magics.wire.requests import Deploy
 from prodml_magics.wire.rollouts import RolloutPlan, RolloutState
-from prodml_magics.wire.routes import Route
+from prodml_magics.wire.routes import Route, Segment
 
 __all__ = ["begin_canary", "refuse_second", "state_of"]
 
@@ -61,6 +63,7 @@ def _state(workspace: Workspace, request: Deploy, before: Route, version: int) -
     if before.live == version:
         raise InvalidInput(f"version {version} of {before.model} is live; a canary is another version")
     refuse_second(workspace, before)
+    contract = workspace.contract(before.model, before.live)
     plan = RolloutPlan(
         control=before.live,
         candidate=version,
@@ -70,8 +73,22 @@ def _state(workspace: Workspace, request: Deploy, before: Route, version: int) -
         min_rows=request.min_rows,
         bake=parse_duration(request.bake or _BAKE).total_seconds(),
         deadline=parse_duration(request.deadline).total_seconds(),
+        key=serving_of(request, before.serving, contract).key or contract.key,
+        segment=_segment(request.segment, contract),
     )
     return state_of(workspace, request, before, plan)
+
+
+def _segment(text: str, contract: Contract) -> Segment | None:
+    if not text:
+        return None
+    column, equals, value = (part.strip() for part in text.partition("="))
+    if not (column and equals and value):
+        raise UsageError(
+            f"--segment {text!r} is no part of the traffic; write a column and its value, such as --segment country=DE"
+        )
+    value_of(contract, column, value, "--segment")
+    return Segment(column, value)
 
 
 def state_of(workspace: Workspace, request: Deploy, before: Route, plan: RolloutPlan) -> RolloutState:

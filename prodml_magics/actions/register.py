@@ -13,6 +13,7 @@ from prodml_magics.actions.contracts import contract_change
 from prodml_magics.actions.frames import read_frame
 from prodml_magics.actions.results import RegisterResult
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.contract.columns import reader_of
 from prodml_magics.contract.mask import check_mask
 from prodml_magics.contract.nearest import did_you_mean
 from prodml_magics.contract.schema import write_contract
@@ -84,6 +85,9 @@ def _register(
         converter=converter,
         progress=progress,
     )
+    if request.key:
+        reader_of(candidate.contract, request.key, "--key")
+        candidate = msgspec.structs.replace(candidate, contract=msgspec.structs.replace(candidate.contract, key=request.key))
     change = contract_change(workspace, request.name, candidate.contract)
     progress("profiling")
     files = artifacts(candidate, _masked(workspace, request, candidate))

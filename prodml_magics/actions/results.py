@@ -266,6 +266,9 @@ class RolloutResult(Result[RolloutRecord]):
         each = self.record
         steps = " → ".join(f"[{step:g} %]" if at == each.step else f"{step:g} %" for at, step in enumerate(each.steps))
         found = [("ladder", steps), ("against", f"version {each.control}")]
+        if each.segment or each.key:
+            ways = [f"only {each.segment}" if each.segment else "", f"by {each.key}" if each.key else ""]
+            found.append(("split", ", ".join(filter(None, ways))))
         if each.phase != "planned":
             found.append(("exposure", f"{each.canary_requests} requests, {each.step_requests} in this step"))
             found.append(("began", f"{moment(each.began_at)} by {each.by}"))

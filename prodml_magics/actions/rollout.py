@@ -10,7 +10,7 @@ from prodml_magics.actions.services import Services
 from prodml_magics.actions.switch import mirror_aliases
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import InvalidInput, NotFound, UsageError
-from prodml_magics.rollouts.canary import command
+from prodml_magics.rollouts.canary import command, segment_text
 from prodml_magics.rollouts.evidence import Evidence
 from prodml_magics.rollouts.judge import verdicts
 from prodml_magics.wire.names import check_name
@@ -100,6 +100,8 @@ def record_of(
         canary_requests=_exposed(state, evidence) if evidence else 0,
         control_requests=sum(evidence.requests[0]) if evidence else 0,
         step_requests=_in_step(state, evidence) if evidence else 0,
+        key=state.plan.key,
+        segment=segment_text(state.plan.segment) if state.plan.segment else "",
         guards=_verdicts(state, evidence),
         event=event,
         note="; ".join(text for text in (note, down) if text),

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from prodml_magics.actions.sizes import parse_size
 from prodml_magics.actions.windows import parse_duration, parse_milliseconds
+from prodml_magics.contract.columns import reader_of
 from prodml_magics.contract.default import default_row
 from prodml_magics.contract.mask import check_mask
 from prodml_magics.contract.schema import Contract
@@ -48,6 +49,10 @@ def serving_of(request: Deploy, before: Serving, contract: Contract | None = Non
         after = replace(after, default="" if request.default == "none" else request.default)
     if request.output_range:
         after = replace(after, output_range=None if request.output_range == "none" else _range(request.output_range))
+    if request.key:
+        after = replace(after, key="" if request.key == "none" else request.key)
+    if contract is not None and after.key:
+        reader_of(contract, after.key, "--key")
     if contract is not None:
         check_mask(contract, after.mask, request.model)
         if after.default:

@@ -49,6 +49,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[Tensor, ...]
     classes: tuple[str | int | float, ...] = ()
     """Class labels in the order of the columns of ``probabilities``."""
+    key: str = ""
+    """Column whose value says whose row it is, by which canaries split the traffic; empty when none was declared."""
     format: int = CONTRACT_FORMAT
 
     @property

@@ -21,9 +21,9 @@ from msgspec.structs import replace
 from prodml_magics.errors import InvalidInput
 from prodml_magics.rollouts.blue_green import promoted, without_canary
 from prodml_magics.wire.rollouts import RolloutState
-from prodml_magics.wire.routes import CanaryRoute, Route, VersionFiles
+from prodml_magics.wire.routes import CanaryRoute, Route, Segment, VersionFiles
 
-__all__ = ["Decision", "Judgement", "advance", "command", "in_force", "route_of"]
+__all__ = ["Decision", "Judgement", "advance", "command", "in_force", "route_of", "segment_text"]
 
 _ASKS_NO_WORSE = 0.25
 """From this share on a step is left only when every guard is no worse."""
@@ -122,6 +122,9 @@ def _onward(state: RolloutState, judged: Judgement, now: datetime) -> Decision:
     if last:
         reason = f"the ladder ends at {state.plan.steps[-1]:g} %; promote or abort it"
         return Decision(_entered(state, "held", now, reason), "hold", reason, "daily")
+    if state.plan.steps[state.step + 1] >= 100 and state.plan.segment is not None:
+        reason = f"only {segment_text(state.plan.segment)} was compared; promote it for all traffic, or abort it"
+        return Decision(_entered(state, "held", now, reason), "hold", reason, "daily")
     if state.plan.steps[state.step + 1] >= 100 and judged.gone:
         reason = f"{judged.gone}; abort it, or resume once that is mended"
         return Decision(_entered(state, "held", now, reason), "hold", reason, "daily")
@@ -169,6 +172,15 @@ def _entered(state: RolloutState, phase: str, now: datetime, reason: str) -> Rol
     return replace(state, phase=phase, step_at=now, reason=reason)
 
 
+def segment_text(segment: Segment) -> str:
+    """As people write it.
+
+    >>> segment_text(Segment("country", "DE"))
+    'country=DE'
+    """
+    return f"{segment.column}={segment.value}"
+
+
 def _elapsed(state: RolloutState, now: datetime) -> float:
     """Seconds in the step; a clock that was set back only makes it wait longer."""
     return max(0.0, (now - state.step_at).total_seconds())
@@ -191,7 +203,8 @@ def _split(state: RolloutState, route: Route, files: VersionFiles | None) -> Rou
     candidate = state.plan.candidate
     salt = f"{state.model}/{state.id}"
     shadows = tuple(shadow for shadow in route.shadows if shadow.version != candidate)
-    after = replace(route, canary=CanaryRoute(candidate, state.share, salt, state.id), shadows=shadows)
+    canary = CanaryRoute(candidate, state.share, salt, state.id, state.plan.key, state.plan.segment)
+    after = replace(route, canary=canary, shadows=shadows)
     known = {entry.version: entry for entry in (*route.files, *((files,) if files else ()))}
     return replace(after, files=tuple(known[version] for version in after.loaded() if version in known))
 

@@ -44,6 +44,9 @@ Headers = Mapping[bytes, bytes]
 Reply = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
 """Takes status, headers beside content type and length, and the body; called once, on the event loop."""
 Encode = Callable[[Lane, Answer], tuple[list[tuple[bytes, bytes]], bytes]]
+Read = tuple[dict[str, np.ndarray], int, InferRequest | None]
+"""The rows of a request as a lane takes them, how many they are, and the request that they came in."""
+_KEY = b"x-prodml-key"
 
 DEADLINE = b"x-prodml-deadline-ms"
 """Header with the milliseconds within which a client wants its answer; later it is of no use to it."""
@@ -125,6 +128,8 @@ class Predictor:
         lane, own = self._router.lane(known.model, known.number), ""
         if lane.split is not None or not lane.version.breaker.closed:
             lane, own = self._chosen(lane, known.version, known.headers)
+            if lane.split is not None and known.version is None:  # its rows say who answers: the long way
+                return None
         if lane.busy and lane.cached is None:  # before it is decoded, so that a refusal costs as little as it can
             lane.check_room(known.seconds, tenant=known.tenant)
         found = None if lane.plain is None else lane.plain.decode(body)
@@ -160,13 +165,15 @@ class Predictor:
         def handle() -> None:
             tenant = self._access.tenant(headers, model)
             lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers)
-            request, rows = _checked(decode(), lane)
+            decoded = decode()
+            lane, key, (tensors, rows, found) = self._read(lane, version, headers, own, lambda lane: _checked(decoded, lane))
+            request = found or decoded
             request_id = self._identity(headers, request.id, own)
 
             def whole(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
                 return [], encode(lane, request_id, request, answer)
 
-            self._submit(lane, request_id, tenant, headers, request.tensors, rows, whole, reply)
+            self._submit(lane, request_id, tenant, key, headers, tensors, rows, whole, reply)
 
         self._guarded(reply, handle)
 
@@ -198,8 +205,13 @@ class Predictor:
         lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers)
         body = self._plain_body(headers, body)
         length = _header_length(headers)
-        request, rows = (_plain(lane, body) if length is None else None) or _checked(decode_request(body, length), lane)
-        tensors = request.tensors
+
+        def read(lane: Lane) -> Read:
+            return (_plain(lane, body) if length is None else None) or _checked(decode_request(body, length), lane)
+
+        lane, key, (tensors, rows, found) = self._read(lane, version, headers, own, read)
+        assert found is not None
+        request: InferRequest = found
         request_id = self._identity(headers, request.id, own)
 
         def encode(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -209,19 +221,23 @@ class Predictor:
                 extra.append((b"inference-header-content-length", str(json_length).encode()))
             return extra, payload
 
-        self._submit(lane, request_id, tenant, headers, tensors, rows, encode, reply)
+        self._submit(lane, request_id, tenant, key, headers, tensors, rows, encode, reply)
 
     def _predict(self, model: str, headers: Headers, body: bytes, reply: Reply) -> None:
         model = _unquoted(model)
         tenant = self._access.tenant(headers, model)
         lane, own = self._chosen(self._router.lane(model), None, headers)
-        contract = lane.version.contract
-        rows = _rows(self._plain_body(headers, body))
-        if not contract.columns:
+        given = _rows(self._plain_body(headers, body))
+        if not lane.version.contract.columns:
             raise InvalidInput(
                 f"{lane.version.model} has no named columns; POST tensors to /v2/models/{lane.version.model}/infer"
             )
-        tensors = encode_rows(contract, rows)
+
+        def read(lane: Lane) -> Read:
+            return encode_rows(lane.version.contract, given), len(given), None
+
+        lane, key, (tensors, rows, _) = self._read(lane, None, headers, own, read)
+        contract = lane.version.contract
         request_id = self._identity(headers, "", own)
 
         def encode(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -229,21 +245,26 @@ class Predictor:
             payload = b'%b,"predictions":%b}' % (_head(lane, request_id), predictions)
             return [(b"x-request-id", request_id.encode())], payload
 
-        self._submit(lane, request_id, tenant, headers, tensors, len(rows), encode, reply)
+        self._submit(lane, request_id, tenant, key, headers, tensors, rows, encode, reply)
 
     def _invoke(self, model: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
         model = self._only() if model is None else _unquoted(model)
         tenant = self._access.tenant(headers, model)
         lane, own = self._chosen(self._router.lane(model), None, headers)
+        plain = self._plain_body(headers, body)
+
+        def read(lane: Lane) -> Read:
+            return (*decode_invocation(lane.version.contract, plain), None)
+
+        lane, key, (tensors, rows, _) = self._read(lane, None, headers, own, read)
         contract = lane.version.contract
-        tensors, rows = decode_invocation(contract, self._plain_body(headers, body))
         request_id = self._identity(headers, "", own)
         extra = [(b"x-request-id", request_id.encode())]
 
         def encode(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
             return extra, encode_predictions(contract, lane.outputs, answer)
 
-        self._submit(lane, request_id, tenant, headers, tensors, rows, encode, reply)
+        self._submit(lane, request_id, tenant, key, headers, tensors, rows, encode, reply)
 
     def _only(self) -> str:
         names = self._router.names()
@@ -257,6 +278,7 @@ class Predictor:
         lane: Lane,
         request_id: str,
         tenant: str,
+        key: str,
         headers: Headers,
         tensors: dict[str, np.ndarray],
         rows: int,
@@ -275,7 +297,6 @@ class Predictor:
                 status = _deliver(outcome, pending.lane, encode, reply)
             pending.lane.counted(pending, time.monotonic(), status)
 
-        key = headers.get(b"x-prodml-key", b"").decode("latin-1")
         pending = Pending(request_id, key, tensors, rows, time.time(), started, deliver, lane, tenant, started + seconds)
         self._enter(lane, pending)
 
@@ -338,8 +359,26 @@ class Predictor:
         if lane.split is None or version is not None:
             return (lane if lane.version.breaker.closed else lane.standing(named=version is not None)), ""
         own = self._made_identity()
-        lane = lane.split.lane(headers.get(b"x-prodml-key") or own.encode())
+        if lane.split.by_rows:  # see `_read`
+            return lane, own
+        lane = lane.split.lane(headers.get(_KEY) or own.encode())
         return (lane if lane.version.breaker.closed else lane.standing()), own
+
+    def _read(
+        self, lane: Lane, version: str | None, headers: Headers, own: str, read: Callable[[Lane], Read]
+    ) -> tuple[Lane, str, Read]:
+        """The lane that answers, the routing key, and what `read` makes of the request for that lane.
+
+        Where its rows say who answers, they are read as the live version takes them first.
+        """
+        found, split = read(lane), lane.split if version is None else None
+        if split is None:
+            return lane, headers.get(_KEY, b"").decode("latin-1"), found
+        placed, key = split.place(found[0], headers.get(_KEY, b""), own)
+        if placed is split.canary:
+            found = read(placed)
+        lane = placed or lane
+        return (lane if lane.version.breaker.closed else lane.standing()), key, found
 
     def _made_identity(self) -> str:
         return f"{self._origin}-{next(self._made):x}"
@@ -359,7 +398,7 @@ class Predictor:
 
     def _identity(self, headers: Headers, given: str, own: str) -> str:
         """The request's id, made here where the client gave none; refuses ids and routing keys that are unusable."""
-        self._text(headers.get(b"x-prodml-key", b""), "x-prodml-key")
+        self._text(headers.get(_KEY, b""), "x-prodml-key")
         text = given or self._text(headers.get(b"x-request-id", b""), "x-request-id")
         return self._checked_id(text) if text else own or self._made_identity()
 
@@ -426,7 +465,7 @@ def _header_length(headers: Headers) -> int | None:
     return int(value)
 
 
-def _plain(lane: Lane, body: bytes) -> tuple[InferRequest, int] | None:
+def _plain(lane: Lane, body: bytes) -> Read | None:
     """The short way in, where the model and the body allow it."""
     if lane.plain is None:
         return None
@@ -434,17 +473,18 @@ def _plain(lane: Lane, body: bytes) -> tuple[InferRequest, int] | None:
     if found is None:
         return None
     request_id, packed, rows = found
-    return InferRequest(request_id, {lane.plain.name: lane.plain.array(packed)}, {}, False), rows
+    tensors = {lane.plain.name: lane.plain.array(packed)}
+    return tensors, rows, InferRequest(request_id, tensors, {}, False)
 
 
-def _checked(request: InferRequest, lane: Lane) -> tuple[InferRequest, int]:
-    """`request` with its tensors as the model takes them, and its rows."""
+def _checked(request: InferRequest, lane: Lane) -> Read:
+    """`request` with its tensors as the model takes them."""
     contract = lane.version.contract
     if request.outputs:
         _check_outputs(request, contract)
     if lane.wide:
         request = msgspec.structs.replace(request, tensors=widen(contract, request.tensors))
-    return request, check_tensors(contract, request.tensors)
+    return request.tensors, check_tensors(contract, request.tensors), request
 
 
 def _check_outputs(request: InferRequest, contract: Contract) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from prodml_magics.contract.columns import reader_of, value_of
 from prodml_magics.contract.compare import stand_in_problem
 from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, Unavailable
 from prodml_magics.serving.batcher import Batch, Lane
@@ -235,7 +236,10 @@ class Router:
             candidate = MarkedVersion(candidate, self._canary_marker)
         allotted = (canary.rollout, canary.share)
         control = self._armed(active, versions[route.live], "live", allotted)
-        split = Split(control, self._armed(active, candidate, "canary", allotted), canary.share, canary.salt)
+        contract = versions[route.live].contract
+        key = reader_of(contract, canary.key, "key") if canary.key else None
+        segment = value_of(contract, canary.segment.column, canary.segment.value, "segment") if canary.segment else None
+        split = Split(control, self._armed(active, candidate, "canary", allotted), canary.share, canary.salt, key, segment)
         active.lanes[route.live].split = split
         return split
 

@@ -78,6 +78,9 @@ class Register(Request, frozen=True):
             "COLUMN",
         ),
     ] = ()
+    key: Annotated[
+        str, _flag("column whose value says whose row it is, such as user_id: what canaries split the traffic by", "COLUMN")
+    ] = ""
     trust: Annotated[
         bool,
         _flag(
@@ -120,6 +123,17 @@ class Deploy(Request, frozen=True):
         float, Meta(gt=0, lt=1), _flag("rate of wrong verdicts that is allowed, however often one looks", "RATE")
     ] = 0.05
     deadline: Annotated[str, _flag("a step that is undecided for longer is held for a person", "DURATION")] = "24h"
+    segment: Annotated[
+        str, _flag("split only requests whose rows all have this value; the rest is left to the live version", "COLUMN=VALUE")
+    ] = ""
+    key: Annotated[
+        str,
+        _flag(
+            "column whose value says whose row it is: canaries send the same value to the same version (kept until it is changed; none "
+            "takes it away). Without one the header x-prodml-key does",
+            "COLUMN",
+        ),
+    ] = ""
     slo_p99: Annotated[
         str,
         _flag(

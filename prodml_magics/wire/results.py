@@ -214,6 +214,10 @@ class RolloutRecord(msgspec.Struct, frozen=True, kw_only=True):
     control_requests: int
     step_requests: int
     """Requests that it has answered in this step."""
+    key: str = ""
+    """Column by which the traffic is split; empty: by the header ``x-prodml-key``."""
+    segment: str = ""
+    """The part of the traffic that is split, as ``country=DE``; empty: all of it."""
     guards: tuple[GuardVerdict, ...]
     event: int | None = None
     note: str = ""

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from prodml_magics.wire.routes import Segment
+
 __all__ = ["Guard", "GuardVerdict", "PairedVerdict", "Phase", "RolloutPlan", "RolloutState", "Verdict"]
 
 Verdict = Literal["better", "no worse", "worse", "undecided"]
@@ -39,6 +41,10 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The least time in a step, and how long the candidate is watched once it is live."""
     deadline: float = 86_400.0
     """A step that is undecided for longer is held."""
+    key: str = ""
+    """Column whose value is the routing key; empty: the header ``x-prodml-key`` is."""
+    segment: Segment | None = None
+    """The part of the traffic that is split; null: all of it."""
 
     @property
     def at_once(self) -> bool:

@@ -15,6 +15,7 @@ __all__ = [
     "CanaryRoute",
     "Flavor",
     "Route",
+    "Segment",
     "Serving",
     "ShadowPlan",
     "ShadowRoute",
@@ -76,6 +77,13 @@ class ShadowRoute(msgspec.Struct, frozen=True):
     """Null for shadows of earlier releases, which end by hand alone."""
 
 
+class Segment(msgspec.Struct, frozen=True):
+    """The part of the traffic whose rows have a value in a column."""
+
+    column: str
+    value: str
+
+
 class CanaryRoute(msgspec.Struct, frozen=True):
     """A version that answers a share of the live traffic, chosen by routing key."""
 
@@ -86,6 +94,10 @@ class CanaryRoute(msgspec.Struct, frozen=True):
     """Makes the choice of keys this rollout's own; the same through all its steps, so that a key never leaves the canary."""
     rollout: int
     """Revision of the event that began the rollout: its name in the request log."""
+    key: str = ""
+    """Column whose value is the routing key; empty: the header ``x-prodml-key`` is. Both missing, a request goes by itself."""
+    segment: Segment | None = None
+    """Rows outside of it are the live version's, and count for neither."""
 
 
 class Serving(msgspec.Struct, frozen=True):
@@ -115,6 +127,8 @@ class Serving(msgspec.Struct, frozen=True):
     """JSON of one row of outputs, the answer when the baseline cannot give one either; empty for none."""
     output_range: tuple[float, float] | None = None
     """Numbers among the outputs that lie outside count as failures for the breaker."""
+    key: str = ""
+    """Column by which canaries split the traffic; empty: that of the version's contract, else none."""
 
 
 class Route(msgspec.Struct, frozen=True):
