@@ -52,7 +52,7 @@ def register(model: Any, *, name: str, train: Any = (), test: Any = (), **flags:
     """Convert `model` to ONNX, prove that it answers the same, and record it as a new version in MLflow.
 
     `train` and `test` are ``(X, y)`` or ``X``; X is numpy, polars or pandas, [rows, columns]. Flags: ``task``, ``description``,
-    ``mask``, ``trust``. Returns a result with ``.name .version .metrics .parity .warnings``.
+    ``mask``, ``key``, ``trust``. Returns a result with ``.name .version .metrics .parity .warnings``.
     """
     return _run("register", {"model": model, "name": name, "train": _tuple(train), "test": _tuple(test), **flags})
 
@@ -61,9 +61,9 @@ def deploy(model: str, **flags: Any) -> Any:
     """Switch all traffic to ``"name@version"`` (default: the candidate), or walk a ladder: ``canary=[1, 5, 25, 50, 100]``.
 
     Flags: ``blue_green``, ``bake``, ``guard``, ``margin``, ``alpha``, ``why``, ``dry_run``, ``shadow_first``, ``slo_p99``,
-    ``max_batch``, ``mask``, ``cache``, ``cache_ttl``, ``fsync``, ``on_log_failure``, ``log_sample``, ``keep``; with ``canary``:
-    ``isolate``, ``min_rows``, ``deadline``, each as on the command line. Returns ``.url .version .previous``; with a ladder also
-    ``.phase .guards .verdict``.
+    ``max_batch``, ``mask``, ``cache``, ``cache_ttl``, ``fsync``, ``on_log_failure``, ``log_sample``, ``keep``, ``baseline``,
+    ``default``, ``output_range``, ``key``; with ``canary``: ``isolate``, ``min_rows``, ``deadline``, ``segment``, each as on the
+    command line. Returns ``.url .version .previous``; with a ladder also ``.phase .guards .verdict``.
     """
     return _run("deploy", {"model": model, **_joined(flags)})
 

@@ -23,7 +23,9 @@ from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import ManualClock
 from prodml_magics.errors import Conflict, GateRefused, InvalidInput, NotFound, ProdmlError, Unavailable, UsageError
 from prodml_magics.rollouts.evidence import Evidence
+from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.wire.requests import Deploy, Plan, Rollback, Rollout, Shadow, Status, Timeline, Undeploy, Undo
+from prodml_magics.wire.routes import Segment
 
 
 @pytest.fixture
@@ -236,6 +238,28 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(home: Workspace) -> No
     assert home.ledger.last_id() == last
 
 
+def test_a_canary_of_a_segment_says_how_it_splits_and_waits_for_a_person_before_it_is_live_for_all(home: Workspace) -> None:
+    request = Deploy(model="cancer@2", canary="5,25,100", key="mean radius", segment="mean texture=3", dry_run=True)
+    planned = deploy(home, request)
+    assert (planned.key, planned.segment) == ("mean radius", "mean texture=3")
+    assert "split: only mean texture=3, by mean radius" in str(planned)
+    assert {"serving key: none → mean radius", "canary key: none → mean radius"} <= set(planned.changes)
+    traffic, controller = Traffic(home, 12), Controller(home)
+    segment, guards = Segment("mean texture", "3"), read_guards("error_rate", "")
+    begin(home, steps=(50.0, 100.0), key="mean radius", segment=segment, guards=guards)
+    canary = home.route("cancer").canary
+    assert canary is not None and (canary.key, canary.segment) == ("mean radius", segment)
+    for _ in range(6):
+        traffic.send(600)
+        clock(home).advance(30)
+        if controller.look():
+            break
+    state = home.rollout("cancer")
+    assert state is not None and state.phase == "held"
+    assert state.reason == "only mean texture=3 was compared; promote it for all traffic, or abort it"
+    assert rollout(home, Rollout(model="cancer", promote=True)).version == 2
+
+
 @pytest.mark.parametrize(("how", "guard"), [({"failing": 0.1}, "error_rate"), ({"slow": 3.0}, "latency_p99")])
 def test_a_version_that_took_all_traffic_goes_back_when_it_is_worse_than_what_was_before(
     home: Workspace, how: dict[str, float], guard: str
@@ -330,6 +354,15 @@ REFUSED: list[tuple[Deploy, type[ProdmlError], str]] = [
         "accuracy waits for labels and needs a version beside the live one",
     ),
     (Deploy(model="cancer@2", margin="latency_p99=3"), InvalidInput, "needs a unit"),
+    (Deploy(model="cancer@2", segment="mean radius=1"), UsageError, "--segment is for a canary"),
+    (
+        Deploy(model="cancer@2", canary=LADDER, segment="mean radius"),
+        UsageError,
+        "--segment 'mean radius' is no part of the traffic",
+    ),
+    (Deploy(model="cancer@2", canary=LADDER, segment="radius=1"), InvalidInput, "the model has no column 'radius'"),
+    (Deploy(model="cancer@2", canary=LADDER, segment="mean radius=x"), InvalidInput, "mean radius is a number, not 'x'"),
+    (Deploy(model="cancer@2", canary=LADDER, key="user"), InvalidInput, "--key: the model has no column 'user'; known are"),
     (Deploy(model="cancer@2", canary=LADDER, blue_green=True), UsageError, "and --canary step by step; give one of them"),
 ]
 

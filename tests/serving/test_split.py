@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,9 +22,10 @@ from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.router import Router
 from prodml_magics.serving.split import position
+from prodml_magics.storage.arrays import from_array
 from prodml_magics.storage.blocks import Block
 from prodml_magics.storage.spool import SpoolWriter
-from prodml_magics.wire.routes import CanaryRoute, Route
+from prodml_magics.wire.routes import CanaryRoute, Route, Segment
 
 KEYS = [f"user-{index}".encode() for index in range(20_000)]
 
@@ -153,6 +155,69 @@ def test_steps_and_the_end_of_a_canary_lose_no_request_and_keep_keys_in_their_ar
         assert set(before.values()) == {"1"}
 
     run(placed, scenario, **routed)
+
+
+def row_of(placed: Placed, value: float) -> dict[str, float]:
+    return {column.name: value if column.name == "mean radius" else 0.5 for column in placed.contract.columns}
+
+
+def asked(placed: Placed, *values: float) -> list[tuple[bytes, str]]:
+    """The same rows by each way in that reads them differently, as body and path."""
+    rows = np.full((len(values), 30), 0.5, np.float32)
+    rows[:, 0] = values
+    frame = {"dataframe_split": {"columns": [column.name for column in placed.contract.columns], "data": rows.tolist()}}
+    return [
+        (infer_body(rows, "me"), "/v2/models/cancer/infer"),
+        ([row_of(placed, value) for value in values], "/predict/cancer"),
+        (frame, "/models/cancer/invocations"),
+    ]
+
+
+def test_a_key_column_keeps_its_values_together_on_every_way_in_and_is_logged_as_a_digest(placed: Placed) -> None:
+    routed = with_canary(placed)
+    keyed = {**routed, "canary": msgspec.structs.replace(routed["canary"], key="mean radius")}
+
+    async def scenario(gateway: Gateway, ports: Ports) -> None:
+        arms = []
+        for value in range(80):
+            found = []
+            for body, path in asked(placed, float(value)):
+                for port in ports[:2]:
+                    (response,) = await talk(port, request(body, path, headers=f"X-Prodml-Key: {path}\r\n"))
+                    assert response.startswith(b"HTTP/1.1 200")
+            found = [(block.arm, block.keys) for block in gateway.blocks()][-6:]
+            assert len({arm for arm, _ in found}) == 1 and len({tuple(keys) for _, keys in found}) == 1
+            arms.append(found[0][0])
+        assert binomtest(arms.count("canary"), 80, 0.25).pvalue > 0.001
+        keys = {key for block in gateway.blocks() for key in block.keys}
+        assert len(keys) == 80 and all(len(key) == 16 and set(key) <= set("0123456789abcdef") for key in keys)
+        (missing,) = await talk(ports[0], request(infer_body(ROW, "me"), headers="X-Prodml-Key: ann\r\n"))
+        assert missing.startswith(b"HTTP/1.1 200")
+
+    run(placed, scenario, **keyed)
+
+
+def test_outside_of_the_segment_the_live_version_answers_and_the_rollout_counts_nothing(placed: Placed) -> None:
+    routed = with_canary(placed, share=0.5)
+    segment = {**routed, "canary": msgspec.structs.replace(routed["canary"], segment=Segment("mean radius", "7"))}
+
+    async def scenario(gateway: Gateway, ports: Ports) -> None:
+        for index in range(40):
+            for values in ((7.0,), (7.0, 7.0), (8.0,), (7.0, 8.0)):
+                for body, path in asked(placed, *values):
+                    (fast,) = await talk(ports[index % 2], request(body, path, headers=f"X-Prodml-Key: k{index}\r\n"))
+                    assert fast.startswith(b"HTTP/1.1 200")
+        seen = {
+            (block.arm, block.rollout, bool((from_array(block.inputs["input"])[:, 0] == 7).all())) for block in gateway.blocks()
+        }
+        assert seen == {("live", 0, False), ("live", 3, True), ("canary", 3, True)}
+        arms: dict[str, set[str]] = {}
+        for block in gateway.blocks():
+            if block.rollout:
+                arms.setdefault(block.keys[0], set()).add(block.arm)
+        assert len(arms) == 40 and all(len(each) == 1 for each in arms.values())
+
+    run(placed, scenario, **segment)
 
 
 def test_a_canary_that_crashed_the_process_gets_no_traffic_and_is_reported(
