@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from registry.here import Here
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -22,6 +25,8 @@ from prodml_magics.errors import GateRefused, InvalidInput, NotFound, Unsupporte
 from prodml_magics.inference.session import open_session
 from prodml_magics.registry.build import build
 from prodml_magics.stats.drift import from_arrow
+
+HERE: Any = Here()
 
 
 def test_a_candidate_holds_all_that_a_version_needs(candidate, model, cancer):
@@ -53,7 +58,7 @@ def test_the_importance_finds_the_column_that_matters():
     generator = np.random.default_rng(0)
     rows = pd.DataFrame(generator.normal(size=(300, 3)), columns=["a", "b", "c"])
     model = LinearRegression().fit(rows, 5 * rows.b)
-    found = build(model, train=(rows, 5 * rows.b), test=(rows, 5 * rows.b)).importance
+    found = build(model, train=(rows, 5 * rows.b), test=(rows, 5 * rows.b), converter=HERE).importance
     assert max(found, key=found.__getitem__) == "b"
     assert found["b"] > 1
     assert abs(found["a"]) < 1e-9
@@ -82,7 +87,7 @@ def test_mixed_frames_of_both_libraries_are_registered_and_answered(frame):
         (StandardScaler(), ["price", "rooms"]), (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["city"])
     )
     model = make_pipeline(columns, LogisticRegression()).fit(frame, TARGET)
-    candidate = build(model, train=(frame, TARGET), test=(frame[:8], TARGET[:8]))
+    candidate = build(model, train=(frame, TARGET), test=(frame[:8], TARGET[:8]), converter=HERE)
     contract = candidate.contract
     assert [tensor.name for tensor in contract.inputs] == ["numeric", "categorical"]
     assert [column.name for column in contract.columns] == ["price", "city", "rooms"]
@@ -98,7 +103,7 @@ def test_mixed_frames_of_both_libraries_are_registered_and_answered(frame):
 
 def test_double_comes_automatically_where_float_would_flip(cancer):
     model = make_pipeline(StandardScaler(), RandomForestClassifier(10, random_state=0)).fit(*cancer.train)
-    candidate = build(model, train=cancer.train, test=cancer.test)
+    candidate = build(model, train=cancer.train, test=cancer.test, converter=HERE)
     assert candidate.contract.inputs[0].datatype == candidate.parity.precision == "FP64"
     assert candidate.parity.kinds["threshold"] > 100
     assert "FP64" in candidate.warnings[0]
@@ -106,7 +111,7 @@ def test_double_comes_automatically_where_float_would_flip(cancer):
 
 def test_the_profile_of_a_version_keeps_little_of_masked_columns(cancer):
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(*cancer.train)
-    candidate = build(model, train=cancer.train)
+    candidate = build(model, train=cancer.train, converter=HERE)
     name = candidate.contract.columns[0].name
     whole, masked = (from_arrow(profile_bytes(candidate, mask)).columns[name] for mask in (frozenset(), frozenset({name})))
     assert len(whole.values) == len(cancer.train[0])
@@ -202,7 +207,7 @@ class TestRefusals:
 def test_a_trusted_pickle_is_registered(tmp_path, model, cancer):
     path = tmp_path / "model.joblib"
     joblib.dump(model, path)
-    assert build(path, train=cancer.train, trust=True).metrics == {}
+    assert build(path, train=cancer.train, trust=True, converter=HERE).metrics == {}
 
 
 def test_a_ready_file_is_registered_with_its_own_tensors(tmp_path, candidate, cancer):
@@ -229,7 +234,7 @@ def test_encoded_training_rows_give_the_recorded_answers(candidate):
 def test_several_targets_of_a_regressor_are_columns():
     rows = np.random.default_rng(0).normal(size=(50, 3))
     targets = rows @ np.array([[1.0, 2], [3, 4], [5, 6]])
-    candidate = build(LinearRegression().fit(rows, targets), train=(rows, targets), test=(rows, targets))
+    candidate = build(LinearRegression().fit(rows, targets), train=(rows, targets), test=(rows, targets), converter=HERE)
     assert candidate.contract.outputs == (Tensor(name="prediction", datatype="FP32", shape=(-1, 2)),)
     assert list(candidate.train_outputs) == ["prediction_0", "prediction_1"]
     assert candidate.metrics["r2"] == pytest.approx(1)
@@ -243,5 +248,5 @@ def test_a_model_fitted_on_pandas_text_with_nan_is_registered_from_a_polars_fram
     encoder = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["city"]), remainder="passthrough")
     model = make_pipeline(encoder, LogisticRegression(max_iter=2000)).fit(frame, target)
     rows = pl.DataFrame({"age": frame["age"].to_numpy(), "city": cities.tolist()})
-    built = build(model, train=(rows, target), test=(rows, target))
+    built = build(model, train=(rows, target), test=(rows, target), converter=HERE)
     assert built.parity.label_agreement == 1.0

@@ -10,13 +10,13 @@ from registry.cases import CASES as OF_SKLEARN
 from registry.cases import VECTORISERS, Case, fitted, load
 from registry.cases_libraries import CASES as OF_LIBRARIES
 from registry.cases_libraries import LIGHTGBM, XGBOOST
+from registry.here import Here
 
 from prodml_magics.contract.encode import encode_columns
 from prodml_magics.contract.infer import infer_columns
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import GateRefused, Unsupported
 from prodml_magics.inference.session import open_session
-from prodml_magics.registry.converters.blame import faults_of
 from prodml_magics.registry.converters.sklearn import convert_sklearn_model
 from prodml_magics.registry.frames import columns_of
 from prodml_magics.registry.prove import Proved, convert_exactly
@@ -24,13 +24,6 @@ from prodml_magics.registry.reference import Reference
 from prodml_magics.registry.roles import class_labels, role_of, unwrap
 
 CASES = [*OF_SKLEARN, *OF_LIBRARIES]
-
-
-class Here:
-    """Converts in this process: a child for each of 90 models would take minutes."""
-
-    convert = staticmethod(convert_sklearn_model)
-    blame = staticmethod(faults_of)
 
 
 def run_here(model: bytes, batches: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
