@@ -22,7 +22,7 @@ from prodml_magics.actions.onsets import find_kept_onsets, find_onsets
 from prodml_magics.actions.results import DriftResult
 from prodml_magics.actions.sampled import sampling_note
 from prodml_magics.actions.services import Services
-from prodml_magics.actions.slices import compare_slices
+from prodml_magics.actions.slices import compare_slices, search_slices
 from prodml_magics.actions.streamed import Scanned, large, sampled_reference, scan, sketched
 from prodml_magics.actions.watching import watch_model
 from prodml_magics.actions.windows import before, parse_duration, parse_time
@@ -379,7 +379,10 @@ def _result(sides: _Sides, request: Drift) -> DriftResult:
 
     reference, current = sides.reference, sides.current
     found = detect_request(reference, current, request)
-    slices = compare_slices(sides.rows, current, request) if request.by and sides.rows is not None else []
+    if request.by and sides.rows is not None:
+        slices = compare_slices(sides.rows, current, request)
+    else:
+        slices = search_slices(reference, sides.rows, current, request)
     details = {name: column_detail(reference, current[name], name).to_dict() for name in found.names}
     return DriftResult(_record(sides, found, slices), details)
 

@@ -667,6 +667,8 @@ def _onset(each: OnsetRecord) -> str:
 
 
 def _slice_fact(part: Mapping[str, Any]) -> tuple[str, str]:
+    if "overall" in part:
+        return part["slice"], f"{part['n_current']} rows, where {part['worst']} moved more: {part['reason']}"
     columns = f"{len(part['drifted'])} columns drifted, most " if part["drifted"] else "no column drifted, most "
     said = "undecided: " if part["verdict"] == "undecided" else columns
     return part["slice"], f"{part['n_current']} rows; {said}{part['worst']} ({part['reason']})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,11 @@ from prodml_magics.contract.nearest import did_you_mean
 from prodml_magics.errors import NotFound
 from prodml_magics.wire.requests import Drift
 
-__all__ = ["compare_slices"]
+if TYPE_CHECKING:
+    from prodml_magics.stats.drift import Reference
+    from prodml_magics.stats.drift.slices import SliceFinding
+
+__all__ = ["compare_slices", "search_slices"]
 
 _MOST = 20
 _QUARTERS = 4
@@ -33,6 +37,71 @@ def compare_slices(reference: Columns, current: Columns, request: Drift) -> list
     parts = _parts(reference[by], current[by])
     found = [_slice(f"{by} {label}", reference, current, *masks, request, len(parts)) for label, masks in parts.items()]
     return sorted(found, key=lambda part: (part["verdict"] != "drift", -(part["effect"] or 0.0)))
+
+
+def search_slices(
+    reference: Reference, rows: Columns | None, current: Columns, request: Drift, most: int = 5
+) -> list[dict[str, Any]]:
+    """Parts in which a column moved more than over all rows, worst first, one per column; searched among those of all columns.
+
+    `rows` are those behind the reference where they are at hand; else the few that it keeps of its numeric columns.
+    """
+    from prodml_magics.stats.drift import Tolerances
+    from prodml_magics.stats.drift.limits import limits_of_values
+    from prodml_magics.stats.drift.reference import NumericColumn, TextColumn
+    from prodml_magics.stats.drift.slices import find_slices
+
+    before, now, scales = _kept(reference, current) if rows is None else (rows, current, None)
+    importance = reference.extras.get("importance") or {}
+    columns = {name: column for name, column in reference.columns.items() if not isinstance(column, TextColumn)}
+    names = sorted((name for name in columns if name in before and name in now), key=lambda name: -importance.get(name, 0.0))
+    lengths = [len(now[name]) for name in names]
+    usual = max(lengths, key=lengths.count, default=0)  # outputs are known for some of the rows only
+    names = [name for name in names if len(now[name]) == usual and len(before[name]) == len(before[names[0]])]
+    tolerances = None if request.tolerance is None else Tolerances(request.tolerance, request.tolerance)
+    dates = {name for name, column in columns.items() if isinstance(column, NumericColumn) and column.unit}
+    found = find_slices(
+        {name: before[name] for name in names},
+        {name: now[name] for name in names},
+        {name: limits_of_values(columns[name], tolerances, request.alpha) for name in names},
+        alpha=request.alpha,
+        fdr=request.fdr,
+        by=[name for name in names if name not in dates],
+        scales=scales,
+        most=most,
+    )
+    return [_told(finding) for finding in found]
+
+
+def _kept(reference: Reference, current: Columns) -> tuple[Columns, Columns, dict[str, tuple[float, float]]]:
+    """The rows that a reference keeps, now in the same standardised units, and what turns both back."""
+    from prodml_magics.stats.drift.columns import as_rows
+    from prodml_magics.stats.drift.reference import NumericColumn
+
+    kept = reference.rows
+    if kept is None:
+        return {}, {}, {}
+    columns = {name: reference.columns.get(name) for name in kept.names if name in current}
+    scales = {name: (each.mean, each.sd) for name, each in columns.items() if isinstance(each, NumericColumn)}
+    before = {name: kept.values[:, kept.names.index(name)] for name in scales}
+    with np.errstate(over="ignore", invalid="ignore"):
+        now = {name: ((as_rows(current[name]) - mean) / sd).astype(np.float32) for name, (mean, sd) in scales.items()}
+    return before, now, scales
+
+
+def _told(finding: SliceFinding) -> dict[str, Any]:
+    distance = "KS distance" if finding.numeric else "total variation"
+    return {
+        "slice": f"{finding.by} {finding.part}",
+        "n_reference": finding.n_reference,
+        "n_current": finding.n_current,
+        "verdict": "drift",
+        "drifted": [finding.column],
+        "worst": finding.column,
+        "effect": finding.effect,
+        "overall": finding.overall,
+        "reason": f"{distance} {finding.effect:.2f} there, {finding.overall:.2f} over all rows",
+    }
 
 
 def _parts(before: np.ndarray, now: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:

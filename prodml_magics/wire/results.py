@@ -317,7 +317,7 @@ class DriftRecord(msgspec.Struct, frozen=True, kw_only=True):
     joint: list[dict[str, Any]] = []
     """Findings of statistics of all numeric columns at once, where some were asked for."""
     slices: list[dict[str, Any]] = []
-    """Parts of the rows, worst first, where some were asked for."""
+    """Parts of the rows, worst first: all of --by, else those that were found in which a column moved more than over all rows."""
     onsets: tuple[OnsetRecord, ...] = ()
     """Of drifted numeric inputs of a model that began to move within the window or, where sketches are kept, the 30 days before."""
     seen_until: datetime | None = None

@@ -14,6 +14,7 @@ import pytest
 from homes import add_version, go_live, workspace_at
 
 from prodml_magics.actions.drift import drift
+from prodml_magics.actions.slices import search_slices
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, UsageError
 from prodml_magics.stats.drift import from_arrow
@@ -132,6 +133,26 @@ def test_what_cannot_be_compared_is_one_line_with_the_next_step(
     assert str(caught.value).isprintable()
 
 
+def test_the_worst_part_is_found_against_the_rows_that_a_profile_keeps(served: Workspace) -> None:
+    """Rows of the training set itself, whose fourth column is ten times larger where its third is large."""
+    profile = from_arrow((served.home / served.files("cancer", 1).folder / "profile.arrow").read_bytes())
+    assert profile.rows is not None
+    names = profile.rows.names
+    now = {
+        name: profile.rows.values[:, place] * profile.columns[name].sd + profile.columns[name].mean
+        for place, name in enumerate(names)
+    }  # type: ignore[union-attr]
+    rng = np.random.default_rng(7)
+    rows = rng.integers(0, len(profile.rows.values), 2_000)
+    now = {name: values[rows] for name, values in now.items()}
+    third, moved = names[2], names[10]
+    large = now[third] > np.quantile(now[third], 0.75)
+    now[moved] = np.where(large, now[moved] * 10, now[moved])
+    found = search_slices(profile, None, now, Drift(model="cancer"))
+    assert found[0]["worst"] == moved
+    assert found[0]["effect"] > 0.5 > found[0]["overall"]
+
+
 def test_a_version_without_a_profile_can_still_be_compared_with_its_earlier_rows(served: Workspace) -> None:
     add_version(served, 4, profile=False)
     go_live(served, 4)
@@ -179,6 +200,18 @@ def test_the_worst_part_of_two_frames_is_found(nowhere: Workspace) -> None:
     worst, *others = found.record.slices
     assert (worst["slice"], worst["verdict"], worst["drifted"]) == ("city = Rome", "drift", ["age"])
     assert [part["verdict"] for part in others] == ["no drift", "no drift"]
+
+
+def test_the_worst_part_is_found_without_being_named(nowhere: Workspace) -> None:
+    rng = np.random.default_rng(2)
+    found = drift(nowhere, Drift(model=_frame(rng, 3_000), current=_frame(rng, 3_000, shift=9.0)))
+    (worst,) = found.record.slices
+    assert (worst["slice"], worst["drifted"]) == ("city = Rome", ["age"])
+    told = f"city = Rome: {worst['n_current']} rows, where age moved more: KS distance {worst['effect']:.2f} there, "
+    assert told in str(found)
+    assert "city = Rome" in found._repr_html_()
+    assert found.to_dict()["slices"][0]["overall"] == pytest.approx(worst["overall"])
+    assert drift(nowhere, Drift(model=_frame(rng, 3_000), current=_frame(rng, 3_000))).record.slices == []
 
 
 def test_methods_are_columns_of_the_frame_and_joint_ones_are_told_beside_it(nowhere: Workspace) -> None:

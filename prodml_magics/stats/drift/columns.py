@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput
@@ -23,6 +22,7 @@ __all__ = [
     "as_texts",
     "chunked_levels",
     "is_numeric",
+    "level_codes",
     "named_columns",
 ]
 
@@ -151,43 +151,70 @@ def _plain(values: NDArray[Any]) -> NDArray[Any]:
 
 def as_levels(values: NDArray[Any], known: Iterable[str] = ()) -> Levels:
     """Count the levels of a column; `known` are the reference's: 0 and 1 are read as False and True where those are meant."""
-    text = _text(values)
+    counted = _counted(values)
     if set(known) and set(known) <= {"False", "True"}:
-        text = [{"0": "False", "1": "True"}.get(value, value) for value in text]
-    counted = pc.value_counts(pa.array(text, type=pa.string()).drop_null())
-    levels, counts = counted.field("values").to_pylist(), counted.field("counts").to_numpy()
-    order = sorted(range(len(levels)), key=lambda i: (-counts[i], levels[i]))
-    return Levels(tuple(levels[i] for i in order), counts[order].astype(np.int64), len(values))
+        counted = _renamed(counted)
+    ordered = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    return Levels(tuple(level for level, _ in ordered), np.array([count for _, count in ordered], np.int64), len(values))
+
+
+def _renamed(counted: Counter[str]) -> Counter[str]:
+    renamed: Counter[str] = Counter()
+    for level, count in counted.items():
+        renamed[{"0": "False", "1": "True"}.get(level, level)] += count
+    return renamed
 
 
 def as_texts(values: NDArray[Any]) -> list[str]:
     """The present values of a column as texts."""
-    texts: list[str] = pa.array(_text(values), type=pa.string()).drop_null().to_pylist()
-    return texts
+    return [text for text in _text(values) if text is not None]
 
 
 def chunked_levels(values: NDArray[Any], chunks: int) -> NDArray[np.int64]:
     """Counts int64 [chunks, levels] of consecutive, equally long chunks of a column; missing values count nowhere."""
-    encoded = pa.array(_text(values), type=pa.string()).dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    levels, codes = level_codes(values)
     chunk = np.arange(len(codes)) * chunks // len(codes)
-    width = max(1, len(encoded.dictionary))
+    width = max(1, len(levels))
     counted = np.bincount((chunk * width + codes)[codes >= 0], minlength=chunks * width)
     return counted.reshape(chunks, width)
 
 
-def _text(values: NDArray[Any]) -> Any:
-    if values.dtype.kind == "U":
-        return values
-    if values.dtype.kind == "O":
-        try:
-            return pa.array(values, type=pa.string(), from_pandas=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
-            pass
+def level_codes(values: NDArray[Any]) -> tuple[list[str], NDArray[np.intp]]:
+    """The levels of a column in the order in which they occur, and the place of each row's among them, −1 where missing."""
+    places: dict[str | None, int] = {}
+    codes = np.array([places.setdefault(text, len(places)) for text in _text(values)], dtype=np.intp)
+    if None in places:
+        gap = places.pop(None)
+        codes = np.where(codes == gap, -1, codes - (codes > gap))
+    return [level for level in places if level is not None], codes
+
+
+def _counted(values: NDArray[Any]) -> Counter[str]:
+    """Rows by level. Equal objects are counted before they are spelled, which only strings may be: 1 equals True."""
+    if values.dtype.kind in "biu":
+        found, counts = np.unique(values, return_counts=True)
+        return Counter(dict(zip(map(_spelled, found.tolist()), counts.tolist(), strict=True)))
+    listed = values.tolist()
+    try:
+        raw = Counter(listed)
+    except TypeError:  # something unhashable, such as a list
+        raw = None
+    if raw is None or not all(isinstance(value, str) or _is_missing(value) for value in raw):
+        return Counter(text for text in _text(values) if text is not None)
+    spelled: Counter[str] = Counter()
+    for value, count in raw.items():
+        if isinstance(value, str):
+            spelled[_spelled(value)] += count
+    return spelled
+
+
+def _text(values: NDArray[Any]) -> list[str | None]:
     return [None if _is_missing(value) else _spelled(value) for value in values.tolist()]
 
 
 def _spelled(value: Any) -> str:
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, float) and value.is_integer():
@@ -201,6 +228,8 @@ def _present(values: NDArray[Any]) -> list[Any]:
 
 def _is_missing(value: Any) -> bool:
     """None, NaN, NaT and pandas' NA, the only common values that differ from themselves or refuse to compare."""
+    if isinstance(value, str):
+        return False
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, (float, np.generic)) and bool(value != value)

@@ -18,10 +18,10 @@ reading every older format, and keep a file of the old one under tests.
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput, Unsupported
@@ -30,35 +30,34 @@ from prodml_magics.stats.drift.joint.calibration import JointCalibration
 from prodml_magics.stats.drift.joint.rows import JointRows
 from prodml_magics.stats.drift.reference import Column, LevelColumn, NumericColumn, Reference, TextColumn, moments
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 __all__ = ["PROFILE_FORMAT", "from_arrow", "to_arrow"]
 
 PROFILE_FORMAT = 3
 
-_DTYPES = {"float32": pa.float32(), "float64": pa.float64(), "int64": pa.int64()}
+_DTYPES = ("float32", "float64", "int64")
 
-_FIELDS = [
-    pa.field("name", pa.string()),
-    pa.field("kind", pa.string()),
-    pa.field("rows", pa.int64()),
-    pa.field("missing", pa.int64()),
-    pa.field("dtype", pa.string()),
-    *(pa.field(f"values_{name}", pa.large_list(dtype)) for name, dtype in _DTYPES.items()),
-    *(pa.field(f"edges_{name}", pa.list_(dtype)) for name, dtype in _DTYPES.items()),
-    pa.field("levels", pa.list_(pa.string())),
-    pa.field("counts", pa.list_(pa.int64())),
-    pa.field("other", pa.int64()),
-    pa.field("part_of", pa.string()),
-    pa.field("unit", pa.string()),
-    pa.field("calibration", pa.list_(pa.float64())),
-    pa.field("rank_error", pa.float64()),
-    pa.field("moments", pa.list_(pa.float64())),
-]
+
+def _schema(metadata: Mapping[str, str]) -> pa.Schema:
+    import pyarrow as pa
+
+    text, whole, number = pa.string(), pa.int64(), pa.float64()
+    fields = {"name": text, "kind": text, "rows": whole, "missing": whole, "dtype": text}
+    fields |= {f"values_{name}": pa.large_list(pa.type_for_alias(name)) for name in _DTYPES}
+    fields |= {f"edges_{name}": pa.list_(pa.type_for_alias(name)) for name in _DTYPES}
+    fields |= {"levels": pa.list_(text), "counts": pa.list_(whole), "other": whole, "part_of": text, "unit": text}
+    fields |= {"calibration": pa.list_(number), "rank_error": number, "moments": pa.list_(number)}
+    return pa.schema(fields, metadata=metadata)
 
 
 def to_arrow(reference: Reference) -> bytes:
     """The bytes of ``profile.arrow``; `from_arrow` gives the same reference back."""
+    import pyarrow as pa
+
     metadata = {"prodml.format": str(PROFILE_FORMAT), "prodml.extras": json.dumps(dict(reference.extras), allow_nan=False)}
-    schema = pa.schema(_FIELDS, metadata=metadata)
+    schema = _schema(metadata)
     batches = [batch for name, column in reference.columns.items() for batch in _batches(name, column, schema)]
     if reference.rows is not None:
         batches.append(_batch(_rows_of(reference.rows), schema))
@@ -108,11 +107,15 @@ def _numeric_row(name: str, column: NumericColumn) -> dict[str, Any]:
 
 
 def _batch(row: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
+    import pyarrow as pa
+
     return pa.record_batch([pa.array([row.get(field.name)], type=field.type) for field in schema], schema=schema)
 
 
 def from_arrow(data: bytes) -> Reference:
     """Read ``profile.arrow``; raises InvalidInput for anything else and Unsupported for a later format than this one."""
+    import pyarrow as pa
+
     try:
         table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
     except pa.ArrowInvalid as error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from prodml_magics.errors import Unavailable
 
 __all__ = ["PARTS", "is_text", "text_parts"]
 
@@ -31,7 +31,12 @@ def is_text(distinct: int, present: int) -> bool:
 
 
 def text_parts(texts: list[str] | NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    """The `PARTS` of each of the given texts, none of them missing, as float32 [texts]."""
+    """The `PARTS` of each of the given texts, none of them missing, as float32 [texts]; needs pyarrow, and says so."""
+    try:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+    except ImportError as error:
+        raise Unavailable("texts are described with pyarrow, which is not installed; pip install pyarrow") from error
     strings = pa.array(texts, type=pa.string())
     length = pc.utf8_length(strings).to_numpy(zero_copy_only=False).astype(np.float32)
     counts = {
