@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from prodml_magics.actions import grammar, verbs
+from prodml_magics.actions.origin import current_cell
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import UsageError
 from prodml_magics.wire.requests import VERBS
@@ -40,7 +41,7 @@ def _run(verb: str, values: dict[str, Any]) -> Any:
     for name in values:
         if name not in known:
             raise UsageError(f"{verb} takes no {name}; it takes {', '.join(known) or 'nothing'}")
-    with Workspace.open() as workspace:
+    with Workspace.open(cell=current_cell()) as workspace:
         return verbs.run(workspace, grammar.build(VERBS[verb], values))
 
 
@@ -141,12 +142,12 @@ def labels(model: str, frame: Any = None) -> Any:
 
 
 def timeline(model: str = "", **flags: Any) -> Any:
-    """What was live when, by whom and why; flag: ``limit``. Returns ``.frame``."""
+    """What was live when, by whom, from which notebook cell and why; flag: ``limit``. Returns ``.frame``."""
     return _run("timeline", {"model": model, **flags})
 
 
 def undo(id: int | None = None, **flags: Any) -> Any:
-    """Undo a ledger entry, the latest that can be undone by default; flag: ``why``."""
+    """Undo a ledger entry, the latest that can be undone by default; flags: ``why``, ``dry_run``."""
     return _run("undo", {"id": id, **flags})
 
 

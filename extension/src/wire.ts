@@ -90,6 +90,8 @@ export interface TimelineEntry {
   share: number | null;
   tier: string | null;
   cause: string;
+  cell: string;
+  source: string;
   can_undo: boolean;
 }
 

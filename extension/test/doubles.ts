@@ -71,6 +71,8 @@ export function entry(change: Partial<TimelineEntry> = {}): TimelineEntry {
     summary: 'version 2 live, version 1 kept as previous',
     live: 2,
     cause: '',
+    cell: '',
+    source: '',
     canary: null,
     share: null,
     tier: null,

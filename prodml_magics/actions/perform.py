@@ -40,7 +40,7 @@ def perform(
         kind=decision.kind,
         model=state.model,
         expected=before.revision,
-        payload=details,
+        payload={**details, **workspace.origin},
         at=workspace.clock.now(),
         actor=workspace.actor,
         cause=why,

@@ -188,6 +188,7 @@ def _enter(
                     "metrics": candidate.metrics,
                     "foreign": candidate.foreign,
                     "contract": msgspec.to_builtins(change),
+                    **workspace.origin,
                 },
                 at=workspace.clock.now(),
                 actor=workspace.actor,

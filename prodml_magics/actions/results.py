@@ -28,7 +28,7 @@ from prodml_magics.wire.results import (
     WatchRecord,
 )
 from prodml_magics.wire.rollouts import GuardVerdict
-from prodml_magics.wire.status import StatusReport
+from prodml_magics.wire.status import StatusReport, TimelineEntry
 
 if TYPE_CHECKING:
     import polars as pl
@@ -698,7 +698,7 @@ class TimelineResult(Result[TimelineRecord]):
     def table(self) -> Table:
         names = ("id", "at (UTC)", "model", "kind", "summary", "why", "by")
         return names, [
-            (each.id, f"{each.at:%Y-%m-%d %H:%M:%S}", each.model, each.kind, each.summary, each.cause, each.actor)
+            (each.id, f"{each.at:%Y-%m-%d %H:%M:%S}", each.model, each.kind, each.summary, each.cause, _by(each))
             for each in self.record.entries
         ]
 
@@ -707,7 +707,9 @@ class TimelineResult(Result[TimelineRecord]):
         """One row per entry, times as UTC datetimes."""
         import polars as pl
 
-        fields = ("id", "at", "actor", "model", "kind", "summary", "live", "cause", "can_undo")
+        fields = (
+            "id", "at", "actor", "model", "kind", "summary", "live", "canary", "share", "tier", "cause", "cell", "source", "can_undo",
+        )  # fmt: skip
         return pl.DataFrame(
             [{name: getattr(each, name) for name in fields} for each in self.record.entries], infer_schema_length=None
         )
@@ -717,6 +719,10 @@ class TimelineResult(Result[TimelineRecord]):
 
         entries = [msgspec.to_builtins(each) for each in self.record.entries]
         return timeline_picture(entries) if any(each["live"] for each in entries) else None
+
+
+def _by(entry: TimelineEntry) -> str:
+    return f"{entry.actor}, cell {entry.cell}" if entry.cell else entry.actor
 
 
 class StatusResult(Result[StatusReport]):

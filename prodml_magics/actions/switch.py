@@ -49,7 +49,7 @@ def switch(
         kind=kind,
         model=after.model,
         expected=before.revision,
-        payload={"route": msgspec.to_builtins(after), **(details or {})},
+        payload={"route": msgspec.to_builtins(after), **(details or {}), **workspace.origin},
         inverse={"route": msgspec.to_builtins(back or before)} if undoable else None,
         at=workspace.clock.now(),
         actor=workspace.actor,

@@ -45,8 +45,15 @@ def _entry(event: Event, last: dict[str, int], live: dict[str, int | None]) -> T
         share=route["canary"]["share"] if route.get("canary") else None,
         tier=event.payload.get("tier"),
         cause=event.cause,
+        cell=_cell(event),
+        source=event.payload.get("cell", {}).get("source", ""),
         can_undo=event.inverse is not None and last.get(event.model) == event.id,
     )
+
+
+def _cell(event: Event) -> str:
+    cell = event.payload.get("cell")
+    return "" if cell is None else f"{cell['notebook']} [{cell['number']}]".strip()
 
 
 def _summary(event: Event, route: dict[str, object]) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from prodml_magics.actions.changes import changes
 from prodml_magics.actions.perform import ended
 from prodml_magics.actions.results import ChangeResult
-from prodml_magics.actions.switch import mirror_aliases, switch
+from prodml_magics.actions.switch import mirror_aliases, switch, unchanged
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import Conflict, InvalidInput
 from prodml_magics.rollouts.blue_green import without_canary
@@ -34,6 +35,10 @@ def undo(workspace: Workspace, request: Undo) -> ChangeResult:
     after = without_canary(msgspec.convert(event.inverse["route"], type=Route))
     for version in after.loaded():
         workspace.files(event.model, version)
+    if request.dry_run:
+        note = f"entry {event.id} ({event.kind}) of {event.at:%Y-%m-%d %H:%M} UTC by {event.actor} would be undone"
+        found = unchanged(workspace, before, "dry run", note)
+        return ChangeResult(msgspec.structs.replace(found, changes=changes(before, after)))
     cause = request.why or f"undo of entry {event.id} ({event.kind})"
     details = {"undoes": event.id, **ended(workspace, before, f"entry {event.id} was undone")}
     change = switch(workspace, before, after, kind="undo", cause=cause, details=details, back=without_canary(before))

@@ -12,9 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from prodml_magics.clock import Clock, SystemClock
 from prodml_magics.contract.schema import Contract, read_contract
 from prodml_magics.errors import GateRefused, NotFound, Unavailable
+from prodml_magics.wire.events import Cell
 from prodml_magics.wire.rollouts import RolloutState
 from prodml_magics.wire.routes import MODEL_FILES, Route, VersionFiles, flavor_of
 
@@ -37,19 +40,33 @@ def find_home(directory: Path, environment: Mapping[str, str] = os.environ) -> P
 
 
 class Workspace:
-    """One home, who acts in it, and by which clock."""
+    """One home, who acts in it, by which clock, and from which notebook cell."""
 
-    def __init__(self, home: Path, *, actor: str, clock: Clock, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        actor: str,
+        clock: Clock,
+        environment: Mapping[str, str] = os.environ,
+        cell: Cell | None = None,
+    ) -> None:
         self.home = home
         self.actor = actor
         self.clock = clock
+        self.cell = cell
         self._environment = environment
 
     @classmethod
-    def open(cls, directory: Path | None = None, door: str = "python") -> Workspace:
+    def open(cls, directory: Path | None = None, door: str = "python", cell: Cell | None = None) -> Workspace:
         """The workspace of `directory` (default: the working directory), acted upon through `door`. Touches no disk."""
         home = find_home((directory or Path.cwd()).absolute())
-        return cls(home, actor=f"{_user()}@{socket.gethostname()} ({door})", clock=SystemClock())
+        return cls(home, actor=f"{_user()}@{socket.gethostname()} ({door})", clock=SystemClock(), cell=cell)
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What an entry of the ledger holds of the notebook cell that it comes from; empty outside of a notebook."""
+        return {} if self.cell is None else {"cell": msgspec.to_builtins(self.cell)}
 
     @property
     def ledger_url(self) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from prodml_magics.actions import grammar, verbs
+from prodml_magics.actions.origin import cell_of
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import ProdmlError, UsageError
 from prodml_magics.magics.completion import matcher
@@ -101,7 +102,7 @@ def _run(kernel: _Kernel, verb: str, prog: str, words: list[str]) -> Any:
         request = grammar.parse(VERBS[verb], words, prog=prog, door=_DOOR, resolve=lambda word: lookup(word, names))
     except SystemExit:  # --help has printed
         return None
-    with Workspace.open(door=_DOOR) as workspace:
+    with Workspace.open(door=_DOOR, cell=cell_of(kernel.shell)) as workspace:
         if isinstance(request, Register):
             cells = tuple(names.get("In", ()))[1:]
             with ProgressLine(f"registering {request.name}") as progress:

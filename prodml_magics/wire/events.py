@@ -7,10 +7,20 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ROUTE_KINDS", "Event"]
+__all__ = ["ROUTE_KINDS", "Cell", "Event"]
 
 ROUTE_KINDS = ("deploy", "rollback", "undeploy", "shadow", "unshadow", "undo", "canary", "step", "promote", "abort")
 """Kinds whose payload carries the complete route after the event, under ``route``."""
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """A notebook cell from which something was decided; in an entry's payload under ``cell``."""
+
+    number: int
+    """As the notebook counts executions."""
+    source: str
+    notebook: str = ""
+    """Name of its file; empty where the kernel does not know it."""
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -399,6 +399,7 @@ class Undo(Request, frozen=True):
     id: Annotated[
         Annotated[int, Meta(ge=1)] | None, _positional("entry to undo (default: the latest that can be undone)", "ID")
     ] = None
+    dry_run: Annotated[bool, _flag("say what would change, and change nothing")] = False
     why: Annotated[str, _WHY] = ""
 
 

@@ -103,4 +103,8 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
     tier: str | None = None
     """Of the alert that it is: ``immediate``, ``daily``; null when it is none."""
     cause: str = ""
+    cell: str = ""
+    """The notebook cell that it was decided from, as ``train.ipynb [12]``; empty where there was none."""
+    source: str = ""
+    """What stood in that cell."""
     can_undo: bool = False

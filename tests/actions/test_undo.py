@@ -37,6 +37,16 @@ def test_undoing_the_first_deployment_serves_nobody(workspace: Workspace) -> Non
     assert result.title == "cancer is not served any more"
 
 
+def test_a_dry_run_says_what_an_undo_would_change_and_changes_nothing(workspace: Workspace) -> None:
+    go_live(workspace, 1)
+    go_live(workspace, 2)
+    before = latest(workspace)
+    planned = undo(workspace, Undo(dry_run=True))
+    assert planned.changes == ("live: 2 → 1", "previous: 1 → none", "loaded: 2, 1 → 1")
+    assert f"entry {before} (deploy) of" in planned.title and "by ann@laptop (test) would be undone" in planned.title
+    assert (latest(workspace), state(workspace)) == (before, (2, 1))
+
+
 def test_undo_of_undo_is_redo(workspace: Workspace) -> None:
     go_live(workspace, 1)
     go_live(workspace, 2)

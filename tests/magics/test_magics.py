@@ -107,6 +107,22 @@ def test_who_did_it_and_by_which_door_is_kept(notebook: Notebook, workspace: Wor
     assert "@" in actor and actor.endswith("(notebook)")
 
 
+def test_the_cell_in_which_something_was_decided_is_in_the_ledger_and_the_timeline(
+    notebook: Notebook, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/ours/train.ipynb")
+    notebook.run("1 + 1")
+    notebook.run("# the new one is wrong", "%rollback cancer").value  # noqa: B018
+    notebook.run("from prodml_magics import rollback", "rollback('cancer')").value  # noqa: B018
+    first, second = (event.payload["cell"] for event in workspace.ledger.events("cancer")[-2:])
+    number = len(notebook.names["In"]) - 2
+    assert first == {"number": number, "source": "# the new one is wrong\n%rollback cancer", "notebook": "train.ipynb"}
+    assert second["number"] == number + 1 and second["source"].endswith("rollback('cancer')")
+    found = notebook.run("found = %timeline cancer") and notebook.names["found"]
+    assert found.frame["cell"].to_list()[-2:] == [f"train.ipynb [{number}]", f"train.ipynb [{number + 1}]"]
+    assert f"(notebook), cell train.ipynb [{number}]" in str(found)
+
+
 def test_a_variable_named_like_the_model_is_not_taken_for_it(notebook: Notebook) -> None:
     notebook.run("from sklearn.datasets import load_breast_cancer", "cancer = load_breast_cancer()")
     drift = notebook.run("%drift cancer")

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from prodml_magics.views.drift_picture import drift_picture
+from prodml_magics.views.palette import ALARM, UNSURE
 from prodml_magics.views.picture import Picture
 from prodml_magics.views.shadow_picture import shadow_picture
 from prodml_magics.views.timeline_picture import timeline_picture
@@ -108,6 +109,22 @@ def test_the_timeline_draws_one_bar_per_stretch_whatever_the_order() -> None:
     texts = [_texts(timeline_picture(entries, until="2026-11-23T10:30:00Z")) for entries in (TIMELINE, TIMELINE[::-1])]
     assert texts[0] == texts[1]
     assert re.findall(r"v\d", texts[0]) == ["v1", "v2", "v1"]
+
+
+def test_the_timeline_draws_canaries_with_their_share_and_incidents_in_their_colour() -> None:
+    canary = {"model": "cancer", "live": 1, "canary": 2}
+    steps = [
+        {"at": "2026-11-23T09:00:00Z", "model": "cancer", "kind": "deploy", "live": 1},
+        {**canary, "at": "2026-11-23T09:10:00Z", "kind": "canary", "share": 0.05},
+        {**canary, "at": "2026-11-23T09:20:00Z", "kind": "step", "share": 0.25},
+        {"at": "2026-11-23T09:30:00Z", "model": "cancer", "kind": "hold", "live": 1, "tier": "daily"},
+        {"at": "2026-11-23T09:40:00Z", "model": "cancer", "kind": "rollback", "live": 1, "tier": "immediate"},
+    ]
+    drawn = timeline_picture(steps, until="2026-11-23T10:00:00Z")
+    assert re.findall(r"\d+ %", _texts(drawn)) == ["5 %", "25 %"]  # the hold leaves the share as it is
+    assert ALARM in drawn.svg and UNSURE in drawn.svg and "thin bars are canaries" in _texts(drawn)
+    calm = timeline_picture(TIMELINE)
+    assert ALARM not in calm.svg and "thin bars" not in _texts(calm)
 
 
 def test_the_shadow_picture_never_rounds_up_to_full_agreement() -> None:
