@@ -18,6 +18,7 @@ from prodml_magics.errors import InvalidInput
 from prodml_magics.stats.drift.columns import Numbers
 from prodml_magics.stats.drift.grid import grid_counts, grid_edges
 from prodml_magics.stats.drift.reference import NumericColumn
+from prodml_magics.stats.drift.table import BINS, Scratch, Table, places, scratch, table_between
 
 __all__ = [
     "NumericSketch",
@@ -31,7 +32,11 @@ __all__ = [
 ]
 
 _CHUNK = 131_072
-"""Values that are sorted at a time: they stay in a core's cache, and float32 sums over them keep their digits."""
+"""Values that are counted at a time: they stay in a core's cache, and float32 sums over them keep their digits."""
+
+_FEWEST_FOR_TABLE = 16_384
+_MOST_BESIDE = 0.3
+"""Share of the values in bins that have to be sorted, from which on sorting all of them is quicker."""
 
 
 class SketchGrid(NamedTuple):
@@ -81,7 +86,7 @@ def sketch_grid(column: NumericColumn) -> SketchGrid:
 
 
 def sketch_numbers(grid: SketchGrid, numbers: Numbers) -> NumericSketch:
-    """Count values on the grid: a sort of each chunk, and one search per edge instead of one per value.
+    """Count values on the grid: by bins where few of them share one with an edge, else by a sort and one search per edge.
 
     Values are rounded to the reference's dtype first, as `detect` does. NaN among them counts as missing.
     """
@@ -93,23 +98,98 @@ def sketch_numbers(grid: SketchGrid, numbers: Numbers) -> NumericSketch:
         counts = np.array([len(values) - gaps], dtype=np.int64)
         return NumericSketch(numbers.rows, missing + gaps, counts, np.zeros(2), np.zeros(2), 0)
     sketch = empty_sketch(grid)._replace(rows=missing, missing=missing)
+    table = _edge_table(grid) if len(values) >= _FEWEST_FOR_TABLE else None
     for start in range(0, len(values), _CHUNK):
-        sketch = merge(sketch, _sketch_chunk(grid, values[start : start + _CHUNK]))
+        with np.errstate(over="ignore"):
+            chunk = values[start : start + _CHUNK].astype(grid.edges.dtype, copy=False)
+        made = _sketch_by_bins(grid, table, chunk) if table is not None else _sketch_by_sorting(grid, np.sort(chunk))
+        if made is None:  # too many values beyond the reference's
+            table, made = None, _sketch_by_sorting(grid, np.sort(chunk))
+        sketch = merge(sketch, made)
     return sketch
 
 
-def _sketch_chunk(grid: SketchGrid, values: NDArray[Any]) -> NumericSketch:
-    with np.errstate(over="ignore"):
-        values = np.sort(values.astype(grid.edges.dtype, copy=False))
+class _EdgeTable(NamedTuple):
+    """A table over a grid: the bin of each edge; per bin the one edge in it, else inf; and whether a bin's values are sorted.
+
+    Those of the outer bins are, since how far they lie beyond the grid is told, and those of bins with several edges.
+    """
+
+    table: Table
+    of_edges: NDArray[np.intp]
+    edge: NDArray[Any]
+    sorted_bins: NDArray[np.bool_]
+    special: NDArray[np.bool_]
+    """Bins that are sorted or hold an edge."""
+    room: Scratch
+
+
+def _edge_table(grid: SketchGrid) -> _EdgeTable | None:
+    """Between the inner edges: the outermost rows of a long tail would leave few bins for all others."""
+    edges, skipped = grid.edges, len(grid.edges) // 100
+    table = table_between(edges[skipped], edges[-1 - skipped])
+    if table is None:
+        return None
+    of_edges = places(table, edges)
+    held = np.bincount(of_edges, minlength=BINS + 2)
+    sorted_bins = held > 1
+    sorted_bins[[0, -1]] = True
+    edge = np.full(BINS + 2, np.inf, edges.dtype)
+    edge[of_edges] = np.where(sorted_bins[of_edges], np.inf, edges)
+    return _EdgeTable(table, of_edges, edge, sorted_bins, sorted_bins | (held > 0), scratch(np.empty(_CHUNK, edges.dtype)))
+
+
+def _sketch_by_bins(grid: SketchGrid, made: _EdgeTable, values: NDArray[Any]) -> NumericSketch | None:
+    """None where so many values lie in bins that have to be sorted that sorting all is quicker."""
+    rows, gaps = len(values), np.isnan(values)
+    if gaps.any():
+        values = values[~gaps]
+    place = places(made.table, values, made.room)
+    near = made.special[place]
+    beside, of_beside = values[near], place[near]
+    above = np.bincount(of_beside[beside > made.edge[of_beside]], minlength=BINS + 2)
+    beside = np.sort(beside[made.sorted_bins[of_beside]])
+    if len(beside) > _MOST_BESIDE * len(values):
+        return None
+    counts = _counts_by_bins(grid.edges, made, np.bincount(place, minlength=BINS + 2), above, beside)
+    finite = not len(beside) or bool(np.isfinite(beside[0]) and np.isfinite(beside[-1]))  # infinite values lie in the outer bins
+    moments, known = _moments(values if finite else values[np.isfinite(values)], grid)
+    return NumericSketch(rows, rows - len(values), counts, _beyond(beside, counts, grid), moments, known)
+
+
+def _counts_by_bins(
+    edges: NDArray[Any], made: _EdgeTable, of_bins: NDArray[np.intp], above: NDArray[np.intp], beside: NDArray[Any]
+) -> NDArray[np.int64]:
+    """Rows per cell of the grid: up to an edge lie all of lower bins, and of its own those that are not `above` it, per bin.
+
+    `beside` are the values of bins that are sorted.
+    """
+    lower = np.cumsum(of_bins) - of_bins
+    of_sorted = np.where(made.sorted_bins, of_bins, 0)
+    lower_sorted = np.cumsum(of_sorted) - of_sorted
+    own = np.where(
+        made.sorted_bins[made.of_edges],
+        np.searchsorted(beside, edges, side="right") - lower_sorted[made.of_edges],
+        (of_bins - above)[made.of_edges],
+    )
+    upto = lower[made.of_edges] + own
+    return np.diff(upto, prepend=0, append=int(of_bins.sum())).astype(np.int64)
+
+
+def _sketch_by_sorting(grid: SketchGrid, values: NDArray[Any]) -> NumericSketch:
     rows = len(values)
     if values.dtype.kind == "f" and np.isnan(values[-1]):
         values = values[: np.searchsorted(values, np.nan)]
     counts = grid_counts(values, grid.edges)
-    moments, finite = _moments(values, grid)
-    return NumericSketch(rows, rows - len(values), counts, _beyond(values, counts, grid), moments, finite)
+    finite = values
+    if values.dtype.kind == "f" and len(values) and not (np.isfinite(values[0]) and np.isfinite(values[-1])):
+        finite = values[np.isfinite(values)]
+    moments, known = _moments(finite, grid)
+    return NumericSketch(rows, rows - len(values), counts, _beyond(values, counts, grid), moments, known)
 
 
 def _beyond(values: NDArray[Any], counts: NDArray[np.int64], grid: SketchGrid) -> NDArray[np.float64]:
+    """`values` are sorted, and hold all that lie beyond the grid."""
     low, high = grid.edges[0], grid.edges[-1]
     below, above = values[: np.searchsorted(values, low)], values[len(values) - counts[-1] :]
     precision = np.longdouble if values.dtype.kind == "i" else np.float64
@@ -119,9 +199,7 @@ def _beyond(values: NDArray[Any], counts: NDArray[np.int64], grid: SketchGrid) -
 
 
 def _moments(values: NDArray[Any], grid: SketchGrid) -> tuple[NDArray[np.float64], int]:
-    """Sums of z and z² of the finite ones among sorted values."""
-    if values.dtype.kind == "f" and len(values) and not (np.isfinite(values[0]) and np.isfinite(values[-1])):
-        values = values[np.isfinite(values)]
+    """Sums of z and z² of finite values, and how many there are."""
     precision = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         z = np.subtract(values, grid.centre, dtype=precision)
