@@ -27,6 +27,7 @@ __all__ = [
     "undeploy",
     "undo",
     "up",
+    "whatif",
 ]
 
 

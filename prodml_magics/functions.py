@@ -33,6 +33,7 @@ __all__ = [
     "undeploy",
     "undo",
     "up",
+    "whatif",
 ]
 
 
@@ -130,6 +131,15 @@ def replay(model: str, **flags: Any) -> Any:
     .rows_per_second``.
     """
     return _run("replay", {"model": model, **flags})
+
+
+def whatif(model: str, **flags: Any) -> Any:
+    """Decide the past rollouts of a model anew, under another ladder or other guards, from what was recorded of them.
+
+    Flags: ``canary``, ``guard``, ``margin``, ``alpha``, ``min_rows``, ``bake``, ``deadline``, ``limit``. Returns ``.frame
+    .exposure_saved .incidents .caught .hours_lost``.
+    """
+    return _run("whatif", {"model": model, **_joined(flags)})
 
 
 def labels(model: str, frame: Any = None) -> Any:

@@ -26,6 +26,7 @@ from prodml_magics.wire.results import (
     TimelineRecord,
     TokensRecord,
     WatchRecord,
+    WhatifRecord,
 )
 from prodml_magics.wire.rollouts import GuardVerdict
 from prodml_magics.wire.status import StatusReport, TimelineEntry
@@ -51,6 +52,7 @@ __all__ = [
     "TimelineResult",
     "TokensResult",
     "WatchResult",
+    "WhatifResult",
 ]
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -318,6 +320,56 @@ class RolloutResult(Result[RolloutRecord]):
 
         guards = [msgspec.to_builtins(guard) for guard in self.record.guards]
         return rollout_picture(guards, alpha=self.record.alpha, title=self.title) if guards else None
+
+
+class WhatifResult(Result[WhatifRecord]):
+    """Past rollouts, as they went and as they would have gone."""
+
+    @property
+    def title(self) -> str:
+        each = self.record
+        return (
+            f"{each.model}: {each.caught} of {each.incidents} {'incident' if each.incidents == 1 else 'incidents'} caught, "
+            f"{abs(each.exposure_saved):,} requests {'less' if each.exposure_saved >= 0 else 'more'} exposed, "
+            f"{abs(each.hours_lost):.3g} hours {'lost' if each.hours_lost >= 0 else 'won'}"
+        )
+
+    def table(self) -> Table:
+        names = ("entry", "rollout", "ended", "would", "exposed", "would be", "hours", "would take", "lent", "why")
+        return names, [
+            (
+                each.event,
+                f"{each.control} → {each.candidate}",
+                each.ended,
+                each.would_end,
+                each.exposure,
+                each.would_expose,
+                f"{each.hours:.3g}",
+                f"{each.would_take:.3g}",
+                share(each.lent),
+                each.note or each.reason,
+            )
+            for each in self.record.rollouts
+        ]
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row per rollout."""
+        import polars as pl
+
+        return pl.DataFrame([msgspec.to_builtins(each) for each in self.record.rollouts], infer_schema_length=None)
+
+    def warnings(self) -> Sequence[str]:
+        lent = [each for each in self.record.rollouts if each.lent > _MUCH_LENT]
+        if not lent:
+            return ()
+        return (
+            f"of entry {lent[0].event} {share(lent[0].lent)} of the exposure was never seen: other answers of the same version stand in, "
+            "so that small differences are not to be trusted",
+        )
+
+
+_MUCH_LENT = 0.5
 
 
 class PlanResult(Result[PlanRecord]):

@@ -31,6 +31,7 @@ __all__ = [
     "Undeploy",
     "Undo",
     "Up",
+    "Whatif",
 ]
 
 
@@ -253,6 +254,25 @@ class Plan(Request, frozen=True):
     strict: Annotated[bool, _flag("refuse a ladder that leaves a step before it can have seen the effect")] = False
 
 
+class Whatif(Request, frozen=True):
+    """Decide the past rollouts of a model anew, under another ladder or other guards, from what was recorded of them."""
+
+    model: Annotated[str, _MODEL]
+    canary: Annotated[str, _flag("shares of the traffic in percent, rising (default: as each was)", "PERCENTS")] = ""
+    guard: Annotated[str, _flag("what must not get worse (default: as it was)", "GUARDS")] = ""
+    margin: Annotated[str, _flag("by how much it may, such as error_rate=0.01 (default: as it was)", "MARGINS")] = ""
+    alpha: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)] | None, _flag("rate of wrong verdicts that is allowed (default: as it was)", "RATE")
+    ] = None
+    min_rows: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        _flag("requests that the canary must have answered in a step (default: as it was)", "N"),
+    ] = None
+    bake: Annotated[str, _flag("the least time in a step (default: as it was)", "DURATION")] = ""
+    deadline: Annotated[str, _flag("a step that is undecided for longer is held (default: as it was)", "DURATION")] = ""
+    limit: Annotated[int, Meta(ge=1, le=100), _flag("how many of the latest rollouts", "N")] = 10
+
+
 class Replay(Request, frozen=True):
     """Answer recorded requests anew with another version, offline, and compare with what was answered."""
 
@@ -464,6 +484,7 @@ VERBS: dict[str, type[Request]] = {
         Undeploy,
         Shadow,
         Replay,
+        Whatif,
         Labels,
         Drift,
         Timeline,

@@ -29,6 +29,8 @@ __all__ = [
     "TimelineRecord",
     "TokenEntry",
     "TokensRecord",
+    "WhatifRecord",
+    "WhatifRollout",
     "Window",
 ]
 
@@ -223,6 +225,46 @@ class RolloutRecord(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     changes: tuple[str, ...] = ()
     """Of a dry run: every field that would change, as ``canary version: none → 2``."""
+
+
+class WhatifRollout(msgspec.Struct, frozen=True, kw_only=True):
+    """One past rollout: how it went, and how it would have gone."""
+
+    event: int
+    """Entry of the ledger that began it."""
+    began_at: datetime
+    control: int
+    candidate: int
+    ended: str
+    """How it ended: ``done``, ``rolled back``, ``aborted``, ``taken back`` by hand after it was live, or where it stands."""
+    would_end: str
+    """``live`` when it would have got all traffic, ``rolled back``, ``held``, or ``undecided`` when the record ends before."""
+    reason: str
+    """Why, of what would have been."""
+    exposure: int
+    """Requests that the candidate answered before it was live, or until it was taken back."""
+    would_expose: int
+    hours: float
+    """Until it was live, taken back or held."""
+    would_take: float
+    lent: float
+    """Share of the exposure that would have been for which an answer of another request had to stand in."""
+    note: str = ""
+
+
+class WhatifRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Past rollouts under another plan."""
+
+    model: str
+    rollouts: tuple[WhatifRollout, ...]
+    exposure_saved: int
+    """Requests that candidates which were taken back would have answered less; negative: more."""
+    incidents: int
+    """Rollouts that were rolled back, or taken back by hand after they were live."""
+    caught: int
+    """Of these, how many would have been rolled back."""
+    hours_lost: float
+    """By how much longer it would have taken candidates to be live that became so and stayed; negative: shorter."""
 
 
 class PlanStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,101 @@
+"""Requests out of the rows of the lake, as rollouts count them: the first row of a request stands for it, and a run for its rows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.rollouts.baking import Before
+from prodml_magics.rollouts.evidence import Evidence, Requests, begin, failures_of, rates_of
+from prodml_magics.wire.rollouts import RolloutState
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["COLUMNS", "fresh_evidence", "live_of", "requests_among", "requests_of"]
+
+COLUMNS = (
+    "writer", "sequence", "row", "arm", "version", "status", "latency_ms", "run_ms", "key", "rollout", "share", "received_at",
+)  # fmt: skip
+_EARLIER = timedelta(days=7)
+_EARLIER_ROWS = 20_000
+
+
+def fresh_evidence(workspace: Workspace, state: RolloutState) -> Evidence:
+    """No evidence yet, with thresholds from the live version's traffic before the rollout."""
+    frame = workspace.lake.rows(
+        state.model,
+        arms=("live",),
+        versions=(state.plan.control,),
+        statuses=None,
+        since=state.began_at - _EARLIER,
+        until=state.began_at,
+        last=_EARLIER_ROWS,
+        columns=("writer", "sequence", "row", "run_ms", "status", "key"),
+    )
+    if frame.is_empty():
+        return begin(state.plan, state.id)
+    ordered = frame.sort("writer", "sequence")
+    runs, _ = _runs(ordered["run_ms"].to_numpy(), np.zeros(ordered.height, bool))
+    requests = ordered.filter(ordered["row"] == 0)
+    failed = requests["status"].to_numpy() >= 500
+    return begin(
+        state.plan,
+        state.id,
+        latencies=ordered["run_ms"].to_numpy()[runs],
+        error_rate=float(failed.mean()),
+        before=_before(state, requests),
+    )
+
+
+def _before(state: RolloutState, requests: pl.DataFrame) -> Before:
+    """What the control had answered: the first request of each key, and all that bore none."""
+    units = requests.filter((requests["key"] == "") | requests["key"].is_first_distinct())
+    status = units["status"].to_numpy()
+    failed = {guard.metric: int(failures_of(guard.metric, status).sum()) for guard in rates_of(state.plan)}
+    return Before(units.height, failed)
+
+
+def requests_of(state: RolloutState, table: pa.Table) -> Requests:
+    """The randomised requests of this rollout among rows of one writer: the first row of each stands for it."""
+    mine = pc.and_(pc.equal(table["rollout"], state.id), pc.is_in(table["arm"], pa.array(["live", "canary"])))
+    return requests_among(state, table.filter(pc.fill_null(mine, False)).sort_by("sequence"))
+
+
+def live_of(state: RolloutState, table: pa.Table) -> tuple[Requests, NDArray[np.int64]]:
+    """Requests that the candidate answered as the live version since the rollout began, and in which second each came."""
+    alone = pc.and_(pc.equal(table["arm"], "live"), pc.equal(table["version"], state.plan.candidate))
+    since = pc.greater_equal(table["received_at"], pa.scalar(state.began_at, table.schema.field("received_at").type))
+    rows = table.filter(pc.fill_null(pc.and_(alone, since), False)).sort_by("sequence")
+    second = rows["received_at"].cast(pa.timestamp("s", "UTC"), safe=False).to_numpy().astype(np.int64)
+    return requests_among(state, rows), second[rows["row"].to_numpy() == 0]
+
+
+def requests_among(state: RolloutState, rows: pa.Table) -> Requests:
+    """Every request among rows of one writer, in the order of their sequence."""
+    canary, run_ms = pc.equal(rows["arm"], "canary").to_numpy(), rows["run_ms"].to_numpy()
+    starts, sizes = _runs(run_ms, canary)
+    run_rows = np.zeros(len(canary), np.int64)
+    run_rows[starts] = sizes
+    status = rows["status"].to_numpy()
+    took = np.where(status == 504, rows["latency_ms"].to_numpy(), run_ms)
+    first = rows["row"].to_numpy() == 0
+    shares = np.array([step / 100 for step in state.plan.steps])
+    step = np.abs(rows["share"].to_numpy()[first][:, None] - shares).argmin(axis=1) if len(canary) else np.zeros(0, np.int64)
+    keys = rows["key"].filter(pa.array(first)).to_pylist()
+    return Requests(canary[first], step, status[first], took[first], run_rows[first], keys)
+
+
+def _runs(run_ms: NDArray[np.float64], canary: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each run of the model begins, and how many rows it has: its rows lie together and share its time to the nanosecond."""
+    if not len(run_ms):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    changed = (np.diff(run_ms) != 0) | (np.diff(canary.astype(np.int8)) != 0)
+    starts = np.concatenate([[0], np.flatnonzero(changed) + 1])
+    return starts, np.diff(np.append(starts, len(run_ms)))
