@@ -14,7 +14,7 @@ _DOUBLE_ONLY = frozenset({"GaussianMixture", "BayesianGaussianMixture", "Gaussia
 """They invert matrices: float32 is off by 1e-3 on rows that no gate may happen to hold. A threshold on probabilities needs
 double too, for a probability may lie on it."""
 
-_TREES = ("DecisionTree", "ExtraTree", "RandomForest", "GradientBoosting", "HistGradientBoosting", "XGB", "LGBM")
+_TREES = ("DecisionTree", "ExtraTree", "RandomForest", "GradientBoosting", "HistGradientBoosting", "XGB", "LGBM", "CatBoost")
 _DOUBLE_THRESHOLDS = ("LGBM",)
 """They put a split as close to a training value as doubles go: a row sent in float32 may be on its other side."""
 

@@ -67,6 +67,8 @@ def reference_answers(model: Any, role: Role, rows: Any) -> dict[str, np.ndarray
     if role == "regressor":
         return {"prediction": np.asarray(model.predict(rows), np.float64)}
     labels = np.asarray(model.predict(rows))
+    if labels.ndim == 2 and labels.shape[1] == 1:  # CatBoost's, of several classes
+        labels = labels[:, 0]
     answers = {"label": labels.astype(object) if labels.dtype.kind in "OUS" else labels.astype(np.int64)}
     if role == "classifier" and hasattr(model, "predict_proba"):
         answers["probabilities"] = np.asarray(model.predict_proba(rows), np.float64)

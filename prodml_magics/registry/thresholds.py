@@ -77,7 +77,8 @@ def _of_part(part: Any) -> list[tuple[float, float]]:
 
 def _of_library(part: Any, reader: Callable[[Any], Ensemble]) -> list[tuple[float, float]]:
     """Nothing of an estimator that was cloned and never fitted, nor of one whose trees are not converted."""
-    if not part.__sklearn_is_fitted__():
+    fitted = getattr(part, "__sklearn_is_fitted__", None) or part.is_fitted  # the latter is CatBoost's
+    if not fitted():
         return []
     try:
         return [point for tree in reader(part).trees for point in _of_tree(tree)]

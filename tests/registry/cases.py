@@ -188,10 +188,28 @@ CASES = [
     Case("HGB gamma", lambda: ensemble.HistGradientBoostingRegressor(loss="gamma"), "diabetes", "FP32", SILENT),
     Case(
         "SimpleImputer add_indicator",
-        lambda: pipe(impute.SimpleImputer(add_indicator=True), prep.Normalizer(), LR()),
+        lambda: pipe(impute.SimpleImputer(add_indicator=True), prep.StandardScaler(), LR()),
         "cancer missing",
-        "refused",
+        "FP32",
         SILENT,
+    ),
+    Case(
+        "SimpleImputer add_indicator before trees",
+        lambda: pipe(impute.SimpleImputer(strategy="median", add_indicator=True), RF(10, **S)),
+        "cancer missing",
+        "FP64",
+    ),
+    Case(
+        "SimpleImputer of zeros, add_indicator",
+        lambda: pipe(impute.SimpleImputer(missing_values=0, add_indicator=True), LR(max_iter=5000)),
+        "digits",
+        "FP32",
+    ),
+    Case(
+        "MissingIndicator beside the imputer",
+        lambda: pipe(make_union(impute.SimpleImputer(), impute.MissingIndicator()), prep.StandardScaler(), LR()),
+        "cancer missing",
+        "FP32",
     ),
     Case(
         "TunedThreshold",

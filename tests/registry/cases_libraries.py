@@ -1,4 +1,4 @@
-"""The table of XGBoost's and LightGBM's models, as `cases` has it for scikit-learn's; rows of a missing library are skipped.
+"""The table of XGBoost's, LightGBM's and CatBoost's models, as `cases` has it for scikit-learn's; rows of a missing library are skipped.
 
 Rows marked `SILENT` are those that onnxmltools 1.16 converts without an error into a file that answers wrongly.
 """
@@ -98,4 +98,30 @@ LIGHTGBM = [
     Case("imputer before LGBMClassifier", lambda: pipe(impute.SimpleImputer(), lgbm("LGBMClassifier")), "cancer missing", "FP32"),
 ]
 
-CASES = [case for library, cases in {"xgboost": XGBOOST, "lightgbm": LIGHTGBM}.items() if find_spec(library) for case in cases]
+
+def catboost(kind: str, **settings: Any) -> Any:
+    quiet = {"verbose": 0, "allow_writing_files": False, "thread_count": 1, "random_seed": 0}
+    return getattr(import_module("catboost"), kind)(**({"iterations": 20, "depth": 4} | quiet | settings))
+
+
+def of_catboost(name: str, kind: str, data: str, outcome: Outcome = "FP32", silent: bool = False, **settings: Any) -> Case:
+    return Case(f"{kind} {name}", lambda: catboost(kind, **settings), data, outcome, silent)
+
+
+CATBOOST = [
+    of_catboost("binary", "CatBoostClassifier", "cancer"),
+    of_catboost("3 classes", "CatBoostClassifier", "iris"),
+    of_catboost("10 classes", "CatBoostClassifier", "digits"),
+    of_catboost("text labels", "CatBoostClassifier", "cancer text"),
+    of_catboost("fitted with NaN", "CatBoostClassifier", "cancer missing"),
+    of_catboost("NaN as the largest", "CatBoostClassifier", "cancer missing", nan_mode="Max"),
+    of_catboost("one against the rest", "CatBoostClassifier", "iris", loss_function="MultiClassOneVsAll"),
+    of_catboost("not symmetric", "CatBoostClassifier", "cancer", "unsupported", grow_policy="Depthwise"),
+    of_catboost("Poisson", "CatBoostRegressor", "diabetes", "FP32", SILENT, loss_function="Poisson"),
+    of_catboost("uncertain", "CatBoostRegressor", "diabetes", "unsupported", loss_function="RMSEWithUncertainty"),
+    *(of_catboost(loss, "CatBoostRegressor", "diabetes", loss_function=loss) for loss in ("RMSE", "MAE", "Quantile:alpha=0.8")),
+    Case("scaler before CatBoostClassifier", lambda: scaled(catboost("CatBoostClassifier")), "cancer", "FP64"),
+]
+
+LIBRARIES = {"xgboost": XGBOOST, "lightgbm": LIGHTGBM, "catboost": CATBOOST}
+CASES = [case for library, cases in LIBRARIES.items() if find_spec(library) for case in cases]

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from registry.cases import CASES as OF_SKLEARN
-from registry.cases import VECTORISERS, Case, fitted, load
+from registry.cases import VECTORISERS, load
 from registry.cases_libraries import CASES as OF_LIBRARIES
-from registry.cases_libraries import LIGHTGBM, XGBOOST
-from registry.here import Here
+from registry.cases_libraries import CATBOOST, LIGHTGBM, XGBOOST
+from registry.conversions import proved
+from registry.page import page
 
 from prodml_magics.contract.encode import encode_columns
 from prodml_magics.contract.infer import infer_columns
-from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import GateRefused, Unsupported
 from prodml_magics.inference.session import open_session
 from prodml_magics.registry.converters.sklearn import convert_sklearn_model
 from prodml_magics.registry.frames import columns_of
-from prodml_magics.registry.prove import Proved, convert_exactly
-from prodml_magics.registry.reference import Reference
-from prodml_magics.registry.roles import class_labels, role_of, unwrap
 
 CASES = [*OF_SKLEARN, *OF_LIBRARIES]
-
-
-def run_here(model: bytes, batches: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-    session = open_session(model, device="cpu")
-    try:
-        return [session.run(batch) for batch in batches]
-    except Exception as error:
-        raise GateRefused(str(error)) from error
-
-
-def proved(case: Case) -> tuple[Proved, Reference]:
-    model, data = fitted(case), load(case.data)
-    columns = columns_of(data.train)
-    role = role_of(model)
-    classes = class_labels(unwrap(model)) if role == "classifier" else ()
-    draft = Contract(task="other", columns=infer_columns(columns), inputs=(), outputs=(), classes=classes)
-    reference = Reference(model, role, draft.columns, data.train)
-    return convert_exactly(Here(), draft, reference, columns, None, run_here), reference
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -78,5 +57,10 @@ def test_text_vectorisers_are_refused(vectoriser):
 
 def test_every_known_silent_case_is_in_the_table():
     assert sum(case.silent for case in OF_SKLEARN) == 17
-    assert sum(case.silent for case in (*XGBOOST, *LIGHTGBM)) == 7
-    assert len({case.name for case in CASES}) == len(CASES)
+    assert sum(case.silent for case in (*XGBOOST, *LIGHTGBM, *CATBOOST)) == 8
+    assert len({case.name for case in CASES}) == len(CASES) > 150
+
+
+def test_the_page_of_what_converts_is_written_from_these_tables():
+    """Stale: python tests/registry/page.py > docs/conversion.md"""
+    assert (Path(__file__).parents[2] / "docs" / "conversion.md").read_text() == page()

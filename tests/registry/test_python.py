@@ -155,13 +155,13 @@ def test_what_is_no_model_stays_refused_with_trust():
 
 
 class OfAnotherLibrary(LogisticRegression):
-    __module__ = "catboost.core"
+    __module__ = "keras.src.models"
 
 
 def test_another_librarys_estimator_is_served_as_python(frame):
     rows, target = frame
     model = OfAnotherLibrary().fit(rows, target)
-    with pytest.raises(Unsupported, match=r"a CatBoost model; .*--trust"):
+    with pytest.raises(Unsupported, match=r"a TensorFlow model; .*--trust"):
         build(model, train=(rows, target))
     candidate = build(model, train=(rows, target), trust=True)
     assert candidate.flavor == "python"

@@ -7,7 +7,7 @@ the graph is complete, see `finish`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,27 @@ def use_library(part: Any, ensemble: Callable[[Any], Ensemble]) -> None:
 
     kind = type(part)
     name = f"Prodml{kind.__module__.partition('.')[0]}{kind.__name__}"
-    update_registered_converter(kind, name, declare_outputs, convert, options=OPTIONS if hasattr(kind, "predict_proba") else None)
+    classifies = hasattr(kind, "predict_proba")
+    parser = partial(_parse_classifier, name) if classifies and not _known_as_classifier(part) else None
+    options = OPTIONS if classifies else None
+    update_registered_converter(kind, name, declare_outputs, convert, options=options, parser=parser)
+
+
+def _known_as_classifier(part: Any) -> bool:
+    """Whether skl2onnx sees by the bases of `part` that it has two outputs; CatBoost's has no base of scikit-learn."""
+    from sklearn.base import ClassifierMixin
+
+    return isinstance(part, ClassifierMixin)
+
+
+def _parse_classifier(alias: str, scope: Any, model: Any, inputs: list[Any], custom_parsers: Any = None) -> Any:
+    from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
+
+    operator = scope.declare_local_operator(alias, model)
+    operator.inputs.extend(inputs)
+    operator.outputs.append(scope.declare_local_variable("label", Int64TensorType()))
+    operator.outputs.append(scope.declare_local_variable("probabilities", FloatTensorType()))
+    return operator.outputs
 
 
 def declare_outputs(operator: Any) -> None:
@@ -57,7 +77,7 @@ def declare_outputs(operator: Any) -> None:
 
     number = DoubleTensorType if any(isinstance(value.type, DoubleTensorType) for value in operator.inputs) else FloatTensorType
     classes = getattr(operator.raw_operator, "classes_", None)
-    if classes is None:
+    if classes is None or not len(classes):  # CatBoost's regressors have an empty one
         operator.outputs[0].type = number([None, 1])
         return
     label = StringTensorType if np.asarray(classes).dtype.kind in "OUS" else Int64TensorType
@@ -225,13 +245,13 @@ class Emitter:
         classes = operator.raw_operator.classes_
         text = classes.dtype.kind in "OUS"
         levels = self.constant(classes.astype(object) if text else classes.astype(np.int64))
-        self._add("Gather", [levels, place], operator.outputs[0].full_name, version=13, axis=0)
+        self.put("Gather", [levels, place], operator.outputs[0].full_name, version=13, axis=0)
 
     def _cast(self, value: str, output: Any) -> None:
         from skl2onnx.common.data_types import guess_proto_type
 
         wide = guess_proto_type(output.type) == 11
-        self._add("Cast", [value], output.full_name, version=13, to=_DOUBLE if wide else _FLOAT)
+        self.put("Cast", [value], output.full_name, version=13, to=_DOUBLE if wide else _FLOAT)
 
     def constant(self, value: Any) -> str:
         from onnx import helper
@@ -245,10 +265,10 @@ class Emitter:
 
     def node(self, operator: str, inputs: list[str], *, domain: str = "", version: int = 13, **attributes: Any) -> str:
         name = self._scope.get_unique_variable_name(operator.lower())
-        self._add(operator, inputs, name, domain=domain, version=version, **attributes)
+        self.put(operator, inputs, name, domain=domain, version=version, **attributes)
         return name
 
-    def _add(
+    def put(
         self, operator: str, inputs: list[str], output: str, *, domain: str = "", version: int = 13, **attributes: Any
     ) -> None:
         name = self._scope.get_unique_operator_name(operator)

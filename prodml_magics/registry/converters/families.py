@@ -23,7 +23,7 @@ class Family(NamedTuple):
 FAMILIES = (
     Family("XGBoost", ("xgboost",), "xgboost"),
     Family("LightGBM", ("lightgbm",), "lightgbm"),
-    Family("CatBoost", ("catboost",)),
+    Family("CatBoost", ("catboost",), "catboost"),
     Family("PyTorch", ("torch",), "pytorch", network=True),
     Family("JAX", ("jax", "jaxlib", "flax", "equinox"), "jaxpr", network=True),
     Family("TensorFlow", ("tensorflow", "keras")),

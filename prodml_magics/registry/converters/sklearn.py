@@ -17,15 +17,16 @@ from prodml_magics.registry.converters.discriminant import use_own_discriminant
 from prodml_magics.registry.converters.emit import finish, use_library, use_own_trees
 from prodml_magics.registry.converters.ensembles import known_categories
 from prodml_magics.registry.converters.graph import join_columns, name_null, name_outputs
+from prodml_magics.registry.converters.indicator import use_own_indicators
 from prodml_magics.registry.converters.libraries import library_reader
 from prodml_magics.registry.layout import Precision
 from prodml_magics.registry.roles import Role, nested, role_of, unwrap
 
-__all__ = ["convert_sklearn_model", "to_graph"]
+__all__ = ["INEXACT", "convert_sklearn_model", "to_graph"]
 
 _OPSET = 18
 
-_INEXACT = {
+INEXACT = {
     "CountVectorizer": "ONNX splits text into words by other rules; turn the text into columns beforehand",
     "TfidfVectorizer": "ONNX splits text into words by other rules; turn the text into columns beforehand",
     "HashingVectorizer": "ONNX has no such hash; turn the text into columns beforehand",
@@ -60,6 +61,7 @@ def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any
     model = _prepare(model, columns)
     use_own_trees()
     use_own_discriminant()
+    use_own_indicators()
     _use_libraries(model)
     try:
         with warnings.catch_warnings():
@@ -101,8 +103,8 @@ def _prepare(model: Any, columns: Sequence[Column]) -> Any:
         name = type(part).__name__
         if _splits_on_text(part):
             raise Unsupported(f"splits of {name} on text are not converted; put OneHotEncoder or OrdinalEncoder in front")
-        if name in _INEXACT:
-            raise Unsupported(f"{name} cannot be converted exactly: {_INEXACT[name]}")
+        if name in INEXACT:
+            raise Unsupported(f"{name} cannot be converted exactly: {INEXACT[name]}")
     null = any(column.kind == "categorical" and column.nullable for column in columns)
     if not any(_setting(part, null) for part in nested(model)):
         return model
@@ -156,7 +158,7 @@ def _options(model: Any) -> dict[Any, Any] | None:
     while hasattr(last, "steps"):
         last = last.steps[-1][1]
     options: dict[Any, Any] = {type(part): {} for part in nested(model) if type(part).__name__ in _SCORES_ONLY}
-    if hasattr(last, "classes_") and type(last) not in options:
+    if len(getattr(last, "classes_", ())) and type(last) not in options:
         options[id(last)] = {"zipmap": False}
     return options or None
 
