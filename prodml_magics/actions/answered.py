@@ -18,8 +18,9 @@ from prodml_magics.wire.rollouts import RolloutState
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["COLUMNS", "fresh_evidence", "live_of", "requests_among", "requests_of"]
+__all__ = ["ARMS", "COLUMNS", "fresh_evidence", "live_of", "requests_among", "requests_of"]
 
+ARMS = ("live", "canary", "fallback")
 COLUMNS = (
     "writer", "sequence", "row", "arm", "version", "status", "latency_ms", "run_ms", "key", "rollout", "share", "received_at",
 )  # fmt: skip
@@ -58,19 +59,25 @@ def _before(state: RolloutState, requests: pl.DataFrame) -> Before:
     """What the control had answered: the first request of each key, and all that bore none."""
     units = requests.filter((requests["key"] == "") | requests["key"].is_first_distinct())
     status = units["status"].to_numpy()
-    failed = {guard.metric: int(failures_of(guard.metric, status).sum()) for guard in rates_of(state.plan)}
+    nobody = np.zeros(len(status), bool)  # these are the control's own answers
+    failed = {guard.metric: int(failures_of(guard.metric, status, nobody).sum()) for guard in rates_of(state.plan)}
     return Before(units.height, failed)
 
 
 def requests_of(state: RolloutState, table: pa.Table) -> Requests:
-    """The randomised requests of this rollout among rows of one writer: the first row of each stands for it."""
-    mine = pc.and_(pc.equal(table["rollout"], state.id), pc.is_in(table["arm"], pa.array(["live", "canary"])))
+    """The randomised requests of this rollout among rows of one writer: the first row of each stands for it.
+
+    Where another version stood in for the canary they are still the canary's.
+    """
+    mine = pc.and_(pc.equal(table["rollout"], state.id), pc.is_in(table["arm"], pa.array(ARMS)))
     return requests_among(state, table.filter(pc.fill_null(mine, False)).sort_by("sequence"))
 
 
 def live_of(state: RolloutState, table: pa.Table) -> tuple[Requests, NDArray[np.int64]]:
     """Requests that the candidate answered as the live version since the rollout began, and in which second each came."""
     alone = pc.and_(pc.equal(table["arm"], "live"), pc.equal(table["version"], state.plan.candidate))
+    if state.plan.at_once:  # else it may be the control for which another one stood in
+        alone = pc.or_(alone, pc.equal(table["arm"], "fallback"))
     since = pc.greater_equal(table["received_at"], pa.scalar(state.began_at, table.schema.field("received_at").type))
     rows = table.filter(pc.fill_null(pc.and_(alone, since), False)).sort_by("sequence")
     second = rows["received_at"].cast(pa.timestamp("s", "UTC"), safe=False).to_numpy().astype(np.int64)
@@ -79,17 +86,19 @@ def live_of(state: RolloutState, table: pa.Table) -> tuple[Requests, NDArray[np.
 
 def requests_among(state: RolloutState, rows: pa.Table) -> Requests:
     """Every request among rows of one writer, in the order of their sequence."""
-    canary, run_ms = pc.equal(rows["arm"], "canary").to_numpy(), rows["run_ms"].to_numpy()
+    fallback, run_ms = pc.equal(rows["arm"], "fallback").to_numpy(), rows["run_ms"].to_numpy()
+    canary = pc.equal(rows["arm"], "canary").to_numpy() | fallback
     starts, sizes = _runs(run_ms, canary)
     run_rows = np.zeros(len(canary), np.int64)
     run_rows[starts] = sizes
+    run_rows[fallback] = 0  # a run of another version says nothing of this one's
     status = rows["status"].to_numpy()
     took = np.where(status == 504, rows["latency_ms"].to_numpy(), run_ms)
     first = rows["row"].to_numpy() == 0
     shares = np.array([step / 100 for step in state.plan.steps])
     step = np.abs(rows["share"].to_numpy()[first][:, None] - shares).argmin(axis=1) if len(canary) else np.zeros(0, np.int64)
     keys = rows["key"].filter(pa.array(first)).to_pylist()
-    return Requests(canary[first], step, status[first], took[first], run_rows[first], keys)
+    return Requests(canary[first], step, status[first], took[first], run_rows[first], keys, fallback[first])
 
 
 def _runs(run_ms: NDArray[np.float64], canary: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -112,6 +112,8 @@ class Requests(NamedTuple):
     run_rows: NDArray[np.int64]
     """Rows of that run, on the first request of each; 0 on the others."""
     key: Sequence[str]
+    fallback: NDArray[np.bool_] | None = None
+    """Whether another version stood in for the one that kept failing; none did where this is null."""
 
 
 Seen = dict[str, set[str]]
@@ -204,12 +206,13 @@ def limits_of(plan: RolloutPlan, evidence: Evidence) -> dict[str, float]:
 
 
 def _failed(plan: RolloutPlan, batch: Requests) -> dict[str, NDArray[np.bool_]]:
-    return {guard.metric: failures_of(guard.metric, batch.status) for guard in rates_of(plan)}
+    fallback = np.zeros(len(batch.status), bool) if batch.fallback is None else batch.fallback
+    return {guard.metric: failures_of(guard.metric, batch.status, fallback) for guard in rates_of(plan)}
 
 
-def failures_of(metric: str, status: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which requests [requests] failed in the sense of a rate guard, by their HTTP status."""
-    return status == 504 if metric == "timeout_rate" else status >= 500
+def failures_of(metric: str, status: NDArray[np.int64], fallback: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which requests [requests] failed in the sense of a rate guard, by their HTTP status and whether another version stood in."""
+    return {"error_rate": status >= 500, "timeout_rate": status == 504, "fallback_rate": fallback}[metric]
 
 
 def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Evidence:

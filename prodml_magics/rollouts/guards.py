@@ -9,8 +9,8 @@ from prodml_magics.wire.rollouts import Guard
 
 __all__ = ["BOUNDS", "DEFAULT_GUARDS", "GUARDS", "is_latency", "is_mean", "is_rate", "level_of", "margin_text", "read_guards"]
 
-_RATES = {"error_rate": Guard("error_rate", 0.005, False), "timeout_rate": Guard("timeout_rate", 0.005, False)}
-_LATENCIES = {f"latency_p{percent}": Guard(f"latency_p{percent}", 0.2, True) for percent in (50, 90, 95, 99)}
+_RATES = {name: Guard(name, 0.005, False) for name in ("error_rate", "timeout_rate", "fallback_rate")}
+_LATENCIES = {f"latency_p{percent}": Guard(f"latency_p{percent}", 0.2, True) for percent in (50, 75, 90, 95, 99)}
 _MEANS = {"accuracy": Guard("accuracy", 0.02, False), "log_loss": Guard("log_loss", 0.05, False)}
 
 BOUNDS: dict[str, float] = {"accuracy": 1.0, "log_loss": 3.0}

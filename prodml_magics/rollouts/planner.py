@@ -40,7 +40,7 @@ class Traffic(NamedTuple):
 
     def rate(self, metric: str) -> float:
         """Failures per request; half a failure where there was none, since none in so many does not mean never."""
-        count = self.timed_out if metric == "timeout_rate" else self.failed
+        count = {"error_rate": self.failed, "timeout_rate": self.timed_out}.get(metric, 0)
         return max(count, _LEAST_RATE) / max(self.requests, 1)
 
 

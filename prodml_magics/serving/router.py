@@ -224,7 +224,9 @@ class Router:
                     found.append(DeclaredVersion(lane.version, route.serving.default))
                 except InvalidInput as error:
                     active.unfit = f"the declared default is none of version {lane.version.version}: {error}"
-            lane.fallbacks = tuple(self._armed(active, each, "fallback") for each in found)
+            # Whoever stands in for a canary answers requests that were randomised to it: they stay the canary's.
+            allotted = lane.allotted if lane.arm == "canary" else (0, 0.0)
+            lane.fallbacks = tuple(self._armed(active, each, "fallback", allotted) for each in found)
 
     def _split(self, active: _Active, route: Route, versions: dict[int, LoadedVersion]) -> Split | None:
         """Lanes of their own for what is randomised: requests that name a version never count for or against it."""

@@ -114,8 +114,8 @@ class Deploy(Request, frozen=True):
     guard: Annotated[
         str,
         _flag(
-            "what must not get worse (default: error_rate,latency_p99); also timeout_rate, latency_p50, _p90, _p95, and on labels, "
-            "of a canary, accuracy, log_loss",
+            "what must not get worse (default: error_rate,latency_p99); also timeout_rate, fallback_rate, latency_p50, _p75, _p90, "
+            "_p95, and on labels, of a canary, accuracy, log_loss",
             "GUARDS",
         ),
     ] = ""

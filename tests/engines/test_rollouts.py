@@ -62,6 +62,7 @@ def test_a_bad_candidate_is_taken_back_alone_and_nobody_else_notices(
     shown = rollout(workspace, Rollout(model="cancer"))
     assert guard in shown.reason and shown.version == 1
     assert 0 < shown.canary_requests < shown.control_requests
+    assert f"exposure: {shown.canary_requests} requests" in str(shown)
     wait_for(lambda: load.versions[-200:].count("1") == 200)
     assert all(f"cancer@{version}" in said for _, said in load.refused) and load.broken == 0
     event = workspace.ledger.events("cancer")[-1]
@@ -123,7 +124,8 @@ def test_a_good_candidate_walks_the_ladder_though_controller_and_gateway_are_kil
 ) -> None:
     workspace, load = live
     load.refused.clear()
-    began = deploy(workspace, Deploy(model=f"cancer@{GOOD}", **QUICK))  # type: ignore[arg-type]
+    whole = {**QUICK, "canary": "1,5,25,50,100", "min_rows": 15}
+    began = deploy(workspace, Deploy(model=f"cancer@{GOOD}", **whole))  # type: ignore[arg-type]
     wait_for(lambda: workspace.rollout("cancer").step >= 1, 40)  # type: ignore[union-attr]
     before = rollout(workspace, Rollout(model="cancer"))
     controller, gateway = Services(workspace).controller(), Services(workspace).gateway()
@@ -134,7 +136,8 @@ def test_a_good_candidate_walks_the_ladder_though_controller_and_gateway_are_kil
     shown = rollout(workspace, Rollout(model="cancer"))
     assert (shown.version, shown.previous, shown.began_at) == (GOOD, 1, began.began_at)
     assert shown.canary_requests > before.canary_requests > 0
-    kinds = [event.kind for event in workspace.ledger.events("cancer")[-5:]]
-    assert kinds == ["canary", "step", "step", "promote", "finish"]
+    kinds = [event.kind for event in workspace.ledger.events("cancer")[-6:]]
+    assert kinds == ["canary", "step", "step", "step", "promote", "finish"]
+    assert f"exposure: {shown.canary_requests} requests" in str(shown)
     assert load.refused == []
     wait_for(lambda: load.versions[-200:].count(str(GOOD)) == 200)

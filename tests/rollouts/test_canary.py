@@ -34,6 +34,7 @@ judgements = st.builds(
     mismatch=st.sampled_from([False, False, False, True]),
     crashed=st.sampled_from([False, False, False, False, True]),
     gone=st.sampled_from(["", "", "version 2 was deleted"]),
+    unwell=st.sampled_from([(), (), (), ("error_rate",)]),
 )
 seconds = st.sampled_from([-7200.0, 0.0, 1.0, 61.0, 3700.0])
 words = st.sampled_from(["pause", "resume", "step", "promote", "abort"])
@@ -97,6 +98,25 @@ def test_what_is_over_stays_over(taken: list[tuple[Judgement | str, float]]) -> 
 def test_the_stored_state_is_read_back_as_it_was(taken: list[tuple[Judgement | str, float]]) -> None:
     for state in walk(taken)[0]:
         assert msgspec.convert(msgspec.json.decode(msgspec.json.encode(state)), type=RolloutState, strict=False) == state
+
+
+@given(moves)
+def test_replaying_what_the_ledger_keeps_gives_the_same_states_and_routes(taken: list[tuple[Judgement | str, float]]) -> None:
+    """The route is never read back: it follows from the states alone, and the last state says where the rollout stands."""
+    states, routes = walk(taken)
+    kept = [msgspec.json.encode(state) for state in states]
+    replayed = [route_of(msgspec.json.decode(kept[0], type=RolloutState), BEFORE, files(2))]
+    for entry in kept[1:]:
+        replayed.append(route_of(msgspec.json.decode(entry, type=RolloutState), replayed[-1]))
+    assert replayed == routes
+    assert in_force(states[-1], routes[-1]) == (not states[-1].over)
+
+
+@given(moves)
+def test_traffic_goes_to_loaded_versions_alone(taken: list[tuple[Judgement | str, float]]) -> None:
+    for route in walk(taken)[1]:
+        asked = {route.live, *((route.canary.version,) if route.canary else ()), *(shadow.version for shadow in route.shadows)}
+        assert asked <= set(route.loaded()) == {entry.version for entry in route.files}
 
 
 @given(moves, st.booleans())

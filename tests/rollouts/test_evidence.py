@@ -41,6 +41,14 @@ def test_events_are_counted_by_arm_and_step() -> None:
     assert evidence.canary_requests == 0 and after.canary_requests == 2
 
 
+def test_a_request_for_which_another_version_stood_in_is_an_event_and_no_run() -> None:
+    guarded = plan(guards=read_guards("error_rate,fallback_rate", ""))
+    batch = of([1, 1, 0], [200, 200, 200], [1.0, 1.0, 1.0])._replace(fallback=np.array([True, False, False]))
+    after = fold(guarded, begin(guarded, 3), batch, {})
+    assert after.counts == (((0,) * 5, (0,) * 5), ((0,) * 5, (0, 0, 1, 0, 0)))
+    assert after.requests == ((0, 0, 1, 0, 0), (0, 0, 2, 0, 0))
+
+
 def test_a_canary_request_has_to_exceed_the_floor_or_the_margin_to_count() -> None:
     median = 500.0 + 1
     lifted = median * 1.05 + 0.25
@@ -158,7 +166,7 @@ def test_looked_at_after_every_batch_identical_versions_are_rarely_called_harm()
 @pytest.mark.parametrize(
     ("guards", "margins", "said"),
     [
-        ("speed", "", "'speed' is no guard; guards are error_rate, timeout_rate, latency_p50"),
+        ("speed", "", "'speed' is no guard; guards are error_rate, timeout_rate, fallback_rate, latency_p50"),
         ("error_rate", "latency_p99=20%", "there is a margin for latency_p99, which is not guarded"),
         ("", "latency_p99=20", "a margin of latency_p99 needs a unit"),
         ("", "error_rate", "'error_rate' is no margin; write error_rate=20% or error_rate=0.005"),

@@ -157,6 +157,21 @@ def test_steps_and_the_end_of_a_canary_lose_no_request_and_keep_keys_in_their_ar
     run(placed, scenario, **routed)
 
 
+def test_whoever_stands_in_for_a_canary_that_keeps_failing_answers_as_its_fallback_within_the_rollout(placed: Placed) -> None:
+    async def scenario(gateway: Gateway, ports: Ports) -> None:
+        split = gateway.router.lane("cancer").split
+        assert split is not None
+        split.canary.version.breaker.took(0, 50)
+        data = b"".join(request(infer_body(ROW, "me")) for _ in range(100))
+        assert all(answer.startswith(b"HTTP/1.1 200") for answer in await talk(ports[0], data, 100))
+        assert {(block.arm, block.version, block.rollout, block.share) for block in logged(gateway)} == {
+            ("live", 1, 3, 0.25),
+            ("fallback", 1, 3, 0.25),
+        }
+
+    run(placed, scenario, **with_canary(placed))
+
+
 def row_of(placed: Placed, value: float) -> dict[str, float]:
     return {column.name: value if column.name == "mean radius" else 0.5 for column in placed.contract.columns}
 
