@@ -74,7 +74,7 @@ def plan(model: str, **flags: Any) -> Any:
     """How long a ladder needs until its guards can see an effect, at the traffic of the last days.
 
     Flags: ``canary``, ``effect``, ``power``, ``bake``, ``min_rows``, ``guard``, ``margin``, ``alpha``, ``deadline``, ``window``,
-    ``strict``. Returns ``.frame .warnings .proposal``.
+    ``simulate``, ``strict``. Returns ``.frame .warnings .proposal``.
     """
     return _run("plan", {"model": model, **_joined(flags)})
 

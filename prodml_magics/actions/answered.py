@@ -24,22 +24,13 @@ ARMS = ("live", "canary", "fallback")
 COLUMNS = (
     "writer", "sequence", "row", "arm", "version", "status", "latency_ms", "run_ms", "key", "rollout", "share", "received_at",
 )  # fmt: skip
-_EARLIER = timedelta(days=7)
+_EARLIER = (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 _EARLIER_ROWS = 20_000
 
 
 def fresh_evidence(workspace: Workspace, state: RolloutState) -> Evidence:
     """No evidence yet, with thresholds from the live version's traffic before the rollout."""
-    frame = workspace.lake.rows(
-        state.model,
-        arms=("live",),
-        versions=(state.plan.control,),
-        statuses=None,
-        since=state.began_at - _EARLIER,
-        until=state.began_at,
-        last=_EARLIER_ROWS,
-        columns=("writer", "sequence", "row", "run_ms", "status", "key"),
-    )
+    frame = _earlier(workspace, state)
     if frame.is_empty():
         return begin(state.plan, state.id)
     ordered = frame.sort("writer", "sequence")
@@ -53,6 +44,24 @@ def fresh_evidence(workspace: Workspace, state: RolloutState) -> Evidence:
         error_rate=float(failed.mean()),
         before=_before(state, requests),
     )
+
+
+def _earlier(workspace: Workspace, state: RolloutState) -> pl.DataFrame:
+    """The latest rows of the control before the rollout; no further back than it takes to have enough of them."""
+    for back in _EARLIER:
+        frame = workspace.lake.rows(
+            state.model,
+            arms=("live",),
+            versions=(state.plan.control,),
+            statuses=None,
+            since=state.began_at - back,
+            until=state.began_at,
+            last=_EARLIER_ROWS,
+            columns=("writer", "sequence", "row", "run_ms", "status", "key"),
+        )
+        if frame.height == _EARLIER_ROWS:
+            break
+    return frame
 
 
 def _before(state: RolloutState, requests: pl.DataFrame) -> Before:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from msgspec.structs import replace
 
 from prodml_magics.actions.labelled import refuse_guards, scored
 from prodml_magics.actions.results import PlanResult
@@ -15,11 +16,12 @@ from prodml_magics.errors import GateRefused, NotFound
 from prodml_magics.rollouts.guards import is_mean, margin_text, read_guards
 from prodml_magics.rollouts.plan import read_steps
 from prodml_magics.rollouts.planner import Traffic, rows_until_harm, rows_until_no_worse, seen_in_step, sighted
+from prodml_magics.rollouts.simulate import simulated_rows
 from prodml_magics.storage.labels import LabelStore, with_labels
 from prodml_magics.wire.names import check_name
 from prodml_magics.wire.requests import Plan
 from prodml_magics.wire.results import PlanRecord, PlanStep
-from prodml_magics.wire.rollouts import Guard
+from prodml_magics.wire.rollouts import Guard, RolloutPlan
 
 __all__ = ["plan"]
 
@@ -38,6 +40,9 @@ def plan(workspace: Workspace, request: Plan) -> PlanResult:
     traffic = _labelled(workspace, name, live, request.window, guards, _traffic(workspace, name, live, request.window))
     pairs = list(zip(guards, effects, strict=True))
     rows = tuple(_step(request, *pair, traffic, step / 100, len(guards)) for step in steps for pair in pairs)
+    if request.simulate is not None:
+        effects = effects * len(steps)
+        rows = tuple(_simulated(request, guards, *each, traffic) for each in zip(rows, effects, strict=True))
     record = PlanRecord(
         model=name,
         version=live,
@@ -46,6 +51,7 @@ def plan(workspace: Workspace, request: Plan) -> PlanResult:
         error_rate=traffic.failed / traffic.requests,
         power=request.power,
         steps=rows,
+        simulated=request.simulate or 0,
         warnings=(*_warnings(rows), *_unlabelled(guards, traffic, request.window)),
         proposal=_proposal(request, name, rows, traffic),
     )
@@ -127,6 +133,18 @@ def _step(request: Plan, guard: Guard, effect: Guard, traffic: Traffic, share: f
         # From 25 % on a step is left only when the guard has spoken, so that it cannot be left blind.
         sees=share >= _ASKS_NO_WORSE or harm <= seen,
     )
+
+
+def _simulated(request: Plan, guards: tuple[Guard, ...], row: PlanStep, effect: Guard, traffic: Traffic) -> PlanStep:
+    """`row` with what the decision itself takes; guards on labels are left to the closed form."""
+    counted = tuple(guard for guard in guards if not is_mean(guard.metric))
+    if is_mean(row.guard) or row.rows_until_harm is None:
+        return row
+    ladder = RolloutPlan(control=0, candidate=0, steps=(row.percent, 100.0), guards=counted, alpha=request.alpha)
+    assert request.simulate is not None
+    found = simulated_rows(ladder, effect, traffic, expected=row.rows_until_harm, runs=request.simulate, power=request.power)
+    sees = row.percent >= 100 * _ASKS_NO_WORSE or found <= row.rows_seen
+    return replace(row, simulated_rows=round(found) if math.isfinite(found) else None, sees=sees)
 
 
 def _warnings(rows: tuple[PlanStep, ...]) -> tuple[str, ...]:

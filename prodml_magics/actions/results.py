@@ -390,11 +390,17 @@ class PlanResult(Result[PlanRecord]):
 
     def table(self) -> Table:
         names = ("step", "guard", "effect", "requests until seen", "hours", "until no worse", "hours ", "seen in the step")
-        return names, [
+        rows = [
             (f"{row.percent:g} %", row.guard, row.effect, row.rows_until_harm, row.hours_until_harm, row.rows_until_no_worse,
              row.hours_until_no_worse, row.rows_seen)
             for row in self.record.steps
         ]  # fmt: skip
+        if not self.record.simulated:
+            return names, rows
+        return (*names, "simulated until seen"), [
+            (*row, step.simulated_rows if step.simulated_rows is not None else "not seen")
+            for row, step in zip(rows, self.record.steps, strict=True)
+        ]
 
     def warnings(self) -> Sequence[str]:
         return self.record.warnings

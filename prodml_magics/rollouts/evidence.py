@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from prodml_magics.rollouts.baking import Answered, Baked, Before, fold_baked
 from prodml_magics.rollouts.guards import is_latency, is_mean, is_rate, level_of
 from prodml_magics.rollouts.means import MeanTally
-from prodml_magics.rollouts.runs import Tally, add_runs
+from prodml_magics.rollouts.runs import Tally, add_runs, joined, parted
 from prodml_magics.stats.sequential.difference import NO_WORSE, log_increments
 from prodml_magics.stats.sequential.exceedances import LEVELS, Floor, freeze
 from prodml_magics.stats.sequential.onset import beginnings_due
@@ -228,12 +228,12 @@ def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Eviden
     slower = add_runs(evidence.slower, canary, took[:, None] > limits, MORE)
     margins = dict(evidence.margins)
     sizes = np.log2(np.maximum(rows, 1)).astype(np.int64)
-    classes = [(size, sizes == size) for size in sorted(set(sizes.tolist()))]
-    for guard in latencies_of(plan):
-        beyond = _beyond_margin(guard, evidence, canary, took)
-        for size, of_size in classes:  # a smaller batch is quicker: alike is only what is of like size
-            name = f"{guard.metric}/{size}"
-            margins[name] = add_runs(margins.get(name, Tally.empty(1, len(FEWER))), canary[of_size], beyond[of_size, None], FEWER)
+    guards = latencies_of(plan)
+    beyond = np.stack([_beyond_margin(guard, evidence, canary, took) for guard in guards], axis=1)
+    for size in sorted(set(sizes.tolist())):  # a smaller batch is quicker: alike is only what is of like size
+        names, of_size = [f"{guard.metric}/{size}" for guard in guards], sizes == size
+        known = joined([margins.get(name, Tally.empty(1, len(FEWER))) for name in names])
+        margins |= zip(names, parted(add_runs(known, canary[of_size], beyond[of_size], FEWER)), strict=True)
     return replace(evidence, slower=slower, margins=margins)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from prodml_magics.stats.sequential.mixture import log_mean_exp, log_sum_exp
 
-__all__ = ["Tally", "add_runs", "log_e_of", "log_e_since", "log_expected"]
+__all__ = ["Tally", "add_runs", "joined", "log_e_of", "log_e_since", "log_expected", "parted"]
 
 Floats = NDArray[np.float64]
 _LARGEST = 1000
@@ -42,6 +42,23 @@ class Tally(msgspec.Struct, frozen=True):
         """Nothing seen of `kinds` kinds."""
         none = tuple((0, 0) for _ in range(kinds))
         return cls(none, tuple((0.0,) * bets for _ in range(kinds)), (0, 0), none)
+
+
+def joined(tallies: Sequence[Tally]) -> Tally:
+    """Tallies of the same runs as one of all their kinds, to which runs are added at once; `parted` takes it apart."""
+    first = tallies[0]
+    return Tally(
+        tuple(kind for each in tallies for kind in each.events),
+        tuple(kind for each in tallies for kind in each.costs),
+        first.open_runs,
+        tuple(kind for each in tallies for kind in each.open_events),
+    )
+
+
+def parted(tally: Tally) -> list[Tally]:
+    """One tally for each kind."""
+    kinds = zip(tally.events, tally.costs, tally.open_events, strict=True)
+    return [Tally((events,), (costs,), tally.open_runs, (waiting,)) for events, costs, waiting in kinds]
 
 
 def add_runs(tally: Tally, canary: NDArray[np.bool_], slow: NDArray[np.bool_], ratios: Floats) -> Tally:

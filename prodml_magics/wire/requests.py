@@ -251,6 +251,13 @@ class Plan(Request, frozen=True):
     alpha: Annotated[float, Meta(gt=0, lt=1), _flag("rate of wrong verdicts that is allowed", "RATE")] = 0.05
     deadline: Annotated[str, _flag("how long a step may take", "DURATION")] = "24h"
     window: Annotated[str, _flag("the stretch of traffic to plan with", "DURATION")] = "1d"
+    simulate: Annotated[
+        Annotated[int, Meta(ge=20, le=10_000)] | None,
+        _flag(
+            "also simulate so many rollouts in each step with the very tests, all guards together, for the final plan (seconds a step)",
+            "RUNS",
+        ),
+    ] = None
     strict: Annotated[bool, _flag("refuse a ladder that leaves a step before it can have seen the effect")] = False
 
 

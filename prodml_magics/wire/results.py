@@ -282,6 +282,8 @@ class PlanStep(msgspec.Struct, frozen=True, kw_only=True):
     rows_seen: int
     """Requests that the step sees at least before it is left."""
     sees: bool
+    simulated_rows: int | None = None
+    """The same as `rows_until_harm`, by simulation of the whole decision; null where it was not asked for, or the effect not seen."""
 
 
 class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -297,6 +299,8 @@ class PlanRecord(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
     proposal: str
     """A ladder that can see the effect; empty when there is none within the deadline."""
+    simulated: int = 0
+    """Rollouts that were simulated in each step; 0: the closed form alone."""
 
 
 class OnsetRecord(msgspec.Struct, frozen=True, kw_only=True):

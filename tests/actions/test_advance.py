@@ -424,6 +424,11 @@ def test_a_plan_says_what_each_step_can_see_and_a_blind_ladder_is_refused_with_o
     assert "a step is left after" in found.warnings()[0] and found.frame.height == 8
     with pytest.raises(GateRefused, match=r"at 1 % a step is left after .*; try %deploy cancer@VERSION --canary"):
         plan_ladder(home, Plan(model="cancer", effect="error_rate=+0.05", strict=True))
+    simulated = plan_ladder(home, Plan(model="cancer", canary="25,100", effect="error_rate=+0.05,latency_p99=100%", simulate=20))
+    closed = {row.guard: row.rows_until_harm or 0 for row in simulated.record.steps}
+    for row in simulated.record.steps:
+        assert row.simulated_rows is not None and closed[row.guard] / 3 < row.simulated_rows < closed[row.guard] * 2
+    assert "simulated until seen" in str(simulated)
     large = "error_rate=+0.5,latency_p99=900%"
     assert plan_ladder(home, Plan(model="cancer", canary="25,50,100", effect=large, strict=True)).warnings() == ()
 

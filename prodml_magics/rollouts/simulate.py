@@ -1,0 +1,66 @@
+"""How long a step needs until it sees an effect, by simulation of the very tests: traffic as it was observed, the effect put into it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prodml_magics.rollouts.evidence import Requests, Seen, begin, fold
+from prodml_magics.rollouts.guards import is_latency
+from prodml_magics.rollouts.judge import judge
+from prodml_magics.rollouts.planner import Traffic
+from prodml_magics.wire.rollouts import Guard, RolloutPlan, RolloutState
+
+__all__ = ["simulated_rows"]
+
+_START = datetime(2000, 1, 1, tzinfo=UTC)
+_LOOKS = 25
+"""Looks until harm is expected to be seen, and so many times as long at most."""
+_LONGEST = 4
+_LEAST_BATCH = 25
+
+
+def simulated_rows(
+    plan: RolloutPlan, effect: Guard, traffic: Traffic, *, expected: float, runs: int, power: float, seed: int = 0
+) -> float:
+    """Requests of both arms until the share `power` of `runs` rollouts, all on the first step of `plan`, have shown harm.
+
+    All guards of the plan decide together, as they do in a rollout. `expected` says how far apart looks are; inf when the effect is
+    not seen within four times as many requests.
+    """
+    rng = np.random.default_rng(seed)
+    batch = max(_LEAST_BATCH, round(expected / _LOOKS))
+    found = [_until_harm(rng, plan, effect, traffic, batch) for _ in range(runs)]
+    return float(np.quantile(found, power, method="higher"))
+
+
+def _until_harm(rng: np.random.Generator, plan: RolloutPlan, effect: Guard, traffic: Traffic, batch: int) -> float:
+    state = RolloutState(model="", id=1, plan=plan, phase="running", step=0, began_at=_START, step_at=_START, by="")
+    evidence, seen = begin(plan, 1, latencies=traffic.run_ms, error_rate=traffic.failed / max(traffic.requests, 1)), Seen()
+    for taken in range(batch, _LOOKS * _LONGEST * batch + 1, batch):
+        evidence = fold(plan, evidence, _requests(rng, state.share, effect, traffic, batch), seen)
+        if judge(state, evidence).harm:
+            return float(taken)
+    return float("inf")
+
+
+def _requests(rng: np.random.Generator, share: float, effect: Guard, traffic: Traffic, rows: int) -> Requests:
+    """Requests as they came, each a run of its own; the canary's with the effect."""
+    canary = rng.random(rows) < share
+    run_ms = rng.choice(traffic.run_ms, rows)
+    if is_latency(effect.metric):
+        run_ms = np.where(canary, run_ms * (1 + effect.margin), run_ms)
+    timed_out = _events(rng, canary, traffic.rate("timeout_rate"), effect, "timeout_rate")
+    failed = _events(rng, canary, traffic.rate("error_rate"), effect, "error_rate")
+    fallback = canary & _events(rng, canary, traffic.rate("fallback_rate"), effect, "fallback_rate")
+    status = np.where(timed_out, 504, np.where(failed, 500, 200))
+    return Requests(canary, np.zeros(rows, np.int64), status, run_ms, np.ones(rows, np.int64), [""] * rows, fallback)
+
+
+def _events(rng: np.random.Generator, canary: NDArray[np.bool_], rate: float, effect: Guard, metric: str) -> NDArray[np.bool_]:
+    worse = rate
+    if effect.metric == metric:
+        worse = rate * (1 + effect.margin) if effect.relative else rate + effect.margin
+    return rng.random(len(canary)) < np.where(canary, min(worse, 1.0), rate)
