@@ -28,8 +28,8 @@ FEWEST_CALIBRATION_ROWS = 1_000
 """A reference of fewer rows is too short to be held against itself; its columns keep the tolerances for bare frames."""
 
 _LARGEST_INFLATION = 50.0
-_NEGLIGIBLE_GAP, _NEGLIGIBLE_SHARE = 1.5, 2.0
-"""Inflation of independent rows, by the noise of twenty chunks, hardly ever exceeds these; the gap's varies less."""
+_NEGLIGIBLE_GAP, _NEGLIGIBLE_MEAN, _NEGLIGIBLE_SHARE = 1.5, 1.75, 2.0
+"""Inflation of independent rows, by the noise of twenty chunks, hardly ever exceeds these; the gap's varies least."""
 _SQUARED_KOLMOGOROV = math.pi**2 / 12
 """Mean of the square of Kolmogorov's limit variable."""
 _FEWEST_PER_CHUNK = 5
@@ -56,8 +56,13 @@ _Squared = Callable[[_Floats, _Floats, _Floats], tuple[_Floats, _Floats]]
 
 
 def of_grid(counts: NDArray[np.int64]) -> Variability:
-    """Variability of the KS distance, from counts int64 [CHUNKS, cells] on a grid."""
-    return _variability(counts, _squared_gap, _NEGLIGIBLE_GAP)
+    """Variability of the KS distance, from counts int64 [CHUNKS, cells] on a grid.
+
+    Movement is that of the largest gap. Inflation is taken from the mean of the squared gaps over the distribution: correlated rows
+    move it as a whole, and the largest gap of such windows has longer tails than its mean square tells.
+    """
+    movement = _variability(counts, _squared_gap, _NEGLIGIBLE_GAP).movement
+    return Variability(movement, _variability(counts, _mean_squared_gap, _NEGLIGIBLE_MEAN).inflation)
 
 
 def of_counts(counts: NDArray[np.int64]) -> Variability:
@@ -101,6 +106,14 @@ def _means(counts: NDArray[np.int64], squared: _Squared) -> tuple[float, float]:
 def _squared_gap(chunk: _Floats, rest: _Floats, inverse: _Floats) -> tuple[_Floats, _Floats]:
     gaps = np.abs(np.cumsum(chunk - rest, axis=1)).max(axis=1)
     return gaps**2, _SQUARED_KOLMOGOROV * inverse
+
+
+def _mean_squared_gap(chunk: _Floats, rest: _Floats, inverse: _Floats) -> tuple[_Floats, _Floats]:
+    """∫ (F − G)² dH, H being the pooled distribution, and what chance would bring: ∫ H·(1 − H) dH · (1/n + 1/m)."""
+    weight = (chunk + rest) / 2
+    below = np.cumsum(weight, axis=1)
+    gaps = np.cumsum(chunk - rest, axis=1)
+    return (gaps**2 * weight).sum(axis=1), (below * (1 - below) * weight).sum(axis=1) * inverse
 
 
 def _squared_variation(chunk: _Floats, rest: _Floats, inverse: _Floats) -> tuple[_Floats, _Floats]:

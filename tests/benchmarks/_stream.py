@@ -1,4 +1,4 @@
-"""The larger-than-memory path against polars' own scan of the same file: python tests/benchmarks/drift_stream.py [rows] [columns].
+"""The larger-than-memory path against polars' own scan of the same file; python tests/benchmarks/drift.py stream runs it.
 
 Each side runs in a process of its own, whose largest resident memory is printed beside its time.
 """
