@@ -336,7 +336,13 @@ class Lane:
 
 
 def run_timed(version: LoadedVersion, inputs: Tensors, rows: int) -> tuple[Tensors | Exception, float]:
-    """Run the model on `inputs`; returns its outputs, or what it threw, and the seconds it took."""
+    """Run the model on `inputs`; returns its outputs, or what it threw, and the seconds it took.
+
+    Marking a run is no part of it: two identical versions take as long, of which only the candidate is marked.
+    """
+    marker = version.marker
+    if marker is not None:
+        marker.set(version.model, version.version)
     started = time.perf_counter()
     try:
         outputs: Tensors | Exception = version.run(inputs)
@@ -344,6 +350,8 @@ def run_timed(version: LoadedVersion, inputs: Tensors, rows: int) -> tuple[Tenso
     except Exception as error:  # whatever a model throws is the answer to its rows, never the end of the worker
         outputs = error
     seconds = time.perf_counter() - started
+    if marker is not None:
+        marker.clear()
     version.measured(rows, seconds)
     return outputs, outputs.seconds if isinstance(outputs, TimedOutputs) else seconds
 

@@ -75,15 +75,7 @@ class MarkedVersion:
 
     def __init__(self, version: LoadedVersion, marker: ShadowMarker) -> None:
         self._version = version
-        self._marker = marker
+        self.marker = marker
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._version, name)
-
-    def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Answer `tensors` as the version does."""
-        self._marker.set(self._version.model, self._version.version)
-        try:
-            return self._version.run(tensors)
-        finally:
-            self._marker.clear()

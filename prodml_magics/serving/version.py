@@ -19,6 +19,7 @@ from prodml_magics.inference.runner import Runner
 from prodml_magics.inference.session import open_session
 from prodml_magics.inference.smoke import smoke_run
 from prodml_magics.serving.breaker import Breaker
+from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.wire.routes import MODEL_FILES, Flavor, Serving, VersionFiles
 
 __all__ = ["LoadedVersion", "load_version"]
@@ -43,6 +44,8 @@ class LoadedVersion:
         """A thread of its own for a model in another process, where a run waits: it must not hold up the runs of other models."""
         self.logging = Serving()
         """How its requests are logged."""
+        self.marker: ShadowMarker | None = None
+        """Where its name stands while it runs, so that a native crash can be laid at its door."""
         self.breaker = Breaker()
         self.holes = True
         """Whether its outputs may hold NaN or infinity; False when none of its registered answers does."""

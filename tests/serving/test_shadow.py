@@ -27,7 +27,7 @@ from prodml_magics.wire.routes import Route, ShadowRoute
 class Stub:
     """A version whose run takes as long as the test says."""
 
-    model, version = "cancer", 2
+    model, version, marker = "cancer", 2, None
 
     def __init__(self, run: Any) -> None:
         self.run = run

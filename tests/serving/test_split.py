@@ -16,6 +16,7 @@ from serving.test_fast import ROW, Ports, infer_body, request, run, talk
 from serving.test_gateway import Gateway
 from versions import Placed, place
 
+from prodml_magics.serving.batcher import run_timed
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.marker import ShadowMarker
@@ -275,7 +276,7 @@ def test_the_name_of_the_canary_stands_in_the_file_only_while_it_runs(placed: Pl
                 return honest(tensors)
 
         split.canary.version._version.session = Watched()  # type: ignore[attr-defined]
-        split.canary.version.run({"input": ROW})
+        run_timed(split.canary.version, {"input": ROW}, 1)
         assert names == [b"cancer@2"] and path.read_bytes().rstrip(b"\0") == b""
 
     asyncio.run(scenario())
