@@ -14,6 +14,7 @@ __all__ = [
     "down",
     "drift",
     "labels",
+    "optimize",
     "load_ipython_extension",
     "plan",
     "register",

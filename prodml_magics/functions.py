@@ -21,6 +21,7 @@ __all__ = [
     "down",
     "drift",
     "labels",
+    "optimize",
     "plan",
     "register",
     "replay",
@@ -68,6 +69,14 @@ def deploy(model: str, **flags: Any) -> Any:
     command line. Returns ``.url .version .previous``; with a ladder also ``.phase .guards .verdict``.
     """
     return _run("deploy", {"model": model, **_joined(flags)})
+
+
+def optimize(model: str, *, test: Any = (), **flags: Any) -> Any:
+    """Make and measure variants of a network's ONNX file on the rows ``test``, ``(X, y)`` or X; keep those that drop little.
+
+    Flags: ``int8``, ``fp16``, ``auto``, ``max_drop``. Returns ``.variants .chosen .frame``; ``deploy(model, variant="int8")`` serves one.
+    """
+    return _run("optimize", {"model": model, "test": _tuple(test), **flags})
 
 
 def plan(model: str, **flags: Any) -> Any:

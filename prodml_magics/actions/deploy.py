@@ -15,7 +15,7 @@ from prodml_magics.actions.serving import serving_of
 from prodml_magics.actions.shadow_first import begin_shadow_first
 from prodml_magics.actions.switch import mirror_aliases, switch, unchanged
 from prodml_magics.actions.workspace import Workspace
-from prodml_magics.errors import NotFound, UsageError
+from prodml_magics.errors import InvalidInput, NotFound, UsageError
 from prodml_magics.rollouts.blue_green import promoted
 from prodml_magics.wire.names import ModelReference, parse_reference
 from prodml_magics.wire.requests import Deploy
@@ -32,6 +32,8 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResul
     With a ladder only its first share is switched; the controller does the rest.
     """
     reference = parse_reference(request.model)
+    if request.variant is not None:
+        return deploy(workspace, _of_variant(workspace, request, reference))
     before = workspace.route(reference.name)
     version = resolve(workspace, reference, default="candidate")
     if request.blue_green and request.canary is not None:
@@ -61,6 +63,18 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResul
         note = "; ".join(text for text in (change.note, f"aliases follow later ({problem})") if text)
         change = replace(change, note=note)
     return ChangeResult(replace(change, bake=watched.plan.bake if watched else None))
+
+
+def _of_variant(workspace: Workspace, request: Deploy, reference: ModelReference) -> Deploy:
+    from prodml_magics.actions.variants import as_version, known_version  # what a rollback need not load
+
+    version = resolve(workspace, reference, default="candidate")
+    if request.dry_run and known_version(workspace, reference.name, version, str(request.variant)) is None:
+        raise InvalidInput(
+            f"{request.variant} of {reference.name}@{version} is no version yet, and a dry run makes none; leave --dry-run out"
+        )
+    variant = as_version(workspace, reference.name, version, str(request.variant))
+    return replace(request, model=f"{reference.name}@{variant}", variant=None)
 
 
 def _rehearsed(workspace: Workspace, before: Route, after: Route, watched: RolloutState | None) -> Change:

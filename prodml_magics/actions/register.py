@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from prodml_magics.registry.build import Candidate
     from prodml_magics.registry.converters import ChildConverter
 
-__all__ = ["ready_converter", "register"]
+__all__ = ["enter", "features_and_target", "ready_converter", "register"]
 
 _TRIES = 5
 
@@ -76,8 +76,8 @@ def _register(
     started = workspace.clock.monotonic()
     candidate = build(
         request.model,
-        train=_pair(request.train),
-        test=_pair(request.test),
+        train=features_and_target(request.train),
+        test=features_and_target(request.test),
         task=request.task,
         trust=request.trust,
         cells=cells,
@@ -114,7 +114,7 @@ def _masked(workspace: Workspace, request: Register, candidate: Candidate) -> fr
     return frozenset(request.mask) | (known & set(workspace.route(request.name).serving.mask))
 
 
-def _pair(values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+def features_and_target(values: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """Features, and the target where one is given; either may be a file, and the target a column of the features by name."""
     if not values:
         return None
@@ -173,23 +173,32 @@ def profile_bytes(candidate: Candidate, masked: frozenset[str] = frozenset()) ->
 
 
 def _enter(
-    workspace: Workspace, name: str, version: int, digests: dict[str, str], candidate: Candidate, change: ContractChange | None
+    workspace: Workspace,
+    name: str,
+    version: int,
+    digests: dict[str, str],
+    candidate: Candidate,
+    change: ContractChange | None,
 ) -> None:
-    # A registration rests on no earlier entry, so a lost race is only tried again.
+    payload = {
+        "version": version,
+        "sha256": digests,
+        "metrics": candidate.metrics,
+        "foreign": candidate.foreign,
+        "contract": msgspec.to_builtins(change),
+    }
+    enter(workspace, name, payload)
+
+
+def enter(workspace: Workspace, name: str, payload: dict[str, Any]) -> None:
+    """Write a registration into the ledger; it rests on no earlier entry, so a lost race is only tried again."""
     for attempt in range(_TRIES):
         try:
             workspace.ledger.append(
                 kind="register",
                 model=name,
                 expected=workspace.ledger.revision(name),
-                payload={
-                    "version": version,
-                    "sha256": digests,
-                    "metrics": candidate.metrics,
-                    "foreign": candidate.foreign,
-                    "contract": msgspec.to_builtins(change),
-                    **workspace.origin,
-                },
+                payload=payload,
                 at=workspace.clock.now(),
                 actor=workspace.actor,
             )

@@ -16,6 +16,7 @@ from prodml_magics.wire.results import (
     DriftRecord,
     LabelsRecord,
     OnsetRecord,
+    OptimizeRecord,
     PlanRecord,
     RegisterRecord,
     ReplayRecord,
@@ -25,6 +26,7 @@ from prodml_magics.wire.results import (
     ShadowRecord,
     TimelineRecord,
     TokensRecord,
+    VariantRecord,
     WatchRecord,
     WhatifRecord,
 )
@@ -41,6 +43,7 @@ __all__ = [
     "DoctorResult",
     "DriftResult",
     "LabelsResult",
+    "OptimizeResult",
     "PlanResult",
     "RegisterResult",
     "ReplayResult",
@@ -490,6 +493,32 @@ def _shadow_title(each: ShadowComparison) -> str:
     said = "" if each.agreement is None else f", labels agree on {share(each.agreement)}"
     verdict = f": {each.verdict.verdict}" if each.verdict else ""
     return f"{each.model}: shadow {each.shadow} beside live {each.live} on {each.pairs} rows{said}{verdict}"
+
+
+class OptimizeResult(Result[OptimizeRecord]):
+    """The variants of a version, and which of them is worth its difference."""
+
+    @property
+    def title(self) -> str:
+        name = f"{self.record.model}@{self.record.version}"
+        if self.record.chosen is None:
+            return f"{name}: no variant is worth its difference; deploy the version as it is"
+        return f"{name}: {self.record.chosen} is worth its difference; %deploy {name} --variant {self.record.chosen}"
+
+    def facts(self) -> list[tuple[str, str]]:
+        rows = f"{self.record.rows:,} rows, in {span(self.record.seconds)}; one thread, CPU"
+        return [("measured on", rows), ("may drop", share(self.record.max_drop))]
+
+    def table(self) -> Table:
+        times = [f"µs {rows} rows" for rows in (1, 32, 128)]
+        names = ("variant", "size", *times, "score", "drop", "changed", "near the threshold", "most changed in", "kept")
+        return names, [self._row(each) for each in self.record.variants]
+
+    def _row(self, each: VariantRecord) -> tuple[Any, ...]:
+        times = [number(each.microseconds.get(rows)) for rows in ("1", "32", "128")]
+        kept = "" if each.name == "original" else "yes" if each.kept else f"no: {each.reason}"
+        shares = [share(value) for value in (each.drop, each.changed, each.changed_near)]
+        return (each.name, size(each.size_bytes), *times, each.score, *shares, each.worst_slice, kept)
 
 
 class ReplayResult(Result[ReplayRecord]):

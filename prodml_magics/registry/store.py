@@ -22,6 +22,8 @@ __all__ = ["FILES", "HASH_TAG", "Registry"]
 FILES = (*MODEL_FILES.values(), "contract.json", "profile.arrow", "parity.json", "lineage.json", "samples.json")
 HASH_TAG = "prodml.sha256."
 """A version tag of this prefix and the name of a file holds the file's sha256: MLflow's artifacts stay mutable."""
+VARIANT_TAG = "prodml.variant.sha256."
+"""The same for files that were put beside a version later."""
 
 
 class Registry:
@@ -117,6 +119,27 @@ class Registry:
             )
         return int(made.version)
 
+    def add_variants(self, name: str, version: int, files: Mapping[str, bytes]) -> None:
+        """Put files beside those of a version, into its own MLflow model, with their hashes as tags of their own."""
+        with retried(self.tracking_uri) as ask, tempfile.TemporaryDirectory(prefix="prodml-") as folder:
+            found = ask("get_model_version", name, str(version))
+            for file, data in files.items():
+                (Path(folder) / file).write_bytes(data)
+            ask("log_model_artifacts", str(found.source).removeprefix("models:/"), folder)
+            for file, data in files.items():
+                ask("set_model_version_tag", name, str(version), f"{VARIANT_TAG}{file}", hashlib.sha256(data).hexdigest())
+
+    def variant(self, name: str, version: int, file: str) -> bytes:
+        """Such a file; raises `NotFound`, and `GateRefused` when it is not what was put there."""
+        with retried(self.tracking_uri) as ask, tempfile.TemporaryDirectory(prefix="prodml-") as folder:
+            tags = ask("get_model_version", name, str(version)).tags
+            if f"{VARIANT_TAG}{file}" not in tags:
+                raise NotFound(f"{name}@{version} has no {file}; make it with %optimize {name}@{version}")
+            path = Path(ask.artifact(f"models:/{name}/{version}/{file}", folder))
+            data = path.read_bytes()
+        _verify(file, data, tags[f"{VARIANT_TAG}{file}"], f"{name}@{version}")
+        return data
+
     def fetch(self, name: str, version: int, destination: Path) -> dict[str, str]:
         """Download a version's files into the folder `destination`, whole or not at all; each file's sha256.
 
@@ -161,12 +184,16 @@ def _pages(ask: Any, method: str, query: str | None = None) -> list[Any]:
 def _verified(folder: Path, hashes: Mapping[str, str], version: str) -> dict[str, str]:
     for file, expected in hashes.items():
         path = folder / file
-        actual = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
-        if actual != expected:
-            raise GateRefused(
-                f"{file} of {version} was changed since its registration ({actual[:12]}, not {expected[:12]}); register it again"
-            )
+        _verify(file, path.read_bytes() if path.is_file() else None, expected, version)
     return dict(hashes)
+
+
+def _verify(file: str, data: bytes | None, expected: str, version: str) -> None:
+    actual = "missing" if data is None else hashlib.sha256(data).hexdigest()
+    if actual != expected:
+        raise GateRefused(
+            f"{file} of {version} was changed since its registration ({actual[:12]}, not {expected[:12]}); register it again"
+        )
 
 
 def _move(source: Path, destination: Path, hashes: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "Down",
     "Drift",
     "Labels",
+    "Optimize",
     "Plan",
     "Register",
     "Replay",
@@ -208,6 +209,10 @@ class Deploy(Request, frozen=True):
             "LOW:HIGH",
         ),
     ] = ""
+    variant: Annotated[
+        Literal["graph", "int8", "int8-static", "fp16"] | None,
+        _flag("the variant that %optimize kept, as a version of its own"),
+    ] = None
     isolate: Annotated[
         bool,
         _flag(
@@ -223,6 +228,22 @@ class Deploy(Request, frozen=True):
     ] = None
     dry_run: Annotated[bool, _flag("say what would change, and change nothing")] = False
     why: Annotated[str, _WHY] = ""
+
+
+class Optimize(Request, frozen=True):
+    """Make smaller and faster variants of a network's ONNX file, measure them, and keep those that answer well enough."""
+
+    model: Annotated[str, _positional("version, as NAME@VERSION (default: NAME@candidate)", "NAME[@V]", completes="version")]
+    test: Annotated[
+        tuple[Any, ...],
+        _flag("at least 256 rows to calibrate and judge by, and their target", "X [y]", reference=True, most=2),
+    ] = ()
+    int8: Annotated[bool, _flag("INT8 only: of the weights, and with calibrated activations")] = False
+    fp16: Annotated[bool, _flag("FP16 only, for GPUs: on a CPU it is seldom faster")] = False
+    auto: Annotated[bool, _flag("all of them (default)")] = False
+    max_drop: Annotated[
+        str, _flag("what a variant may lose of its accuracy, or of labels that stay the same, such as 0.5%", "SHARE")
+    ] = "0.5%"
 
 
 class Rollout(Request, frozen=True):
@@ -486,6 +507,7 @@ VERBS: dict[str, type[Request]] = {
         Register,
         Plan,
         Deploy,
+        Optimize,
         Rollout,
         Rollback,
         Undeploy,

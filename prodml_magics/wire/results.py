@@ -14,10 +14,12 @@ from prodml_magics.wire.status import TimelineEntry
 __all__ = [
     "Change",
     "Check",
+    "ContractChange",
     "DoctorRecord",
     "DriftRecord",
     "LabelsRecord",
     "OnsetRecord",
+    "OptimizeRecord",
     "PlanRecord",
     "PlanStep",
     "RegisterRecord",
@@ -29,6 +31,7 @@ __all__ = [
     "TimelineRecord",
     "TokenEntry",
     "TokensRecord",
+    "VariantRecord",
     "WhatifRecord",
     "WhatifRollout",
     "Window",
@@ -74,6 +77,41 @@ class RegisterRecord(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     seconds: float
     warnings: tuple[str, ...] = ()
+
+
+class VariantRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A variant of a version, measured on the rows given."""
+
+    name: str
+    size_bytes: int = 0
+    microseconds: dict[str, float] = {}
+    """Of one run, by its rows; one thread, CPU."""
+    score: float | None = None
+    """Accuracy, or root mean square error; null where no target was given."""
+    drop: float | None = None
+    """By how much it is worse than the version."""
+    changed: float | None = None
+    """Share of rows with another label, or a number that moved by more than 1 % of the spread."""
+    changed_near: float | None = None
+    """The same of rows whose two best probabilities lie within 0.1."""
+    worst_slice: str = ""
+    largest_difference: float | None = None
+    kept: bool = False
+    reason: str = ""
+    """Why it was not kept."""
+
+
+class OptimizeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The variants of a version, the version itself first."""
+
+    model: str
+    version: int
+    rows: int
+    max_drop: float
+    variants: tuple[VariantRecord, ...]
+    chosen: str | None
+    """The fastest one that is worth its difference; null where none is."""
+    seconds: float
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
