@@ -63,8 +63,7 @@ def test_a_gateway_worker_loads_no_statistics_registry_lake_or_frames() -> None:
 def test_public_names_are_pinned_and_callable() -> None:
     assert set(prodml_magics.__all__) == {
         "deploy", "doctor", "down", "drift", "labels", "load_ipython_extension", "optimize", "plan", "register", "replay", "rollback",
-        "rollout",
-        "shadow", "status", "timeline", "token", "undeploy", "undo", "up", "whatif",
+        "rollout", "shadow", "status", "timeline", "token", "undeploy", "undo", "up", "whatif",
     }  # fmt: skip
     assert all(callable(getattr(prodml_magics, name)) for name in prodml_magics.__all__)
     with pytest.raises(AttributeError, match="no attribute 'deploi'"):

@@ -10,8 +10,8 @@ from prodml_magics.wire.requests import VERBS, Drift, Register, Request, Up
 
 def test_the_verbs_in_the_order_of_help() -> None:
     assert list(VERBS) == [
-        "register", "plan", "deploy", "rollout", "rollback", "undeploy", "shadow", "replay", "labels", "drift", "timeline", "undo",
-        "status", "up", "token", "down", "doctor",
+        "register", "plan", "deploy", "optimize", "rollout", "rollback", "undeploy", "shadow", "replay", "whatif", "labels", "drift",
+        "timeline", "undo", "status", "up", "token", "down", "doctor",
     ]  # fmt: skip
     assert set(VERBS.values()) == set(Request.__subclasses__())
 
