@@ -63,7 +63,7 @@ def register(model: Any, *, name: str, train: Any = (), test: Any = (), **flags:
 def deploy(model: str, **flags: Any) -> Any:
     """Switch all traffic to ``"name@version"`` (default: the candidate), or walk a ladder: ``canary=[1, 5, 25, 50, 100]``.
 
-    Flags: ``blue_green``, ``bake``, ``guard``, ``margin``, ``alpha``, ``why``, ``dry_run``, ``shadow_first``, ``slo_p99``,
+    Flags: ``blue_green``, ``bake``, ``guard``, ``margin``, ``alpha``, ``why``, ``variant``, ``dry_run``, ``shadow_first``, ``slo_p99``,
     ``max_batch``, ``mask``, ``cache``, ``cache_ttl``, ``fsync``, ``on_log_failure``, ``log_sample``, ``keep``, ``baseline``,
     ``default``, ``output_range``, ``key``; with ``canary``: ``isolate``, ``min_rows``, ``deadline``, ``segment``, each as on the
     command line. Returns ``.url .version .previous``; with a ladder also ``.phase .guards .verdict``.
