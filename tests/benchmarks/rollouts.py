@@ -3,7 +3,7 @@
 python tests/benchmarks/rollouts.py [--runs 2000] [--only NAME …]
 
 Streams are simulated: binomial failures, log-normal run times (sigma 0.6), base rates that rise with the share. Every share is printed
-with its 95 % binomial interval. Names: alarms, ladder, power, table, speed.
+with its 95 % binomial interval. Names: alarms, ladder, power, table, bake, speed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from plans import earlier, plan, rollout, stream, until_harm
 
-from prodml_magics.rollouts.evidence import Seen, begin, fold
+from prodml_magics.rollouts.baking import Before
+from prodml_magics.rollouts.evidence import Seen, begin, fold, fold_live
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.judge import judge, latched
+from prodml_magics.rollouts.watched import unwell
 from prodml_magics.stats.sequential.onset import BEGINNINGS, log_over_onsets
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE, log_e_value
+from prodml_magics.wire.rollouts import RolloutPlan
 
 ALPHA = 0.05
 EIGHT = "error_rate,timeout_rate,fallback_rate,latency_p50,latency_p75,latency_p90,latency_p95,latency_p99"
@@ -190,7 +193,37 @@ def speed(_runs: int) -> None:
             print(f"  {name}, {size} requests a look: {min(taken):.1f} µs of one core a request (best of 7)", flush=True)
 
 
-PARTS: dict[str, Callable[[int], None]] = {each.__name__: each for each in (alarms, ladder, power, table, speed)}
+def bake(runs: int) -> None:
+    """A switch of all traffic, looked at every second for five minutes of 20 requests a second: taken back or not, and when."""
+    rng = np.random.default_rng(5)
+    chosen = plan(steps=(100.0,), bake=300.0)
+    for name, failing, slow in (
+        ("as before", 0.005, 1.0),
+        ("failures at the margin", 0.01, 1.0),
+        ("failures 3 %", 0.03, 1.0),
+        ("half as slow again", 0.005, 1.5),
+        ("three times slower", 0.005, 3.0),
+    ):
+        found = np.array([_baked(rng, chosen, failing, slow) for _ in range(max(100, runs // 4))])
+        back = int(np.isfinite(found).sum())
+        seen = f"after {np.median(found[np.isfinite(found)]) * 20:,.0f} requests in the median" if back else ""
+        print(f"  {name:24} taken back {shown(back, len(found))} {seen}", flush=True)
+
+
+def _baked(rng: np.random.Generator, chosen: RolloutPlan, failing: float, slow: float) -> float:
+    """Seconds until it is taken back; inf when it is not. The time before is a sample of 5,000 requests."""
+    before = Before(5_000, {"error_rate": int(rng.binomial(5_000, 0.005))})
+    evidence, seen = begin(chosen, 3, latencies=earlier(rng), before=before), Seen()
+    for second in range(300):
+        batch = stream(rng, 20, 0, steps=(0.0,), failing=(failing, failing))
+        batch = batch._replace(run_ms=batch.run_ms * slow)
+        evidence = fold_live(chosen, evidence, "", batch, np.full(20, second), seen)
+        if unwell(chosen, evidence):
+            return second + 1.0
+    return float("inf")
+
+
+PARTS: dict[str, Callable[[int], None]] = {each.__name__: each for each in (alarms, ladder, power, table, bake, speed)}
 
 
 def main() -> None:
