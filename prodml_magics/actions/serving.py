@@ -47,6 +47,8 @@ def serving_of(request: Deploy, before: Serving, contract: Contract | None = Non
         after = replace(after, keep_seconds=None if request.keep == "none" else _kept(request.keep))
     if request.default:
         after = replace(after, default="" if request.default == "none" else request.default)
+    if request.idle:
+        after = replace(after, idle_seconds=None if request.idle == "none" else parse_duration(request.idle).total_seconds())
     if request.output_range:
         after = replace(after, output_range=None if request.output_range == "none" else _range(request.output_range))
     if request.key:

@@ -24,7 +24,7 @@ import msgspec
 import psutil
 
 from prodml_magics.engines.sockets import adopted, socket_for
-from prodml_magics.engines.watch import Watch
+from prodml_magics.engines.watch import Watch, room_for_models
 from prodml_magics.storage.runtime import Lock, lock_holder, read_runtime, worker_role, write_runtime
 from prodml_magics.wire.runtime import Listen, Runtime, Service, Worker
 
@@ -217,7 +217,7 @@ def _controlled(workers: int, listen: Listen) -> bool:
 
 def _gateways(home: Path, port: int | None, old: Runtime | None, count: int, token: str, listen: Listen) -> list[Child]:
     """The workers: each with a socket of its own on the one port, among which the system spreads connections."""
-    line = [sys.executable, "-m", "prodml_magics.serving", "--home", str(home)]
+    line = [sys.executable, "-m", "prodml_magics.serving", "--home", str(home), "--memory", str(room_for_models(count))]
     first = socket_for(home, "gateway", port, _port(old.gateway if old else None), listen.host)
     rpc = socket_for(home, "gateway", None, _grpc_port(old.gateway if old else None), listen.host)
     if not _controlled(count, listen):

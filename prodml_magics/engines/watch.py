@@ -14,13 +14,24 @@ from urllib.parse import urlsplit
 
 import psutil
 
-__all__ = ["Watch", "Watched"]
+__all__ = ["Watch", "Watched", "room_for_models"]
 
 _log = logging.getLogger("supervisor")
 _INTERVAL = 5.0
 _PATIENCE = 5.0
 _MISSES = 3
 _SHARE_OF_MEMORY = 0.8
+_SHARE_FOR_MODELS = 0.75
+
+
+def memory_of_one(workers: int) -> int:
+    """What one of so many workers may take before it is ended."""
+    return int(psutil.virtual_memory().total * _SHARE_OF_MEMORY / max(workers, 1))
+
+
+def room_for_models(workers: int) -> int:
+    """What it may take before it puts models away itself; well below."""
+    return int(_SHARE_FOR_MODELS * memory_of_one(workers))
 
 
 class Watched(Protocol):
@@ -50,7 +61,7 @@ class Watch:
         self._workers = workers
         self._stopping = stopping
         self._interval, self._patience = interval, patience
-        self._most_bytes = most_bytes or int(psutil.virtual_memory().total * _SHARE_OF_MEMORY / max(len(workers), 1))
+        self._most_bytes = most_bytes or memory_of_one(len(workers))
         self._misses: dict[int, int] = {}
         """By pid; only of processes that have answered."""
 

@@ -63,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--public", action="store_true", help="more than this machine reaches the socket: no control routes there"
     )
+    parser.add_argument("--memory", type=int, help="bytes that the worker may take before it puts models away")
     parser.add_argument("--device", default="auto")
     return parser.parse_args()
 
@@ -87,7 +88,7 @@ def _room_for_connections(wanted: int) -> int:
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    limits = Limits(connections=_room_for_connections(Limits().connections))
+    limits = Limits(connections=_room_for_connections(Limits().connections), memory_bytes=arguments.memory)
     metrics = Metrics()
     marker = ShadowMarker(arguments.home / "run" / f"{arguments.role}.shadow")
     canary_marker = ShadowMarker(arguments.home / "run" / f"{arguments.role}.canary")

@@ -210,7 +210,9 @@ class Lane:
     def _inline(self, batch: list[Request], rows: int) -> bool:
         """Whether the run is expected to be short; one that has failed before is not trusted with the loop again."""
         version = self.version
-        return version.executor is None and not batch[0].alone and version.expected_seconds(rows) < self._limits.inline_seconds
+        if version.executor is not None or version.asleep or batch[0].alone:
+            return False
+        return version.expected_seconds(rows) < self._limits.inline_seconds
 
     def _run_in_thread(self, inputs: Tensors, rows: int) -> tuple[Tensors | Exception, float]:
         self._thread = threading.get_ident()

@@ -62,6 +62,7 @@ class Follower:
         while True:
             await asyncio.sleep(_INTERVAL)
             try:
+                self._router.tend()
                 await self.follow()
             except ProdmlError as error:
                 _log.warning("%s", error)

@@ -16,6 +16,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     body_bytes: int = 32 << 20
     """A larger request body is refused with 413."""
+    memory_bytes: int | None = None
+    """What the worker may take as a whole; beyond, models that nobody asks are put away, and no further one is loaded."""
+    idle_seconds: float = 10.0
+    """A version that has not run for so long may be put away when memory runs short."""
     batch_rows: int = 1024
     """Rows of one run of a model; a larger request runs alone."""
     queue_rows: int = 16_384

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
@@ -177,6 +177,8 @@ class Metrics:
         self.live: dict[str, int] = {}
         self.breakers: dict[tuple[str, str], Breaker] = {}
         """By model and version."""
+        self.held: Callable[[], list[tuple[str, str, bool, int]]] = list
+        """Model, version, whether it is put away, and bytes of every version of this worker."""
         self.caches: dict[str, PredictionCache | CacheTotals] = {}
         """By model."""
         self._registry = CollectorRegistry()
@@ -214,7 +216,7 @@ class Metrics:
         together = Metrics()
         for counts in (self.counts(), *others):
             together._add(counts)
-        together.live, together.breakers = self.live, self.breakers
+        together.live, together.breakers, together.held = self.live, self.breakers, self.held
         return together
 
     def _add(self, counts: Counts) -> None:
@@ -261,7 +263,12 @@ class Metrics:
             "prodml_breaker_open", "1 while a version is not asked, 0.5 while tried", labels=["model", "version"]
         )
         _fill(breakers, ((which, _STATES[breaker.state]) for which, breaker in list(self.breakers.items())))
-        yield from (refused, mirrored, dropped, unlogged, live, breakers)
+        loaded = GaugeMetricFamily("prodml_version_loaded", "0 while a version is out of memory", labels=["model", "version"])
+        size = GaugeMetricFamily("prodml_version_bytes", "Memory of a version when it was loaded", labels=["model", "version"])
+        for model, version, asleep, held in self.held():
+            loaded.add_metric([model, version], float(not asleep))
+            size.add_metric([model, version], held)
+        yield from (refused, mirrored, dropped, unlogged, live, breakers, loaded, size)
         yield from self._of_caches()
 
     def _of_caches(self) -> Iterator[Metric]:

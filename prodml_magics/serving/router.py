@@ -19,16 +19,19 @@ from prodml_magics.serving.declared import DeclaredVersion
 from prodml_magics.serving.limits import Limits, limits_for
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.marker import ShadowMarker
+from prodml_magics.serving.memory import Memory, expected_bytes
 from prodml_magics.serving.metrics import Metrics, ModelTraffic
 from prodml_magics.serving.shadow import Mirrored, ShadowLane
 from prodml_magics.serving.split import MarkedVersion, Split
 from prodml_magics.serving.turns import Turns
 from prodml_magics.serving.version import LoadedVersion, load_version
 from prodml_magics.wire.admin import ModelReport
-from prodml_magics.wire.routes import Route, VersionFiles
+from prodml_magics.wire.routes import MODEL_FILES, Route, VersionFiles
 
 __all__ = ["Router"]
 
+_LOOK_SECONDS = 2.0
+"""How often idle versions are looked for."""
 _HOLD_SECONDS = 600.0
 """How long a version stays loaded for a deploy that has not written its route yet."""
 
@@ -98,6 +101,9 @@ class Router:
         self._held: dict[Key, float] = {}
         self._models: dict[str, _Active] = {}
         self._turns = Turns()
+        self._memory = Memory(limits.memory_bytes)
+        self._looked = time.monotonic()
+        metrics.held = lambda: [(each.model, str(each.version), each.asleep, each.bytes) for each in self.versions()]
         self._applying = asyncio.Lock()
         self.last_id = -1
         """The last event of the ledger whose routes are in force; -1 before the first."""
@@ -304,11 +310,47 @@ class Router:
     async def _loaded(self, model: str, files: VersionFiles, *, untried: bool = False) -> LoadedVersion:
         key = _key(model, files)
         if key not in self._versions:
-            loop = asyncio.get_running_loop()
-            self._versions[key] = await loop.run_in_executor(
+            need = expected_bytes(self._home / files.folder / MODEL_FILES[files.flavor])
+            idle = self._idle(self._limits.idle_seconds)
+            self._memory.make_room(need, idle, self._versions.values(), f"{model}@{files.version}")
+            loop, before = asyncio.get_running_loop(), self._memory.resident()
+            loaded = await loop.run_in_executor(
                 None, lambda: self._load(model, files, self._home, device=self._device, untried=untried)
             )
+            loaded.bytes = max(need // 3, self._memory.resident() - before)
+            self._versions[key] = loaded
         return self._versions[key]
+
+    def _idle(self, seconds: float) -> list[LoadedVersion]:
+        """Versions in memory that have not run for so long and that nothing waits for; none that takes part in a comparison."""
+        since = time.monotonic() - seconds
+        return [
+            version
+            for version in self._versions.values()
+            if version.used < since and not version.asleep and version.reopen and self._rests(version)
+        ]
+
+    def _rests(self, version: LoadedVersion) -> bool:
+        active = self._models.get(version.model)
+        if active is None:
+            return True
+        own = [lane for lane in active.every_lane() if lane.version.version == version.version]
+        mirrored = any(shadow.version is version for shadow in active.shadows)
+        return active.split is None and not mirrored and all(lane.idle for lane in own)
+
+    def tend(self) -> None:
+        """Put away what has been idle for as long as its model says, and, when memory runs short, what nobody has asked lately."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        for active in self._models.values():
+            most = active.serving.idle_seconds
+            if most is not None:
+                for version in self._idle(most):
+                    if version.model == active.route.model:
+                        version.put_away()
+        self._memory.make_room(0, self._idle(self._limits.idle_seconds), ())
 
     def _evict(self, routes: dict[str, Route]) -> None:
         now = time.monotonic()

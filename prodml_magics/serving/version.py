@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from prodml_magics.inference.isolated import IsolatedSession
 from prodml_magics.inference.runner import Runner
 from prodml_magics.inference.session import open_session
 from prodml_magics.inference.smoke import smoke_run
+from prodml_magics.serving.asleep import Asleep
 from prodml_magics.serving.breaker import Breaker
 from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.wire.routes import MODEL_FILES, Flavor, Serving, VersionFiles
@@ -47,6 +48,12 @@ class LoadedVersion:
         self.marker: ShadowMarker | None = None
         """Where its name stands while it runs, so that a native crash can be laid at its door."""
         self.breaker = Breaker()
+        self.reopen: Callable[[], Runner] | None = None
+        """Opens its session anew from its verified files; none where it cannot be put away."""
+        self.bytes = 0
+        """What it takes in memory, as far as that could be seen when it was loaded."""
+        self.used = time.monotonic()
+        """When it last ran, in monotonic seconds."""
         self.holes = True
         """Whether its outputs may hold NaN or infinity; False when none of its registered answers does."""
         self.seconds_per_run = 0.0
@@ -55,6 +62,24 @@ class LoadedVersion:
     def run(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Answer `tensors` (batch axis first); every output by name."""
         return self.session.run(tensors)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether its session was put out of memory; the next run opens it again, which takes its time."""
+        return isinstance(self.session, Asleep)
+
+    def put_away(self) -> None:
+        """Give the memory of its session back; nothing of it may be running."""
+        if self.reopen is None or self.asleep:
+            return
+        opened = self.session
+        self.session = Asleep(opened.device, opened.isolated, self._wake)
+        opened.close()
+
+    def _wake(self) -> Runner:
+        assert self.reopen is not None
+        self.session = opened = self.reopen()
+        return opened
 
     @property
     def platform(self) -> str:
@@ -73,6 +98,7 @@ class LoadedVersion:
 
     def measured(self, rows: int, seconds: float) -> None:
         """Take one run into the estimate: an exponential mean, so that one slow turn does not stick."""
+        self.used = time.monotonic()
         self.seconds_per_run += 0.1 * (min(seconds, self.seconds_per_run * 4 or seconds) - self.seconds_per_run)
         per_row = seconds / max(rows, 1)
         self.seconds_per_row += 0.1 * (min(per_row, self.seconds_per_row * 4 or per_row) - self.seconds_per_row)
@@ -96,6 +122,9 @@ def load_version(model: str, files: VersionFiles, home: Path, *, device: str = "
     if untried and samples and files.flavor == "onnx" and not files.isolate:
         _try(data, samples, where)
     loaded = LoadedVersion(model, files.version, _opened(files, data, described, device), contract, files.flavor)
+    loaded.reopen = lambda: _opened(
+        files, _verified(folder / MODEL_FILES[files.flavor], files.model_sha256, where), described, device
+    )
     if samples:
         try:
             _check_samples(loaded, samples, where)

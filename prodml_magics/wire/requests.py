@@ -201,6 +201,14 @@ class Deploy(Request, frozen=True):
             "JSON",
         ),
     ] = ""
+    idle: Annotated[
+        str,
+        _flag(
+            "put it out of memory when nobody has asked it for so long, such as 30m; the next request loads it again, and waits for "
+            "that (kept until it is changed; none takes it away)",
+            "DURATION",
+        ),
+    ] = ""
     output_range: Annotated[
         str,
         _flag(

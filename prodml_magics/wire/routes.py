@@ -125,6 +125,8 @@ class Serving(msgspec.Struct, frozen=True):
     """The version that answers when neither the live one nor the one before it can, such as a rule that cannot fail."""
     default: str = ""
     """JSON of one row of outputs, the answer when the baseline cannot give one either; empty for none."""
+    idle_seconds: float | None = None
+    """How long it may go without a request before it is put out of memory; the next one loads it again. None is for ever."""
     output_range: tuple[float, float] | None = None
     """Numbers among the outputs that lie outside count as failures for the breaker."""
     key: str = ""

@@ -32,6 +32,8 @@ from prodml_magics.wire.routes import CanaryRoute, Route, Serving, ShadowRoute
         ({"default": "none"}, Serving(default="0"), Serving()),
         ({"output_range": "0:1"}, Serving(), Serving(output_range=(0, 1))),
         ({"output_range": "0:"}, Serving(), Serving(output_range=(0, float("inf")))),
+        ({"idle": "30m"}, Serving(), Serving(idle_seconds=1800)),
+        ({"idle": "none"}, Serving(idle_seconds=1800), Serving()),
         ({"output_range": "none"}, Serving(output_range=(0, 1)), Serving()),
         ({"keep": "none"}, Serving(keep_seconds=30 * 86_400), Serving()),
         ({}, Serving(1, 2, (), 3, "serve", 0.5, 90_000), Serving(1, 2, (), 3, "serve", 0.5, 90_000)),
