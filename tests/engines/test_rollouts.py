@@ -69,6 +69,19 @@ def test_a_bad_candidate_is_taken_back_alone_and_nobody_else_notices(
     assert (event.kind, event.actor, event.payload["tier"]) == ("rollback", "controller", "immediate")
 
 
+def test_a_version_that_takes_all_traffic_and_fails_goes_back_alone(live: tuple[Workspace, Load]) -> None:
+    workspace, load = live
+    load.refused.clear()
+    changed = deploy(workspace, Deploy(model=f"cancer@{FAILING}", blue_green=True, bake="2m", guard="error_rate"))
+    assert (changed.version, changed.previous, changed.bake) == (FAILING, 1, 120)
+    wait_for(lambda: phase(workspace) == "rolled back", 40)
+    shown = rollout(workspace, Rollout(model="cancer"))
+    assert (shown.version, shown.reason) == (1, "error_rate worse than before it went live")
+    assert f"exposure: {shown.canary_requests} requests" in str(shown) and shown.canary_requests > 0
+    wait_for(lambda: load.versions[-200:].count("1") == 200)
+    assert all(f"cancer@{FAILING}" in said for _, said in load.refused) and load.broken == 0
+
+
 def test_a_candidate_whose_accuracy_is_worse_by_five_points_is_taken_back_when_the_labels_come(
     live: tuple[Workspace, Load],
 ) -> None:
