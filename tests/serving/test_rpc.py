@@ -190,6 +190,30 @@ def test_a_routing_key_gets_the_same_version_over_either_protocol(placed: Placed
     asyncio.run(scenario())
 
 
+def test_a_row_of_a_key_column_gets_the_same_version_over_either_protocol(placed: Placed) -> None:
+    other = place(placed.home, "cancer", 2, c=0.01)
+    canary = CanaryRoute(2, share=0.3, salt="s", rollout=1, key="mean radius")
+    versions = set()
+
+    async def scenario() -> None:
+        async with listening(placed, {"canary": canary, "files": (placed.files, other.files)}) as (gateway, ask):
+            transport = httpx.ASGITransport(app=gateway.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+                for number in range(40):
+                    rows = placed.rows[number : number + 1]
+                    answer = await client.post(URL, json=infer_body(rows))
+                    version = (await ask(rows)).model_version
+                    assert version == answer.json()["model_version"]
+                    versions.add(version)
+            assert versions == {"1", "2"}
+            logged = [block for block in gateway.blocks() if block.rollout]
+            assert sum(map(len, (block.keys for block in logged))) == 80 and "" not in {
+                key for block in logged for key in block.keys
+            }
+
+    asyncio.run(scenario())
+
+
 def test_a_deadline_of_years_is_none_and_an_unusable_key_is_refused(placed: Placed) -> None:
     async def scenario() -> None:
         async with listening(placed) as (_, ask):
