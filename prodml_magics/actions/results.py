@@ -176,6 +176,7 @@ class RegisterResult(Result[RegisterRecord]):
                 "parity",
                 f"largest difference {number(difference)} over {rows} rows, labels agree on {share(parity.get('label_agreement'))}",
             ),
+            *self._differences(),
             (
                 "model",
                 f"{self.record.task}, {size(self.record.size_bytes)} of {_FORMS[self.record.flavor]}, "
@@ -183,6 +184,21 @@ class RegisterResult(Result[RegisterRecord]):
             ),
             *self._contract(),
         ]
+
+    def _differences(self) -> list[tuple[str, str]]:
+        """Where the two answer least alike: kinds of rows, the worst row, the worst part of the training rows."""
+        parity = self.record.parity
+        kinds = {kind: value for kind, value in (parity.get("differences") or {}).items() if kind != "batch"}
+        if not kinds:
+            return []
+        said = ", ".join(f"{kind} {number(value)}" for kind, value in sorted(kinds.items(), key=lambda item: -(item[1] or 0)))
+        worst = next(iter(parity.get("worst") or ()), None)
+        said += (
+            f"; worst {worst['kind']} row {worst['row']}: {worst['output']} {worst['expected']} as {worst['given']}"
+            if worst
+            else ""
+        )
+        return [("differences by rows", said)]
 
     def _contract(self) -> list[tuple[str, str]]:
         change = self.record.contract

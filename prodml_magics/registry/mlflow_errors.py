@@ -79,6 +79,7 @@ def _current(tracking_uri: str) -> Iterator[None]:
 
     before = os.environ.get("MLFLOW_TRACKING_URI")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one bar for each file would flood a notebook
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a server's addresses, at the end of each run
     try:
         with _use_tracking_uri(tracking_uri):
             yield

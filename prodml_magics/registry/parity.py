@@ -7,8 +7,9 @@ there a float decides, and the row is counted in `ties`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -35,6 +36,7 @@ PARITY_FORMAT = 1
 TOLERANCE = 1e-5
 TIE = 1e-6
 _WORST_KEPT = 5
+_SLICES_KEPT = 3
 Run = Callable[[bytes, Sequence[Mapping[str, np.ndarray]]], list[dict[str, np.ndarray]]]
 """Loads a file and runs batches, as `inference.smoke.smoke_run` does."""
 
@@ -71,6 +73,10 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers of rows that were sent at once."""
     precision: Precision
     worst: tuple[WorstRow, ...]
+    differences: dict[str, float] = {}
+    """Largest difference on the rows of each kind, infinite where a label differs; those at split points are ``threshold``."""
+    slices: dict[str, float] = {}
+    """The same on training and test rows by quarters of numeric columns: the three parts with the largest differences."""
     format: int = PARITY_FORMAT
 
     @property
@@ -123,6 +129,7 @@ def measure(
                 worst += _rows(probe, name, outputs[name], different.astype(float))
             else:
                 worst += _rows(probe, name, outputs[name], _differences(name, expected, outputs[name]))
+    differences = _by_kind(worst)
     numbers = [row.difference for row in worst if row.output != "label"]
     worst.sort(key=lambda row: -row.difference)
     kinds = {
@@ -139,7 +146,48 @@ def measure(
         batches=batches,
         precision=precision,
         worst=tuple(row for row in worst if row.difference > 0)[:_WORST_KEPT],
+        differences=differences,
+        slices=_slices(probes, given),
     )
+
+
+def _by_kind(worst: Sequence[WorstRow]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for row in worst:
+        apart = np.inf if row.output == "label" and row.difference else row.difference
+        found[row.kind] = max(found.get(row.kind, 0.0), apart)
+    return found
+
+
+def _slices(probes: Sequence[Probe], given: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
+    """Parts of the real rows, named ``input[column] from … to …``, with the largest difference of any output."""
+    found: dict[str, float] = {}
+    for probe, outputs in zip(probes, given, strict=True):
+        if probe.kind not in ("train", "test"):
+            continue
+        apart = [_differences(name, values, outputs[name]) for name, values in probe.expected.items() if name != "label"]
+        if not apart:
+            continue
+        largest = np.max(apart, axis=0)
+        for name, table in probe.tensors.items():
+            if table.ndim == 2 and table.dtype.kind == "f":
+                for part, share in _quarters(name, table, largest):
+                    found[part] = max(found.get(part, 0.0), share)
+    return dict(sorted(found.items(), key=lambda item: -item[1])[:_SLICES_KEPT])
+
+
+def _quarters(name: str, table: np.ndarray, largest: np.ndarray) -> Iterator[tuple[str, float]]:
+    """Each quarter of each column that holds rows, and the largest difference there."""
+    for column in range(table.shape[1]):
+        values = table[:, column]
+        present = values[~np.isnan(values)]
+        if not len(present):
+            continue
+        edges = np.quantile(present, [0, 0.25, 0.5, 0.75, 1])
+        for low, high in pairwise(edges):
+            inside = (values >= low) & (values <= high)
+            if inside.any():
+                yield f"{name}[{column}] from {low:.4g} to {high:.4g}", float(largest[inside].max())
 
 
 def _head(tensors: dict[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:

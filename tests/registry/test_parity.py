@@ -58,3 +58,17 @@ def test_predictions_are_compared_by_their_size_and_spread():
     probe = Probe("test", ROWS, {"prediction": expected})
     assert measure([probe], [{"prediction": expected + 5}], "FP32", (3,)).passed
     assert not measure([probe], [{"prediction": expected + 50}], "FP32", (3,)).passed
+
+
+def test_differences_are_told_by_kind_of_rows_and_by_parts_of_a_column():
+    rows = np.arange(40, dtype=np.float32)[:, None]
+    expected = np.full((40, 2), 0.5)
+    off = expected.copy()
+    off[35, 0] += 4e-6
+    train = Probe("train", {"input": rows}, {"probabilities": expected})
+    planted = Probe("threshold", {"input": rows}, {"probabilities": expected})
+    parity = measure([train, planted], [{"probabilities": off}, {"probabilities": expected + 1e-6}], "FP32", (40,))
+    assert parity.differences == {"train": pytest.approx(4e-6), "threshold": pytest.approx(1e-6)}
+    part, difference = next(iter(parity.slices.items()))
+    assert (part, difference) == ("input[0] from 29.25 to 39", pytest.approx(4e-6))
+    assert read_parity(write_parity(parity)) == parity
