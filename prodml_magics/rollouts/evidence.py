@@ -273,33 +273,31 @@ def _with_differences(plan: RolloutPlan, evidence: Evidence, batch: Requests, ke
     if not evidence.differences:
         return evidence
     units = _first(np.ones(len(batch.canary), bool), keyed, batch.key, seen.setdefault("units", set()))
-    happened = _failed(plan, batch)
+    rows, happened = _table(units, batch, len(evidence.shares)), _failed(plan, batch)
     differences, sizes = dict(evidence.differences), dict(evidence.sizes)
-    for guard in plan.guards:
+    for guard in rates_of(plan):
         if guard.metric in differences:
-            sums, size = _difference(guard, evidence, batch, units, happened[guard.metric])
-            differences[guard.metric], sizes[guard.metric] = sums, size
+            events = _table(units & happened[guard.metric], batch, len(evidence.shares))
+            differences[guard.metric], sizes[guard.metric] = _difference(guard, evidence, events, rows)
     return replace(evidence, differences=differences, sizes=sizes)
 
 
 def _difference(
-    guard: Guard, evidence: Evidence, batch: Requests, units: NDArray[np.bool_], failed: NDArray[np.bool_]
+    guard: Guard, evidence: Evidence, events: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> tuple[tuple[float, ...], tuple[tuple[int, int], tuple[int, int]]]:
-    steps = len(evidence.shares)
-    rows = _table(units, batch, steps)
-    events = _table(units & failed, batch, steps)
-    (old_events, _), (old_rows, _) = evidence.sizes[guard.metric]
+    """Log e-values and sizes with the `events` and `rows` of a batch, [2, steps]."""
+    ((old_events, mine_failed), (old_rows, mine)) = evidence.sizes[guard.metric]
     # Known before the batch: what the control showed so far, and earlier traffic as if it were a hundred requests; to a quarter of an
     # octave, so that the bets of one look serve the next.
     control = (old_events + 100 * evidence.earlier_error_rate + 0.1) / (old_rows + 100 + 1)
     control = 2 ** (round(4 * math.log2(control)) / 4)
     sums = np.array(evidence.differences[guard.metric])
-    for step in np.flatnonzero(rows.sum(axis=0)):
+    for step in np.flatnonzero(rows.any(axis=0)).tolist():
         if evidence.shares[step] < 1:
             sums += log_increments(events[:, step], rows[:, step], evidence.shares[step], control, guard.margin, NO_WORSE)
-    old = np.array(evidence.sizes[guard.metric])
-    new = (old + np.stack([events.sum(axis=1), rows.sum(axis=1)])).tolist()
-    return tuple(sums.tolist()), ((new[0][0], new[0][1]), (new[1][0], new[1][1]))
+    (failed, failed_canary), (seen, seen_canary) = events.sum(axis=1).tolist(), rows.sum(axis=1).tolist()
+    size = ((old_events + failed, mine_failed + failed_canary), (old_rows + seen, mine + seen_canary))
+    return tuple(sums.tolist()), size
 
 
 def _with_beginnings(evidence: Evidence) -> Evidence:

@@ -37,7 +37,8 @@ _MOST = 700.0
 
 def latched(plan: RolloutPlan, evidence: Evidence) -> Evidence:
     """`evidence` that remembers what was shown at this look: evidence may shrink again, a verdict that was reached stands."""
-    shown = [guard.metric for guard in plan.guards if log_no_worse(guard, plan, evidence) >= math.log(1 / plan.alpha)]
+    open_yet = [guard for guard in plan.guards if guard.metric not in evidence.passed]
+    shown = [guard.metric for guard in open_yet if log_no_worse(guard, plan, evidence) >= math.log(1 / plan.alpha)]
     counted = np.array(evidence.requests)
     mismatch = float(log_mismatch(counted[1].sum(), counted.sum(axis=0), evidence.shares)) >= math.log(1 / ALPHA)
     passed = tuple(sorted({*evidence.passed, *shown}))
