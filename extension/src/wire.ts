@@ -92,6 +92,7 @@ export interface TimelineEntry {
   cause: string;
   cell: string;
   source: string;
+  evidence: string;
   can_undo: boolean;
 }
 

@@ -73,6 +73,7 @@ export function entry(change: Partial<TimelineEntry> = {}): TimelineEntry {
     cause: '',
     cell: '',
     source: '',
+    evidence: '',
     canary: null,
     share: null,
     tier: null,

@@ -14,19 +14,21 @@ from prodml_magics.wire.routes import Route
 __all__ = ["refuse_stray_flags", "watch"]
 
 _BAKE = "5m"
+_UNWATCHED = "none"
 _OF_LADDERS = ("min_rows", "deadline", "isolate", "segment")
 
 
 def watch(workspace: Workspace, request: Deploy, before: Route, version: int) -> RolloutState | None:
-    """The rollout that watches `version` for ``--bake`` once it is live; none where no other version was, to return to."""
+    """The rollout that watches `version` for ``--bake`` once it is live; none where no other version was, to return to, or
+    where nobody wants it to be (``--bake none``)."""
     guards = read_guards(request.guard, request.margin)
     late = [guard.metric for guard in guards if is_mean(guard.metric)]
     if late:
         raise InvalidInput(
             f"{late[0]} waits for labels and needs a version beside the live one; use a ladder, such as --canary 5,25,100"
         )
-    bake = parse_duration(request.bake or _BAKE).total_seconds()
-    if before.live is None or before.live == version:
+    bake = None if request.bake == _UNWATCHED else parse_duration(request.bake or _BAKE).total_seconds()
+    if bake is None or before.live is None or before.live == version:
         return None
     plan = RolloutPlan(control=before.live, candidate=version, steps=(100.0,), guards=guards, alpha=request.alpha, bake=bake)
     return state_of(workspace, request, before, plan)

@@ -811,7 +811,8 @@ class TimelineResult(Result[TimelineRecord]):
         import polars as pl
 
         fields = (
-            "id", "at", "actor", "model", "kind", "summary", "live", "canary", "share", "tier", "cause", "cell", "source", "can_undo",
+            "id", "at", "actor", "model", "kind", "summary", "live", "canary", "share", "tier", "cause", "evidence", "cell", "source",
+            "can_undo",
         )  # fmt: skip
         return pl.DataFrame(
             [{name: getattr(each, name) for name in fields} for each in self.record.entries], infer_schema_length=None

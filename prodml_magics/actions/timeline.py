@@ -46,9 +46,19 @@ def _entry(event: Event, last: dict[str, int], live: dict[str, int | None]) -> T
         tier=event.payload.get("tier"),
         cause=event.cause,
         cell=_cell(event),
+        evidence=_evidence(event),
         source=event.payload.get("cell", {}).get("source", ""),
         can_undo=event.inverse is not None and last.get(event.model) == event.id,
     )
+
+
+def _evidence(event: Event) -> str:
+    """The guards with the e-value that speaks for what is said of them."""
+    said = []
+    for each in event.payload.get("verdicts", []):
+        e = each["e_worse"] if each["verdict"] in ("worse", "undecided") else each["e_no_worse"]
+        said.append(f"{each['metric']} {each['verdict']} (e {e:.3g})")
+    return ", ".join(said)
 
 
 def _cell(event: Event) -> str:

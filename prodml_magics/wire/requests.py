@@ -107,7 +107,8 @@ class Deploy(Request, frozen=True):
     bake: Annotated[
         str,
         _flag(
-            "how long it is watched once it is live, and the least time in a step of a canary (default: 10m for a canary, else 5m)",
+            "how long it is watched once it is live, and the least time in a step of a canary (default: 10m for a canary, else 5m; "
+            "none, without a canary: it stays live whatever it answers)",
             "DURATION",
         ),
     ] = ""

@@ -107,4 +107,6 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
     """The notebook cell that it was decided from, as ``train.ipynb [12]``; empty where there was none."""
     source: str = ""
     """What stood in that cell."""
+    evidence: str = ""
+    """What the guards said at that moment, as ``error_rate worse (e 154)``; empty where none was asked."""
     can_undo: bool = False

@@ -87,6 +87,7 @@ def test_a_bad_candidate_is_back_at_once_with_an_alert_and_its_evidence(
     assert (event.kind, event.payload["tier"], event.inverse) == ("rollback", "immediate", None)
     assert event.payload["text"] == f"cancer@2: {guard} worse at 0.05 of the traffic"
     assert next(each["verdict"] for each in event.payload["verdicts"] if each["metric"] == guard) == "worse"
+    assert f"{guard} worse (e " in timeline(home, Timeline(model="cancer")).frame["evidence"][-1]
     shown = rollout(home, Rollout(model="cancer"))
     assert (shown.phase, shown.verdict) == ("rolled back", "worse")
     assert f"why: {guard} worse" in str(shown) and shown.picture() is not None and shown.frame.height == 2
@@ -318,6 +319,13 @@ def test_a_canary_that_turns_bad_once_it_is_live_goes_back_as_well(home: Workspa
     event = home.ledger.events("cancer")[-1]
     assert (event.kind, home.route("cancer").live) == ("rollback", 1)
     assert event.cause == "error_rate worse than before it went live"
+
+
+def test_a_switch_that_nobody_wants_watched_is_none(home: Workspace) -> None:
+    at_once = deploy(home, Deploy(model="cancer@2", bake="none", dry_run=True))
+    assert at_once.changes == ("live: 1 → 2", "previous: none → 1", "loaded: 1 → 2, 1")
+    with pytest.raises(UsageError, match="'none' is not a duration"):
+        deploy(home, Deploy(model="cancer@2", canary=LADDER, bake="none", dry_run=True))
 
 
 def test_who_switched_may_go_on_to_the_next_version_and_others_are_told_who_did(home: Workspace) -> None:
