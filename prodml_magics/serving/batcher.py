@@ -16,6 +16,7 @@ import numpy as np
 from prodml_magics.errors import ModelFailure, Overloaded, ProdmlError, Unavailable, first_line
 from prodml_magics.inference.isolated import TimedOutputs
 from prodml_magics.inference.runs import RunEnded
+from prodml_magics.serving.large import Large
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import LaneCounts, ModelTraffic
@@ -56,7 +57,8 @@ class Lane:
     """The queue in front of one version and one arm.
 
     A run that is expected to be short stays on the loop; a long one goes to a thread, and meanwhile the next batch forms. Rows and
-    answers keep their order; one request that makes the model fail fails alone.
+    answers keep their order; one request that makes the model fail fails alone. One of more rows than a run may have is run in parts,
+    between which others have their turn.
     """
 
     def __init__(
@@ -100,6 +102,10 @@ class Lane:
         self._queue: FairQueue[Request] = FairQueue()
         self._running: list[Request] = []
         """What a thread works on."""
+        self._large: Large | None = None
+        """A request of more rows than a run may have, between its parts."""
+        self._others_first = False
+        """Whether a run of others is due before its next part."""
         self._thread = 0
         """Which thread that is; 0 for none."""
         self._until = math.inf
@@ -172,7 +178,8 @@ class Lane:
     def overdue(self, now: float) -> list[Request]:
         """Requests whose deadline is `now` (monotonic seconds) or earlier and that are still without an answer."""
         waiting = self.cached.waiting() if self.cached else ()
-        return [each for each in (*self._running, *self._queue, *waiting) if each.deadline <= now and not each.settled]
+        large = () if self._large is None or self._running else (self._large.pending,)
+        return [each for each in (*self._running, *large, *self._queue, *waiting) if each.deadline <= now and not each.settled]
 
     def end_late_run(self, now: float) -> None:
         """End the run in the thread when nobody waits for any of its answers, or when it hangs for a second time."""
@@ -185,17 +192,25 @@ class Lane:
         await self._idle.wait()
 
     def _schedule(self) -> None:
-        if self._queue and not self._scheduled:
+        if (self._queue or self._large) and not self._scheduled:
             self._scheduled = True
             self._turns.soon(self._turn)
 
     def _turn(self) -> None:
+        if self._large is not None and not self._others_go_first():
+            self._run_part(self._large)
+            return
+        self._others_first = False
         batch = self._take()
         if not batch:
             self._done()
             return
         rows = sum(pending.rows for pending in batch)
         inputs = _concatenate(batch, self.plain)
+        if rows > self._limits.batch_rows:
+            self._large = Large(batch[0], inputs, self._limits.batch_rows)
+            self._run_part(self._large)
+            return
         if self._inline(batch, rows):
             self._finish(batch, inputs, *run_timed(self.version, inputs, rows))
             self._done()
@@ -206,6 +221,33 @@ class Lane:
         self._until = time.monotonic() + 2 * self._limits.inline_limit if self._hung else math.inf
         future = asyncio.get_running_loop().run_in_executor(self._executor, self._run_in_thread, inputs, rows)
         future.add_done_callback(lambda run: self._back(batch, inputs, run))
+
+    def _others_go_first(self) -> bool:
+        """Whether the parts of a large request make way for one run of others; a second large one waits for the first."""
+        return self._others_first and bool(self._queue) and self._queue.peek().rows <= self._limits.batch_rows
+
+    def _run_part(self, large: Large) -> None:
+        self._others_first = True
+        if large.pending.abandoned:
+            self._large = None
+            self._done()
+            return
+        inputs, rows = large.part()
+        self._running, self._running_rows = [large.pending], rows
+        self._hung, self._until = False, math.inf
+        future = asyncio.get_running_loop().run_in_executor(self._executor, self._run_in_thread, inputs, rows)
+        future.add_done_callback(lambda run: self._part_back(large, rows, run))
+
+    def _part_back(self, large: Large, rows: int, run: asyncio.Future[tuple[Tensors | Exception, float]]) -> None:
+        self._running, self._running_rows = [], 0
+        outputs, seconds = run.result()
+        failed = isinstance(outputs, Exception)
+        if not failed:
+            large.took(outputs, rows, seconds)  # type: ignore[arg-type]  # as just seen
+        if failed or large.whole:
+            self._large = None
+            self._finish([large.pending], large.inputs, outputs if failed else large.outputs(), large.seconds)
+        self._done()
 
     def _inline(self, batch: list[Request], rows: int) -> bool:
         """Whether the run is expected to be short; one that has failed before is not trusted with the loop again."""
@@ -238,7 +280,7 @@ class Lane:
             return [pending for pending in queue.take_all() if not pending.abandoned]
         batch: list[Request] = []
         rows = 0
-        while queue and (not batch or self._fits(rows)):
+        while queue and (self._fits(rows) if batch else not self._second_large()):
             pending = queue.popleft()
             if not pending.abandoned:
                 batch.append(pending)
@@ -247,6 +289,9 @@ class Lane:
                     break
         self._apart = self._apart and bool(queue)
         return batch
+
+    def _second_large(self) -> bool:
+        return self._large is not None and self._queue.peek().rows > self._limits.batch_rows
 
     def _fits(self, rows: int) -> bool:
         following = self._queue.peek()
