@@ -173,7 +173,8 @@ class Workspace:
         """The files of a version in the home, verified against the registry's record when they had to be fetched.
 
         A file that somebody else made, or that was registered elsewhere, keeps a process of its own until it has been live.
-        Raises `GateRefused` for Python that was not registered from this home: MLflow's record alone does not make it trusted.
+        Raises `GateRefused` for Python that was not registered from this home: MLflow's record alone does not make it trusted; nor a
+        file, which has to pass the gate that it passed, or did not, where it was registered.
         """
         entry = self._registered(model, version)
         known = None if entry is None else dict(entry["sha256"])
@@ -186,6 +187,8 @@ class Workspace:
             raise GateRefused(
                 f"{model}@{version} is Python that was registered elsewhere, and can run any code; register it here with --trust"
             )
+        if entry is None:
+            _gate(folder / MODEL_FILES[flavor], f"{model}@{version}")
         return VersionFiles(
             version=version,
             folder=str(folder.relative_to(self.home)),
@@ -230,6 +233,15 @@ class Workspace:
         if live is None:
             raise NotFound(f"{model} is not deployed; deploy it with %deploy {model}")
         return live
+
+
+def _gate(path: Path, where: str) -> None:
+    from prodml_magics.inference.gate import check_model
+
+    try:
+        check_model(path.read_bytes(), trusted_exporter=True)
+    except GateRefused as error:
+        raise GateRefused(f"{where} was registered elsewhere and is not loaded: {error}") from error
 
 
 def _intact(folder: Path, known: Mapping[str, str]) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from homes import workspace_at
 from registry.here import Here
@@ -19,6 +20,7 @@ from prodml_magics.actions.register import register
 from prodml_magics.actions.variants import as_version
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.contract.samples import read_samples
+from prodml_magics.contract.schema import write_contract
 from prodml_magics.errors import GateRefused, InvalidInput, NotFound, Unsupported, UsageError
 from prodml_magics.inference.session import open_session
 from prodml_magics.wire.requests import Deploy, Optimize, Register
@@ -87,6 +89,22 @@ def test_a_variant_that_was_not_made_or_was_changed_is_refused(home: Workspace, 
     stored.write_bytes(b"other")
     with pytest.raises(GateRefused, match=r"model\.graph\.onnx of digits@1 was changed"):
         as_version(home, "digits", 1, "graph")
+
+
+def test_a_file_that_was_registered_elsewhere_passes_the_gate_here_or_is_not_loaded(home: Workspace, tmp_path: Path) -> None:
+    environment = {"MLFLOW_TRACKING_URI": home.tracking_uri}
+    with Workspace(tmp_path / ".prodml", actor="bob@desk (test)", clock=home.clock, environment=environment) as other:
+        assert other.files("trees", 1).isolate
+        node = onnx.helper.make_node("Evil", ["input"], ["label"], domain="my.ops")
+        sides = [onnx.helper.make_tensor_value_info(name, 1, [None, 64]) for name in ("input", "label")]
+        graph = onnx.helper.make_graph([node], "evil", sides[:1], sides[1:])
+        opsets = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("my.ops", 1)]
+        model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+        contract = home.contract("trees", 1)
+        files = {"model.onnx": model, "contract.json": write_contract(contract)}
+        version = home.registry.log_version("evil", files, contract=contract, metrics={})
+        with pytest.raises(GateRefused, match="evil@1 was registered elsewhere and is not loaded: operator 'Evil'"):
+            other.files("evil", version)
 
 
 def test_what_cannot_be_optimised_is_said(home: Workspace) -> None:
