@@ -6,12 +6,12 @@ import os
 import resource
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 
 from prodml_magics.errors import ProdmlError, first_line
 from prodml_magics.inference.messages import Answer, Ask, pack, unpack
+from prodml_magics.inference.process import limit_memory
 from prodml_magics.inference.session import open_session
 
 __all__ = ["main"]
@@ -44,17 +44,11 @@ def _answer(ask: Ask) -> Answer:
 
 def _limit(ask: Ask) -> None:
     """Memory and processor time of this process; a system without such limits keeps the parent's deadline alone."""
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (_address_space() + ask.memory_bytes,) * 2)
+    limit_memory(ask.memory_bytes)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CPU, (ask.cpu_seconds,) * 2)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _address_space() -> int:
-    """Bytes of address space that this process has mapped already."""
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ import numpy as np
 
 from prodml_magics.errors import first_line
 from prodml_magics.inference.messages import unpack
+from prodml_magics.inference.process import limit_memory
+from prodml_magics.inference.smoke import MEMORY_BYTES
 from prodml_magics.inference.variants import Made, Make, VariantName
 
 __all__ = ["main"]
@@ -30,6 +32,9 @@ def main() -> None:
     os.dup2(2, 1)  # the tools print, and log advice on the root logger
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
+    import onnxruntime.quantization  # noqa: F401  mapped before the limit, which counts from here
+
+    limit_memory(MEMORY_BYTES)
     ask = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Make)
     try:
         made = Made(_MAKERS[ask.variant](ask.model, unpack(ask.rows)))

@@ -15,11 +15,15 @@ from typing import Any
 import msgspec
 
 from prodml_magics.errors import Unsupported
+from prodml_magics.inference.process import limit_memory
 from prodml_magics.registry.converters.blame import faults_of
 from prodml_magics.registry.converters.messages import Converted
 from prodml_magics.registry.converters.sklearn import convert_sklearn_model
 
 __all__ = ["main"]
+
+_MEMORY_BYTES = 16 * 2**30
+"""Beyond what skl2onnx maps; torch is loaded within it, where a network is converted."""
 
 
 def main() -> None:
@@ -33,6 +37,7 @@ def main() -> None:
     message = sys.stdin.buffer.read()
     if not message:  # whoever started this process is gone, or had no use for it
         return
+    limit_memory(_MEMORY_BYTES)
     verb, arguments = pickle.loads(message)
     converted = Converted(faults=faults_of(*arguments)) if verb == "blame" else _convert(verb, arguments)
     with os.fdopen(answers, "wb") as stream:
