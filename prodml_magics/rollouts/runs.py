@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from prodml_magics.stats.sequential.mixture import log_mean_exp, log_sum_exp
 
-__all__ = ["Tally", "add_runs", "joined", "log_e_of", "log_e_since", "log_expected", "parted"]
+__all__ = ["Tally", "add_runs", "joined", "log_e_since", "log_expected", "parted"]
 
 Floats = NDArray[np.float64]
 _LARGEST = 1000
@@ -27,7 +27,7 @@ _LARGEST = 1000
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """Slow runs of several kinds (thresholds, or a margin): what `log_e_of` needs, and the block that is still open."""
+    """Slow runs of several kinds (thresholds, or a margin): what `log_e_since` needs, and the block that is still open."""
 
     events: tuple[tuple[int, int], ...]
     """Slow runs by kind and arm (control, canary) in closed blocks."""
@@ -114,12 +114,7 @@ def _powers(ratios: tuple[float, ...]) -> Floats:
     return np.asarray(np.array(ratios) ** np.arange(_PLAIN + 1)[:, None])
 
 
-def log_e_of(tally: Tally, ratios: Floats) -> Floats:
-    """Log e-value [kinds] of equal stakes on `ratios`."""
-    return log_e_since(tally, ratios, ())[0]
-
-
-def log_e_since(tally: Tally, ratios: Floats, begun: Sequence[Tally]) -> Floats:
+def log_e_since(tally: Tally, ratios: Floats, begun: Sequence[Tally] = ()) -> Floats:
     """Log e-values [1 + beginnings, kinds] of equal stakes on `ratios`: from the start on, and from each of `begun` on."""
     canary = np.array([each.events for each in (tally, *begun)], np.float64)[:, :, 1]
     costs = np.array([each.costs for each in (tally, *begun)])

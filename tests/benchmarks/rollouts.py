@@ -24,7 +24,7 @@ from plans import earlier, plan, rollout, stream, until_harm
 from prodml_magics.rollouts.baking import Before
 from prodml_magics.rollouts.evidence import Seen, begin, fold, fold_live
 from prodml_magics.rollouts.guards import read_guards
-from prodml_magics.rollouts.judge import judge, latched
+from prodml_magics.rollouts.judge import judge, latched, log_harm
 from prodml_magics.rollouts.watched import unwell
 from prodml_magics.stats.sequential.onset import BEGINNINGS, log_over_onsets
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE, log_e_value
@@ -79,22 +79,28 @@ def alarms(runs: int) -> None:
 
 
 def ladder(runs: int) -> None:
-    """A/A through the whole evidence with the default guards, share and base rate rising together."""
-    chosen = plan()
-    rng = np.random.default_rng(1)
-    harm = mismatch = passed = 0
-    for _ in range(runs):
-        evidence, seen = begin(chosen, 3, latencies=earlier(rng)), Seen()
-        hit = False
-        for step, rate in ((0, 0.002), (1, 0.005), (2, 0.01), (3, 0.02)):
-            for _ in range(10):
-                evidence = latched(chosen, fold(chosen, evidence, stream(rng, 500, step, failing=(rate, rate)), seen))
-                hit = hit or bool(judge(rollout(chosen, step=step), evidence).harm)
-        harm += hit
-        mismatch += evidence.mismatch
-        passed += len(evidence.passed) == len(chosen.guards)
-    print(f"A/A, default guards, ladder 1/5/25/50 %, 20,000 requests, 40 looks: rolled back {shown(harm, runs)}")
-    print(f"  split called unsound {shown(mismatch, runs)}; no worse on every guard by the end {shown(passed, runs)}")
+    """A/A through the whole evidence, share and base rate rising together: the decision, and each guard by itself."""
+    for name, chosen in (("default guards", plan()), ("8 guards", plan(guards=read_guards(EIGHT, "")))):
+        rng = np.random.default_rng(1)
+        harm = mismatch = passed = 0
+        alone: dict[str, int] = {}
+        for _ in range(runs):
+            evidence, seen = begin(chosen, 3, latencies=earlier(rng)), Seen()
+            hit, worse = False, set[str]()
+            for step, rate in ((0, 0.002), (1, 0.005), (2, 0.01), (3, 0.02)):
+                for _ in range(10):
+                    evidence = latched(chosen, fold(chosen, evidence, stream(rng, 500, step, failing=(rate, rate)), seen))
+                    hit = hit or bool(judge(rollout(chosen, step=step), evidence).harm)
+                    worse |= {metric for metric, e in log_harm(chosen, evidence).items() if e >= np.log(1 / chosen.alpha)}
+            harm += hit
+            mismatch += evidence.mismatch
+            passed += len(evidence.passed) == len(chosen.guards)
+            for metric in worse:
+                alone[metric] = alone.get(metric, 0) + 1
+        print(f"A/A, {name}, ladder 1/5/25/50 %, 20,000 requests, 40 looks: rolled back {shown(harm, runs)}")
+        print(f"  split called unsound {shown(mismatch, runs)}; no worse on every guard by the end {shown(passed, runs)}")
+        for metric in log_harm(chosen, evidence):  # all latency guards share one e-value against "no slower"
+            print(f"  {metric} alone ever worse {shown(alone.get(metric, 0), runs)}", flush=True)
 
 
 def power(runs: int) -> None:
