@@ -11,7 +11,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from prodml_magics.actions.answered import COLUMNS, fresh_evidence, requests_among
+from prodml_magics.actions.answered import ARMS, COLUMNS, fresh_evidence, requests_among
 from prodml_magics.actions.results import WhatifResult
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
@@ -187,7 +187,7 @@ def _recorded(workspace: Workspace, past: _Past) -> Recorded | None:
     until = min(filter(None, (past.next_at, past.ended_at + _LATER)))
     frame = workspace.lake.rows(
         past.state.model,
-        arms=("live", "canary"),
+        arms=ARMS,
         versions=(plan.control, plan.candidate),
         statuses=None,
         since=began - _EARLIER,
@@ -217,6 +217,7 @@ def _ordered(parts: Sequence[Requests], order: NDArray[np.int64]) -> Requests:
         run_ms=np.concatenate([each.run_ms for each in parts])[order],
         run_rows=np.concatenate([each.run_rows for each in parts])[order],
         key=[keys[index] for index in order.tolist()],
+        fallback=np.concatenate([each.fallback for each in parts if each.fallback is not None])[order],
     )
 
 
@@ -224,6 +225,7 @@ def _part(state: RolloutState, rows: pl.DataFrame, began: datetime) -> tuple[Any
     """Of one writer: seconds since the beginning, whether it is the candidate's, the share of this rollout, and what was answered."""
     first = rows.filter(rows["row"] == 0)
     second = (first["received_at"] - began).dt.total_microseconds().to_numpy() / 1e6
-    candidate = (first["version"] == state.plan.candidate).to_numpy()
+    stood_in = (first["arm"] == "fallback") & (first["rollout"] == state.id)  # for the canary: it was given these
+    candidate = ((first["version"] == state.plan.candidate) | stood_in).fill_null(False).to_numpy()
     share = np.where((first["rollout"] == state.id).to_numpy(), first["share"].to_numpy(), 0.0)
     return second, candidate, share, requests_among(state, rows.to_arrow())

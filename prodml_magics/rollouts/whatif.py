@@ -130,4 +130,6 @@ def _answers(
 ) -> Requests:
     """The requests `batch` with the answers at `index`."""
     keys: Sequence[str] = [answers.key[each] for each in batch.tolist()]
-    return Requests(mine, np.full(len(index), step), answers.status[index], answers.run_ms[index], answers.run_rows[index], keys)
+    fallback = None if answers.fallback is None else answers.fallback[index]
+    step_of = np.full(len(index), step)
+    return Requests(mine, step_of, answers.status[index], answers.run_ms[index], answers.run_rows[index], keys, fallback)
