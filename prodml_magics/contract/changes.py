@@ -68,6 +68,8 @@ def _column(old: Column, new: Column) -> list[str]:
     if old.kind != new.kind or old.dtype != new.dtype:
         return [f"was {old.dtype} and is {new.dtype}"]
     found = []
+    if old.unit != new.unit:
+        found.append(f"was in {old.unit or 'no unit'} and is in {new.unit or 'no unit'}")
     if old.nullable != new.nullable:
         found.append("may be missing now" if new.nullable else "may not be missing any more")
     if (old.minimum, old.maximum) != (new.minimum, new.maximum):

@@ -58,6 +58,8 @@ def _column(sent: Column, wanted: Column) -> list[str]:
         return [f"column {sent.name!r} is sent as {sent.dtype} but read as {wanted.dtype}"]
     if sent.kind == "numeric" and sent.dtype != wanted.dtype and "bool" in (sent.dtype, wanted.dtype):
         return [f"column {sent.name!r} is sent as {sent.dtype} but read as {wanted.dtype}"]
+    if sent.unit and wanted.unit and sent.unit != wanted.unit:
+        return [f"column {sent.name!r} is sent in {sent.unit} but read in {wanted.unit}"]
     if sent.nullable and not wanted.nullable:
         return [f"column {sent.name!r} may be missing when sent, but is refused when missing"]
     return []

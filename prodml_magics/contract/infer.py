@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
+from msgspec.structs import replace
 
 from prodml_magics.contract.cells import NULL_CATEGORY, is_null
 from prodml_magics.contract.schema import Column
@@ -13,14 +15,15 @@ from prodml_magics.errors import InvalidInput
 __all__ = ["infer_columns"]
 
 
-def infer_columns(columns: Mapping[str, np.ndarray]) -> tuple[Column, ...]:
+def infer_columns(columns: Mapping[str, np.ndarray], units: Mapping[str, str] = MappingProxyType({})) -> tuple[Column, ...]:
     """One `Column` per training column (1-D, [rows]), in the same order.
 
     Numbers and booleans are numeric, with range; text is categorical, with sorted levels. A column with None or NaN is
-    nullable. Raises `InvalidInput` for dates and other dtypes, for text mixed with numbers, and for text that holds both
-    empty and missing values, which the wire cannot tell apart.
+    nullable. `units` are kept with the columns of their names. Raises `InvalidInput` for dates and other dtypes, for text mixed
+    with numbers, and for text that holds both empty and missing values, which the wire cannot tell apart.
     """
-    return tuple(_infer(name, np.asarray(values)) for name, values in columns.items())
+    found = (_infer(name, np.asarray(values)) for name, values in columns.items())
+    return tuple(replace(column, unit=units[column.name]) if column.name in units else column for column in found)
 
 
 def _infer(name: str, values: np.ndarray) -> Column:

@@ -26,6 +26,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     """Range seen in training; numeric columns only."""
     categories: tuple[str, ...] = ()
     """Levels seen in training, sorted; categorical columns only. Other levels are accepted and counted as unseen."""
+    unit: str = ""
+    """What its numbers are counted in, where the training rows said so."""
 
 
 class Tensor(msgspec.Struct, frozen=True, kw_only=True):

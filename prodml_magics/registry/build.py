@@ -19,7 +19,7 @@ from prodml_magics.inference.session import open_session
 from prodml_magics.registry.callables import CallableReference, callable_task, is_callable_model
 from prodml_magics.registry.converters import ChildConverter, Family, family_of
 from prodml_magics.registry.files import load_model
-from prodml_magics.registry.frames import columns_of, target_of
+from prodml_magics.registry.frames import columns_of, target_of, units_of
 from prodml_magics.registry.layout import wire_inputs
 from prodml_magics.registry.lineage import Lineage, capture
 from prodml_magics.registry.metrics import permutation_importance, test_metrics
@@ -184,7 +184,7 @@ def _described(model: Any, given: _Given) -> tuple[Reference, Contract, _Data, _
     role = role_of(model)
     _check_task(given.task, _TASKS[role])
     training, testing = _training(_read(model, given.train, "train")), _read(model, given.test, "test")
-    columns = infer_columns(training.columns)
+    columns = infer_columns(training.columns, units_of(training.rows))
     return Reference(model, role, columns, training.rows), _draft(unwrap(model), role, columns), training, testing
 
 
@@ -208,7 +208,7 @@ def _build_unknown(model: Any, error: Unsupported, given: _Given) -> Candidate:
 
 def _described_function(model: Any, training: _Data, task: Task) -> tuple[CallableReference, Contract]:
     """A function beside its draft of a contract, which rests on what it answers to the training rows."""
-    columns = infer_columns(training.columns)
+    columns = infer_columns(training.columns, units_of(training.rows))
     draft = Contract(task="other", columns=columns, inputs=wire_inputs(columns, "FP64"), outputs=())
     tensors = encode_columns(draft, training.columns)
     asked = CallableReference(model, "other", columns, training.rows)

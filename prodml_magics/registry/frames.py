@@ -9,7 +9,7 @@ import numpy as np
 
 from prodml_magics.errors import InvalidInput
 
-__all__ = ["FrameKind", "columns_of", "frame_kind", "rebuild", "target_of"]
+__all__ = ["FrameKind", "columns_of", "frame_kind", "rebuild", "target_of", "units_of"]
 
 FrameKind = Literal["numpy", "pandas", "polars"]
 
@@ -36,6 +36,15 @@ def columns_of(rows: Any, names: Sequence[str] | None = None, *, allow_missing: 
     for name, values in columns.items():
         _check_column(name, values, allow_missing)
     return columns
+
+
+def units_of(rows: Any) -> dict[str, str]:
+    """Units of columns where a pandas frame says them: ``frame.attrs["units"] = {"price": "EUR"}``."""
+    given = getattr(rows, "attrs", None)
+    units = given.get("units") if isinstance(given, Mapping) else None
+    if not isinstance(units, Mapping):
+        return {}
+    return {str(name): str(unit) for name, unit in units.items()}
 
 
 def target_of(target: Any) -> np.ndarray:

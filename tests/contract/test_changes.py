@@ -36,6 +36,9 @@ def test_each_change_is_a_line(mixed):
         "column 'city' lost the level 'Köln'",
     )
     assert changes(mixed, changed(mixed, 2, name="beds")) == ("column 'beds' was added (int64)", "column 'rooms' was removed")
+    euros, dollars = changed(mixed, 0, unit="EUR"), changed(mixed, 0, unit="USD")
+    assert changes(euros, dollars) == ("column 'price' was in EUR and is in USD",)
+    assert (compatibility(euros, dollars), compatibility(mixed, dollars)) == ("NONE", "FULL")
     moved = msgspec.structs.replace(mixed, columns=mixed.columns[::-1])
     assert changes(mixed, moved) == ("the columns are in another order",)
 

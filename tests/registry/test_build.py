@@ -54,6 +54,13 @@ def test_the_metrics_are_scikit_learns_own(candidate, model, cancer):
     assert candidate.metrics["roc_auc"] == pytest.approx(roc_auc_score(target, probabilities[:, 1]), abs=1e-9)
 
 
+def test_units_of_the_training_frame_are_in_the_contract():
+    rows = pd.DataFrame({"price": [1.0, 2, 3, 4], "rooms": [1, 2, 3, 5]})
+    rows.attrs["units"] = {"price": "EUR"}
+    columns = build(LinearRegression().fit(rows, [1, 2, 3, 4]), train=(rows,), converter=HERE).contract.columns
+    assert [column.unit for column in columns] == ["EUR", ""]
+
+
 def test_the_importance_finds_the_column_that_matters():
     generator = np.random.default_rng(0)
     rows = pd.DataFrame(generator.normal(size=(300, 3)), columns=["a", "b", "c"])
