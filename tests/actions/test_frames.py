@@ -12,7 +12,7 @@ import pytest
 
 from prodml_magics.actions.drift import drift
 from prodml_magics.actions.frames import as_columns, read_frame
-from prodml_magics.actions.register import _pair
+from prodml_magics.actions.register import features_and_target
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import SystemClock
 from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, UsageError
@@ -84,14 +84,14 @@ def test_a_target_is_an_array_a_column_or_a_file(tmp_path: Path) -> None:
         (frame.select("a"), tmp_path / "y.csv"),
         (frame.to_pandas(), "y"),
     ):
-        features, target = _pair(values) or ()
+        features, target = features_and_target(values) or ()
         assert (list(features.columns), list(target)) == (["a"], ["p", "q"])
-    assert _pair(()) is None
-    assert len(_pair((frame,)) or ()) == 1
+    assert features_and_target(()) is None
+    assert len(features_and_target((frame,)) or ()) == 1
     with pytest.raises(InvalidInput, match="there is no column 'z' for the target; known are 'a', 'y'"):
-        _pair((frame, "z"))
+        features_and_target((frame, "z"))
     with pytest.raises(InvalidInput, match=r"all.csv has 2 columns; give a file with the target alone, or name its column"):
-        _pair((frame, str(tmp_path / "all.csv")))
+        features_and_target((frame, str(tmp_path / "all.csv")))
 
 
 def nowhere(folder: Path) -> Workspace:

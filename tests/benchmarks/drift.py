@@ -18,9 +18,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
 import scipy
-from _stream import main as stream
+from benchmarks._stream import main as stream
 from scipy import stats
 
 from prodml_magics.stats.drift import detect, prepare

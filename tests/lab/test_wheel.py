@@ -71,15 +71,16 @@ def wheel(checkout: Path) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ``bin`` folder of a fresh environment with the wheel and what it requires, nothing else."""
     folder = tmp_path_factory.mktemp("fresh")
-    python = folder / "bin" / "python"
+    environment = folder / "environment"
+    python = environment / "bin" / "python"
     constraints = ("--constraint", _pinned(folder))
     if shutil.which("uv", path=_PATH):
         steps = [
-            ("uv", "venv", "--python", sys.executable, "--clear", folder),
+            ("uv", "venv", "--python", sys.executable, environment),
             ("uv", "pip", "install", "--python", python, wheel, *constraints),
         ]
     else:
-        steps = [(sys.executable, "-m", "venv", folder), (python, "-m", "pip", "install", wheel, *constraints)]
+        steps = [(sys.executable, "-m", "venv", environment), (python, "-m", "pip", "install", wheel, *constraints)]
     for step in steps:
         done = _run(*step, cwd=folder)
         assert done.returncode == 0, done.stderr
