@@ -16,19 +16,41 @@ __all__ = ["as_columns", "read_frame"]
 
 def as_columns(frame: Any, what: str) -> dict[str, np.ndarray]:
     """Named 1-D columns of a frame, a mapping, or a file path (.parquet, .csv, .arrow)."""
+    from prodml_magics.stats.drift.arrays import as_array
+
     if isinstance(frame, str | Path):
         frame = read_frame(Path(frame))
     if isinstance(frame, Mapping):
-        return {str(name): np.asarray(values) for name, values in frame.items()}
+        return {str(name): as_array(values) for name, values in frame.items()}
     if hasattr(frame, "collect"):  # a lazy frame
         frame = frame.collect()
     if hasattr(frame, "columns") and hasattr(frame, "__getitem__"):
         _refuse_repeated([str(name) for name in frame.columns], what)
-        return {str(name): frame[name].to_numpy() for name in frame.columns}
+        return {str(name): as_array(_values(frame[name], str(name), what)) for name in frame.columns}
     values = np.asarray(frame)
     if values.ndim != 2:
         raise InvalidInput(f"the {what} is {type(frame).__name__}; give a polars or pandas frame, a 2-D array or a file")
     return {f"x{index}": values[:, index] for index in range(values.shape[1])}
+
+
+def _values(series: Any, name: str, what: str) -> Any:
+    kind = str(getattr(series, "dtype", ""))
+    if kind.startswith("Struct"):
+        raise InvalidInput(f"column {name!r} of the {what} holds structs; give their fields as columns: frame.unnest({name!r})")
+    if kind in ("Int128", "UInt128"):
+        series = _of_128_bits(series)
+    return series.to_numpy()
+
+
+def _of_128_bits(series: Any) -> Any:
+    """As integers of 64 bits where they fit, which NumPy can hold, else as floats."""
+    import polars as pl
+
+    low, high = series.min() or 0, series.max() or 0
+    fitting = [
+        dtype for dtype, least, most in ((pl.Int64, -(2**63), 2**63), (pl.UInt64, 0, 2**64)) if least <= low and high < most
+    ]
+    return series.cast(fitting[0] if fitting else pl.Float64)
 
 
 def _refuse_repeated(names: list[str], what: str) -> None:

@@ -80,6 +80,17 @@ def test_the_worst_column_is_first_and_drawn(page: Any, rows: Rows) -> None:
 
 
 @pytest.mark.browser
+def test_a_column_is_shown_as_distribution_functions_too(page: Any) -> None:
+    page.get_by_role("button", name="cumulative").press("Enter")
+    for side in ("reference", "current"):
+        assert page.locator(f".detail path.{side}.line").get_attribute("d").count("V") > 20
+    page.locator(".detail .hit").last.hover()
+    assert re.match(r"up to .*: reference [\d.]+%, now [\d.]+%", page.locator(".legend .value").inner_text())
+    page.get_by_role("button", name="cumulative").press("Enter")
+    assert page.locator(".detail path.line").count() == 0
+
+
+@pytest.mark.browser
 def test_the_static_picture_is_hidden_while_the_widget_lives(page: Any) -> None:
     assert not page.locator("#picture").is_visible()
     page.evaluate("() => { const rule = document.head.lastChild; rule.remove(); window.rule = rule; }")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput
+from prodml_magics.stats.drift.arrays import as_array, is_missing
 
 __all__ = [
     "Levels",
@@ -28,7 +29,7 @@ __all__ = [
 
 
 class Numbers(NamedTuple):
-    """The present values of a numeric column, unsorted: float32, float64 or int64 [rows − missing]."""
+    """The present values of a numeric column, unsorted: float32, float64, int64 or uint64 [rows − missing]."""
 
     values: NDArray[Any]
     rows: int
@@ -54,9 +55,9 @@ class Texts(NamedTuple):
 def named_columns(x: Any, names: Sequence[str] | None, *, equal: bool = True) -> dict[str, NDArray[Any]]:
     """Split an array [rows, columns], a mapping or a frame into 1-D arrays by name, of one length unless not `equal`."""
     if isinstance(x, Mapping):
-        columns = {str(name): np.asarray(values) for name, values in x.items()}
+        columns = {str(name): as_array(values) for name, values in x.items()}
     elif hasattr(x, "columns") and hasattr(x, "__getitem__"):
-        columns = {str(name): np.asarray(x[name]) for name in x.columns}
+        columns = {str(name): as_array(x[name]) for name in x.columns}
     else:
         columns = _split(np.asarray(x), names)
     _check_shapes(columns)
@@ -122,7 +123,7 @@ def as_rows(values: NDArray[Any]) -> NDArray[np.float64]:
         return _seconds(values)
     if values.dtype.kind != "O":
         return values.astype(np.float64)
-    return np.array([np.nan if _is_missing(value) else float(value) for value in values.tolist()])
+    return np.array([np.nan if is_missing(value) else float(value) for value in values.tolist()])
 
 
 def _numbers_of_objects(name: str, values: NDArray[Any]) -> NDArray[Any]:
@@ -142,10 +143,10 @@ def _seconds(values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _plain(values: NDArray[Any]) -> NDArray[Any]:
-    """One of float32, float64, int64, exactly; unsigned integers beyond int64 and longer floats are rounded to float64."""
+    """One of float32, float64, int64 and, beyond it, uint64, exactly; longer floats are rounded to float64."""
     if values.dtype.kind in "biu":
         fits = values.dtype != np.uint64 or not len(values) or values.max() <= np.iinfo(np.int64).max
-        return values.astype(np.int64 if fits else np.float64)
+        return values.astype(np.int64) if fits else values
     return values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64, copy=False)
 
 
@@ -199,7 +200,7 @@ def _counted(values: NDArray[Any]) -> Counter[str]:
         raw = Counter(listed)
     except TypeError:  # something unhashable, such as a list
         raw = None
-    if raw is None or not all(isinstance(value, str) or _is_missing(value) for value in raw):
+    if raw is None or not all(isinstance(value, str) or is_missing(value) for value in raw):
         return Counter(text for text in _text(values) if text is not None)
     spelled: Counter[str] = Counter()
     for value, count in raw.items():
@@ -209,7 +210,7 @@ def _counted(values: NDArray[Any]) -> Counter[str]:
 
 
 def _text(values: NDArray[Any]) -> list[str | None]:
-    return [None if _is_missing(value) else _spelled(value) for value in values.tolist()]
+    return [None if is_missing(value) else _spelled(value) for value in values.tolist()]
 
 
 def _spelled(value: Any) -> str:
@@ -223,13 +224,4 @@ def _spelled(value: Any) -> str:
 
 
 def _present(values: NDArray[Any]) -> list[Any]:
-    return [value for value in values.tolist() if not _is_missing(value)]
-
-
-def _is_missing(value: Any) -> bool:
-    """None, NaN, NaT and pandas' NA, the only common values that differ from themselves or refuse to compare."""
-    if isinstance(value, str):
-        return False
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, (float, np.generic)) and bool(value != value)
+    return [value for value in values.tolist() if not is_missing(value)]

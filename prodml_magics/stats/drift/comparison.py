@@ -57,7 +57,7 @@ class Comparison(NamedTuple):
 def aligned(column: NumericColumn, numbers: Numbers) -> Pair:
     """Both sides in one dtype: the lower of two float precisions, so that rounding is never taken for drift.
 
-    Exceptions: numbers beyond the range of float32 raise both sides to float64; integers that float64 cannot hold stay int64.
+    Exceptions: numbers beyond the range of float32 raise both sides to float64; integers that float64 cannot hold stay integers.
     """
     reference, current = column.values, numbers.values
     dtype = _common_dtype(reference, current)
@@ -69,6 +69,9 @@ def _common_dtype(reference: NDArray[Any], current: NDArray[Any]) -> np.dtype[An
     dtypes = {reference.dtype, current.dtype}
     if len(dtypes) == 1:
         return reference.dtype
+    if all(dtype.kind in "iu" for dtype in dtypes):
+        signed = reference if reference.dtype.kind == "i" else current
+        return np.dtype(np.float64 if (signed < 0).any() else np.uint64)
     narrow = np.dtype(np.float32) in dtypes and not (_overflows(reference) or _overflows(current))
     return np.dtype(np.float32 if narrow else np.float64)
 

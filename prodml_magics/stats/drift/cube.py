@@ -135,7 +135,7 @@ class Cube:
         edges, inside = np.zeros((2, len(self.names), max(0, self._cells - 1)))
         for place, grid in enumerate(self.grids.values()):
             if width := len(grid.edges):
-                precision = np.longdouble if grid.edges.dtype.kind == "i" else np.float64
+                precision = np.longdouble if grid.edges.dtype.kind in "iu" else np.float64
                 with np.errstate(over="ignore", invalid="ignore"):
                     edges[place, :width] = np.subtract(grid.edges, grid.edges[0], dtype=precision)
                 edges[place, width:] = edges[place, width - 1]

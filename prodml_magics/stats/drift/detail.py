@@ -17,6 +17,9 @@ from prodml_magics.stats.drift.text import text_parts
 __all__ = ["ColumnDetail", "column_detail"]
 
 _MOST_BARS = 20
+_POINTS = 50
+"""Quantiles of either side at which the distribution functions are told."""
+
 _HUGE = 4e307
 _TAIL = 0.005
 """Share of either side that may lie beyond each end of the grid; the end bins hold it."""
@@ -27,6 +30,9 @@ class ColumnDetail(NamedTuple):
 
     Numeric: `edges` [bins + 1] in the column's unit; rows below the first or above the last edge are counted in the end
     bins, and `note` says so. Categorical: `levels`, the most frequent ones and the pooled rest. The other is empty.
+
+    Of numbers also the empirical distribution functions, which are exact: at `points`, the quantiles of both sides, the shares
+    `reference_upto` and `current_upto` of values up to each; and where the bins of PSI and its kin end, `bins`.
     """
 
     name: str
@@ -36,6 +42,10 @@ class ColumnDetail(NamedTuple):
     reference: tuple[float, ...]
     current: tuple[float, ...]
     note: str = ""
+    points: tuple[float, ...] = ()
+    reference_upto: tuple[float, ...] = ()
+    current_upto: tuple[float, ...] = ()
+    bins: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, strings and finite floats."""
@@ -63,7 +73,25 @@ def _number_detail(name: str, column: NumericColumn, current: NDArray[Any], bins
     shares = [_shares(np.histogram(side.clip(edges[0], edges[-1]), edges)[0]) for side in sides]
     beyond = sum(int(((side < edges[0]) | (side > edges[-1])).sum()) for side in sides)
     infinite = len(column.values) + len(current) - sum(len(side) for side in sides)
-    return ColumnDetail(name, "numeric", tuple(edges.tolist()), (), shares[0], shares[1], _note(beyond, infinite))
+    detail = ColumnDetail(name, "numeric", tuple(edges.tolist()), (), shares[0], shares[1], _note(beyond, infinite))
+    points = _quantiles([side for side in sides if len(side)])
+    upto = [_upto(points, side, values) for side, values in zip(sides, (column.values, current), strict=True)]
+    ends = tuple(_finite(column.edges).tolist())
+    return detail._replace(points=tuple(points.tolist()), reference_upto=upto[0], current_upto=upto[1], bins=ends)
+
+
+def _quantiles(sides: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Values of either side at evenly spaced ranks, its smallest and largest included."""
+    ranks = [(len(side) - 1) * np.arange(_POINTS + 1) // _POINTS for side in sides]
+    return np.unique(np.concatenate([side[rank] for side, rank in zip(sides, ranks, strict=True)])) if sides else np.zeros(0)
+
+
+def _upto(points: NDArray[np.float64], finite: NDArray[np.float64], values: NDArray[Any]) -> tuple[float, ...]:
+    """Shares of all values, infinite ones among them, up to each point."""
+    if not len(values):
+        return (0.0,) * len(points)
+    lowest = int(np.isneginf(values).sum()) if values.dtype.kind == "f" else 0
+    return tuple(((np.searchsorted(finite, points, side="right") + lowest) / len(values)).tolist())
 
 
 def _finite(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ the sorted sample and the bin edges in the list that its dtype names, and unit; 
 of any, the calibration (five numbers). Moments are computed when it is read, unless the sample is a sketch: then `rank_error` is above
 zero and the moments of all rows are there.
 
-Format 3 has sketches, and rows of kind ``joint``, one per statistic of all columns: its null table in values_float32, tolerance and
+Format 4 has integers beyond int64, as uint64. Format 3 had none; it has sketches, and rows of kind ``joint``, one per statistic of all columns: its null table in values_float32, tolerance and
 width in calibration. Format 2 had neither, and its samples of more than 100,000 values were drawn at random. Both have the kinds
 numeric, categorical and text; a text column is followed by its parts, numeric rows whose ``part_of`` is its name; and at most one
 row of kind ``rows`` holds some rows of the numeric columns. Format 1 had neither texts nor units nor calibrations nor rows. All of
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PROFILE_FORMAT", "from_arrow", "to_arrow"]
 
-PROFILE_FORMAT = 3
+PROFILE_FORMAT = 4
 
-_DTYPES = ("float32", "float64", "int64")
+_DTYPES = ("float32", "float64", "int64", "uint64")
 
 
 def _schema(metadata: Mapping[str, str]) -> pa.Schema:

@@ -143,8 +143,8 @@ def prepare(
 
     Numbers, dates and durations (as seconds) are numeric, strings that hardly repeat are text, everything else is
     categorical; None, NaN and NaT are missing. Up to `sample` values per numeric column are all kept, as float32 where that keeps
-    them apart, else as float64 or int64; of more a sketch is kept, `sample` values at evenly spaced ranks, in which any rank is right
-    to within 1/`sample` of the rows. `names` are the columns of an array. `extras` is kept as it is.
+    them apart, else as float64, int64 or uint64; of more a sketch is kept, `sample` values at evenly spaced ranks, in which any
+    rank is right to within 1/`sample` of the rows. `names` are the columns of an array. `extras` is kept as it is.
 
     With `tables`, which takes about a second, MMD and energy of all numeric columns are calibrated as well, and later windows need
     no permutations for them (`prodml_magics.stats.drift.joint.calibration`).
@@ -234,7 +234,7 @@ def moments(values: NDArray[Any]) -> tuple[float, float]:
     """Mean and standard deviation (ddof 0) in float64, NaN where undefined or too large."""
     if not len(values):
         return math.nan, math.nan
-    precision = np.longdouble if values.dtype.kind == "i" else np.float64
+    precision = np.longdouble if values.dtype.kind in "iu" else np.float64
     with np.errstate(over="ignore", invalid="ignore"):
         mean, sd = float(values.mean(dtype=precision)), float(values.std(dtype=precision))
     return (mean, sd) if math.isfinite(mean) and math.isfinite(sd) else (math.nan, math.nan)
@@ -270,13 +270,23 @@ def _calibrated_levels(values: NDArray[Any]) -> Calibration:
 
 
 def narrowed(values: NDArray[Any]) -> NDArray[Any]:
-    """Sorted values in the narrowest of float32, float64 and int64 that merges fewer than 1 % of the distinct ones."""
+    """Sorted integers in float32 or float64 where those hold every integer as far out, else as they are; sorted floats in the
+    narrower of both that merges fewer than 1 % of the distinct ones."""
+    if values.dtype.kind in "iu":
+        return _narrowed_integers(values)
     for dtype in (np.float32, np.float64):
         with np.errstate(over="ignore", under="ignore"):
             narrow = values.astype(dtype)
-        exact_enough = _distinct(narrow) >= (1 if values.dtype.kind == "i" else 0.99) * _distinct(values)
-        if exact_enough and np.isinf(narrow).sum() == np.isinf(values).sum():
+        if _distinct(narrow) >= 0.99 * _distinct(values) and np.isinf(narrow).sum() == np.isinf(values).sum():
             return narrow
+    return values
+
+
+def _narrowed_integers(values: NDArray[Any]) -> NDArray[Any]:
+    farthest = max(abs(int(values[0])), abs(int(values[-1]))) if len(values) else 0
+    for dtype in (np.float32, np.float64):
+        if farthest <= 2 ** (np.finfo(dtype).nmant + 1):
+            return values.astype(dtype)
     return values
 
 
@@ -292,7 +302,7 @@ def _edges(values: NDArray[Any]) -> NDArray[Any]:
     edges = np.unique(values[ranks])
     if values[0] < values[-1]:
         return edges[edges < values[-1]] if edges[0] < values[-1] else edges[:1]
-    below = edges - 1 if edges.dtype.kind == "i" else np.nextafter(edges, edges.dtype.type(-np.inf))
+    below = edges - 1 if edges.dtype.kind in "iu" else np.nextafter(edges, edges.dtype.type(-np.inf))
     return np.concatenate([below, edges])
 
 

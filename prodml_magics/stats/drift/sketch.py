@@ -91,7 +91,7 @@ def sketch_numbers(grid: SketchGrid, numbers: Numbers) -> NumericSketch:
     Values are rounded to the reference's dtype first, as `detect` does. NaN among them counts as missing.
     """
     values, missing = numbers.values, numbers.rows - len(numbers.values)
-    if grid.edges.dtype.kind == "i" and values.dtype.kind == "f":
+    if grid.edges.dtype.kind in "iu" and values.dtype.kind == "f":
         grid = grid._replace(edges=grid.edges.astype(np.float64))  # as `detect` does: a fraction is not cut off
     if not len(grid.edges):
         gaps = int(np.isnan(values).sum()) if values.dtype.kind == "f" else 0
@@ -100,13 +100,20 @@ def sketch_numbers(grid: SketchGrid, numbers: Numbers) -> NumericSketch:
     sketch = empty_sketch(grid)._replace(rows=missing, missing=missing)
     table = _edge_table(grid) if len(values) >= _FEWEST_FOR_TABLE else None
     for start in range(0, len(values), _CHUNK):
-        with np.errstate(over="ignore"):
-            chunk = values[start : start + _CHUNK].astype(grid.edges.dtype, copy=False)
+        chunk = _rounded(values[start : start + _CHUNK], grid.edges.dtype)
         made = _sketch_by_bins(grid, table, chunk) if table is not None else _sketch_by_sorting(grid, np.sort(chunk))
         if made is None:  # too many values beyond the reference's
             table, made = None, _sketch_by_sorting(grid, np.sort(chunk))
         sketch = merge(sketch, made)
     return sketch
+
+
+def _rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Values in the dtype of a grid; those of the other signedness that it cannot hold at its end."""
+    if {values.dtype.kind, dtype.kind} == {"i", "u"}:
+        values = np.minimum(values, np.iinfo(np.int64).max) if dtype.kind == "i" else np.maximum(values, 0)
+    with np.errstate(over="ignore"):
+        return values.astype(dtype, copy=False)
 
 
 class _EdgeTable(NamedTuple):
@@ -192,7 +199,7 @@ def _beyond(values: NDArray[Any], counts: NDArray[np.int64], grid: SketchGrid) -
     """`values` are sorted, and hold all that lie beyond the grid."""
     low, high = grid.edges[0], grid.edges[-1]
     below, above = values[: np.searchsorted(values, low)], values[len(values) - counts[-1] :]
-    precision = np.longdouble if values.dtype.kind == "i" else np.float64
+    precision = np.longdouble if values.dtype.kind in "iu" else np.float64
     with np.errstate(over="ignore", invalid="ignore"):
         sums = [np.subtract(low, below, dtype=precision).sum(), np.subtract(above, high, dtype=precision).sum()]
     return np.array(sums, dtype=np.float64)

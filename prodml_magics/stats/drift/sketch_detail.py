@@ -63,10 +63,29 @@ def sketch_detail(reference: Reference, found: Sketch, name: str, before: Sketch
 def _number_detail(column: NumericColumn, found: NumericSketch, name: str, before: NumericSketch | None) -> ColumnDetail:
     own = column_detail(Reference({name: column}), column.values, name, _BINS)
     if not len(column.values):
-        return own._replace(current=(0.0,) * len(own.reference))
+        return own._replace(current=(0.0,) * len(own.reference), current_upto=(0.0,) * len(own.points))
     grid, edges = sketch_grid(column), np.array(own.edges)
     earlier = own.reference if before is None else _shares(grid, before, edges)
-    return own._replace(reference=earlier, current=_shares(grid, found, edges), note="from counts on the reference's quantiles")
+    finite = np.isfinite(grid.edges)
+    points = grid.edges[finite]
+    if before is None:
+        upto = tuple((np.searchsorted(column.values, points, side="right") / len(column.values)).tolist())
+    else:
+        upto = _upto(before, finite)
+    return own._replace(
+        reference=earlier,
+        current=_shares(grid, found, edges),
+        note="from counts on the reference's quantiles",
+        points=tuple(points.astype(np.float64).tolist()),
+        reference_upto=upto,
+        current_upto=_upto(found, finite),
+    )
+
+
+def _upto(sketch: NumericSketch, finite: np.ndarray) -> tuple[float, ...]:
+    """Shares of the rows up to each finite edge of the grid, which are exact."""
+    total = int(sketch.counts.sum())
+    return tuple((np.cumsum(sketch.counts)[:-1][finite] / max(1, total)).tolist())
 
 
 def _shares(grid: SketchGrid, sketch: NumericSketch, edges: np.ndarray) -> tuple[float, ...]:

@@ -42,7 +42,7 @@ def pooled(reference: NDArray[Any], current: NDArray[Any], edges: NDArray[Any]) 
 
 
 def _offsets(values: NDArray[Any]) -> NDArray[np.float64]:
-    precision = np.longdouble if values.dtype.kind == "i" else np.float64
+    precision = np.longdouble if values.dtype.kind in "iu" else np.float64
     with np.errstate(over="ignore", invalid="ignore"):
         return np.subtract(values, values[0], dtype=precision).astype(np.float64)
 

@@ -15,13 +15,13 @@ def wasserstein(reference: NDArray[Any], current: NDArray[Any]) -> float:
     """∫ |F − G|, in the unit of the values, of two non-empty finite samples, each sorted ascending.
 
     Exact; equals ``scipy.stats.wasserstein_distance``. Computed as ∫₀¹ |F⁻¹ − G⁻¹|, whose steps lie at the multiples of
-    1/n and 1/m whatever the values are (Vallender 1974, Theory Probab. Appl. 18). int64 is subtracted in extended
+    1/n and 1/m whatever the values are (Vallender 1974, Theory Probab. Appl. 18). Integers are subtracted in extended
     precision where the machine has one; a distance beyond the largest float is inf or NaN.
 
     >>> wasserstein(np.array([0.0, 1.0]), np.array([3.0, 4.0]))
     3.0
     """
-    precision = np.longdouble if reference.dtype.kind == "i" else np.float64
+    precision = np.longdouble if reference.dtype.kind in "iu" else np.float64
     n, m = len(reference), len(current)
     with np.errstate(over="ignore", invalid="ignore"):
         if n == m:

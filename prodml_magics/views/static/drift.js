@@ -110,13 +110,13 @@ function ticks(low, high, count) {
   return Array.from({ length: Math.floor((high - first) / step + 1e-9) + 1 }, (_, i) => Number((first + i * step).toPrecision(12)));
 }
 
-function histogram(detail, say) {
+// Axes over the grid of a numeric column, shares up to `highest`: the drawing, and what turns values into places.
+function axes(detail, highest, label) {
   const [width, height, left, bottom, top] = [760, 220, 46, 24, 8];
   const edges = detail.edges;
-  const highest = Math.max(...detail.reference, ...detail.current, 1e-9);
   const x = (value) => left + ((value - edges[0]) / (edges[edges.length - 1] - edges[0])) * (width - left - 8);
   const y = (share) => height - bottom - (share / highest) * (height - bottom - top);
-  const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `reference and now of ${detail.name}` });
+  const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   for (const share of ticks(0, highest, 4)) {
     svg.append(shape("line", { class: "grid", x1: left, x2: width - 8, y1: y(share), y2: y(share) }));
     svg.append(shape("text", { x: left - 6, y: y(share) + 4, "text-anchor": "end" }, `${number(share * 100)}%`));
@@ -124,9 +124,16 @@ function histogram(detail, say) {
   for (const value of ticks(edges[0], edges[edges.length - 1], 7)) {
     svg.append(shape("text", { x: x(value), y: height - 7, "text-anchor": "middle" }, number(value, 4)));
   }
+  return { svg, x, y, top, tall: height - bottom - top };
+}
+
+function histogram(detail, say) {
+  const edges = detail.edges;
+  const highest = Math.max(...detail.reference, ...detail.current, 1e-9);
+  const { svg, x, y, top, tall } = axes(detail, highest, `reference and now of ${detail.name}`);
   for (const side of SIDES) svg.append(shape("path", { class: side, d: steps(edges, detail[side], x, y) }));
   detail.reference.forEach((share, i) => {
-    const hit = shape("rect", { class: "hit", x: x(edges[i]), width: x(edges[i + 1]) - x(edges[i]), y: top, height: height - bottom - top });
+    const hit = shape("rect", { class: "hit", x: x(edges[i]), width: x(edges[i + 1]) - x(edges[i]), y: top, height: tall });
     const text = `${number(edges[i], 4)} to ${number(edges[i + 1], 4)}: reference ${percent(share)}, now ${percent(detail.current[i])}`;
     svg.append(explained(hit, text, say));
   });
@@ -136,6 +143,39 @@ function histogram(detail, say) {
 function steps(edges, shares, x, y) {
   const tops = shares.map((share, i) => `V${y(share)}H${x(edges[i + 1])}`);
   return `M${x(edges[0])},${y(0)}${tops.join("")}V${y(0)}Z`;
+}
+
+// The distribution functions: step lines through the points that lie on the grid, and what is known at the ends.
+function cumulative(detail, say) {
+  const { svg, x, y, top, tall } = axes(detail, 1, `shares of reference and now up to each value of ${detail.name}`);
+  const [low, high] = [detail.edges[0], detail.edges[detail.edges.length - 1]];
+  const inside = (value) => Math.min(Math.max(value, low), high);
+  for (const side of SIDES) {
+    const upto = detail[`${side}_upto`];
+    const before = detail.points.filter((value) => value < low).length;
+    const line = detail.points.map((value, i) => (value < low || value > high ? "" : `H${x(value)}V${y(upto[i])}`));
+    svg.append(shape("path", { class: `${side} line`, d: `M${x(low)},${y(before ? upto[before - 1] : 0)}${line.join("")}H${x(high)}` }));
+  }
+  detail.points.forEach((value, i) => {
+    const [from, to] = [x(inside(value)), x(inside(detail.points[i + 1] ?? high))];
+    if (to <= from) return;
+    const hit = shape("rect", { class: "hit", x: from, width: to - from, y: top, height: tall });
+    svg.append(explained(hit, `up to ${number(value, 4)}: reference ${percent(detail.reference_upto[i])}, now ${percent(detail.current_upto[i])}`, say));
+  });
+  return svg;
+}
+
+// Either picture of a numeric column, and the button that turns one into the other.
+function numeric(detail, say) {
+  const made = element("div");
+  const button = element("button", { type: "button", class: "turn", "aria-pressed": "false" }, "cumulative");
+  const draw = (up) => {
+    button.setAttribute("aria-pressed", String(up));
+    made.replaceChildren(...(detail.points?.length ? [button] : []), up ? cumulative(detail, say) : histogram(detail, say));
+  };
+  button.addEventListener("click", () => draw(button.getAttribute("aria-pressed") === "false"));
+  draw(false);
+  return made;
 }
 
 function bars(detail, say) {
@@ -186,7 +226,7 @@ function detailView(row, detail) {
     return made;
   }
   const [keys, say] = legend();
-  made.append(keys, detail.edges.length ? histogram(detail, say) : bars(detail, say));
+  made.append(keys, detail.edges.length ? numeric(detail, say) : bars(detail, say));
   if (detail.note) made.append(element("p", {}, detail.note));
   return made;
 }

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from prodml_magics.errors import InvalidInput
-from prodml_magics.stats.drift import column_detail, prepare
+from prodml_magics.stats.drift import column_detail, detect, prepare
+from prodml_magics.stats.drift.bucket import grids_of, sketch_column
+from prodml_magics.stats.drift.sketch_detail import sketch_detail
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,35 @@ def test_shares_add_up_to_one_and_survive_json(before: Any, now: Any) -> None:
         == len(detail["current"])
         == (len(detail["edges"]) - 1 if detail["edges"] else len(detail["levels"]))
     )
+
+
+def test_distribution_functions_are_those_of_all_values() -> None:
+    rng = np.random.default_rng(2)
+    before, now = np.round(rng.normal(size=700), 1), np.append(rng.normal(1, 2, 500), [np.inf, -np.inf, np.nan])
+    reference = prepare({"a": before})
+    detail = column_detail(reference, now, "a")
+    edges = reference.columns["a"].edges  # type: ignore[union-attr]
+    assert detail.bins == tuple(edges.tolist())
+    assert (min(detail.points), max(detail.points)) == (min(before.min(), np.sort(now)[1]), max(before.max(), np.sort(now)[-3]))
+    before, present = before.astype("f4"), now[~np.isnan(now)]
+    for point, of_before, of_now in zip(detail.points, detail.reference_upto, detail.current_upto, strict=True):
+        assert of_before == pytest.approx((before <= point).mean())
+        assert of_now == pytest.approx((present <= point).mean())
+    gaps = np.abs(np.array(detail.reference_upto) - detail.current_upto)
+    assert detect(reference, {"a": now}).ks[0] - 0.03 < gaps.max() <= detect(reference, {"a": now}).ks[0] + 1e-12
+
+
+def test_sketches_tell_the_distribution_functions_at_the_edges_of_the_grid() -> None:
+    rng = np.random.default_rng(3)
+    reference = prepare({"a": rng.normal(size=5_000)})
+    grid, now = grids_of(reference)["a"], rng.normal(1, 1, 3_000).astype("f4")
+    detail = sketch_detail(reference, sketch_column("a", grid, now), "a")
+    earlier = sketch_detail(reference, sketch_column("a", grid, now), "a", sketch_column("a", grid, now[:900]))
+    assert detail.current_upto == earlier.current_upto == tuple((now <= point).mean() for point in detail.points)
+    assert earlier.reference_upto == tuple((now[:900] <= point).mean() for point in detail.points)
+    values = reference.columns["a"].values  # type: ignore[union-attr]
+    assert detail.reference_upto == tuple((values <= point).mean() for point in detail.points)
+    assert json.loads(json.dumps(detail.to_dict(), allow_nan=False)) == detail.to_dict()
 
 
 def test_one_outlier_does_not_squeeze_the_grid_and_is_stated() -> None:

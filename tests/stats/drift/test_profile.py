@@ -11,6 +11,7 @@ from prodml_magics.errors import InvalidInput, Unsupported
 from prodml_magics.stats.drift import Reference, detect, from_arrow, prepare, to_arrow
 from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn
 
+FORMAT_3 = Path(__file__).parent / "data" / "profile-format-3.arrow"
 FORMAT_2 = Path(__file__).parent / "data" / "profile-format-2.arrow"
 FORMAT_1 = Path(__file__).parent / "data" / "profile-format-1.arrow"
 
@@ -69,6 +70,23 @@ def test_a_profile_written_in_format_2_is_still_read() -> None:
     assert found.rows is not None
     assert found.rows.names == ("price", "at")
     assert found.joint == {}
+
+
+def test_a_profile_written_in_format_3_is_still_read() -> None:
+    found = from_arrow(FORMAT_3.read_bytes())
+    assert (found.names, found.extras) == (("price", "at", "city"), {"metrics": {"accuracy": 0.5}})
+    rng = np.random.default_rng(13)
+    prices = np.sort(np.round(rng.lognormal(3, 1, 1_500), 2).astype(np.float32))
+    price, at = found.columns["price"], found.columns["at"]
+    assert isinstance(price, NumericColumn)
+    assert isinstance(at, NumericColumn)
+    assert (len(price.values), price.rank_error, price.present, price.calibration is not None) == (100, 0.01, 1_500, True)
+    assert set(price.values.tolist()) <= set(prices.tolist())
+    assert price.mean == pytest.approx(float(prices.mean(dtype="f8")))
+    assert (at.unit, len(at.values)) == ("date", 75)
+    assert found.rows is not None
+    assert found.rows.names == ("price",)
+    assert set(found.joint) == {"mmd", "energy_joint"}
 
 
 def test_sketches_and_null_tables_come_back_as_they_were() -> None:
