@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from prodml_magics.engines.endings import end
 from prodml_magics.errors import Unavailable
 from prodml_magics.storage.runtime import lock_holder
 from prodml_magics.wire.runtime import Listen
@@ -70,13 +70,7 @@ def stop(home: Path) -> bool:
 
 def _end(pid: int) -> None:
     try:
-        process = psutil.Process(pid)
-        process.send_signal(signal.SIGTERM)
-        process.wait(_STOP_SECONDS)
-    except psutil.NoSuchProcess:
-        return
-    except psutil.TimeoutExpired:
-        process.kill()
+        end(pid, _STOP_SECONDS)
     except psutil.AccessDenied as error:
         raise Unavailable(f"process {pid} belongs to another user; ask them to run `prodml down`") from error
 

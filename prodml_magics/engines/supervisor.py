@@ -23,6 +23,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from prodml_magics.engines.endings import end, ended
 from prodml_magics.engines.sockets import adopted, socket_for
 from prodml_magics.engines.watch import Watch, room_for_models
 from prodml_magics.storage.runtime import Lock, lock_holder, read_runtime, worker_role, write_runtime
@@ -98,8 +99,8 @@ class Child:
         if self._process is not None:
             self._last_exit = self._process.wait()
         else:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self._last_exit = psutil.Process(self.pid).wait() or 0
+            ended(self.pid)
+            self._last_exit = 0  # only a parent is told
         healthy = time.monotonic() - began > _HEALTHY_SECONDS
         self._pause = 0.0 if healthy else min(_LONGEST_PAUSE, max(0.05, self._pause * 2))
         _log.warning("%s %d ended with %s", self.role, self.pid, self._last_exit)
@@ -174,16 +175,8 @@ class Supervisor:
                 self._stopping.wait(child.pause)
 
     def _end(self, child: Child) -> None:
-        pid = child.pid
-        if pid is None:
-            return
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            process.terminate()
-            try:
-                process.wait(_STOP_SECONDS)
-            except psutil.TimeoutExpired:
-                process.kill()
+        if child.pid is not None:
+            end(child.pid, _STOP_SECONDS)
 
     def _write(self, supervisor: int | None) -> None:
         *gateways, controller = self._children
@@ -246,9 +239,7 @@ def _end_left_over(home: Path, count: int, old: Runtime | None, listen: Listen) 
         pid = lock_holder(home / "run" / f"{worker_role(number)}.lock")
         if pid is not None:
             with contextlib.suppress(psutil.Error):
-                process = psutil.Process(pid)
-                process.terminate()
-                process.wait(_STOP_SECONDS)
+                end(pid, _STOP_SECONDS)
 
 
 def _port(service: Service | None) -> int | None:

@@ -21,6 +21,7 @@ from prodml_magics.actions.status import status
 from prodml_magics.actions.up import down, up
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.engines import local
+from prodml_magics.engines.endings import ended
 from prodml_magics.errors import Conflict, ProdmlError, Unavailable
 from prodml_magics.storage.runtime import lock_holder
 from prodml_magics.wire.requests import Deploy, Down, Rollback, Status, Undeploy, Up
@@ -116,7 +117,7 @@ def test_down_stops_every_process_and_up_comes_back_on_the_same_port(workspace: 
         # A database URL may hold a password, and everybody can list processes.
         assert not any(workspace.ledger_url in word for pid in pids if pid for word in psutil.Process(pid).cmdline())
         assert down(workspace, Down()).changed
-        assert not any(psutil.pid_exists(pid) for pid in pids if pid)
+        assert all(ended(pid, 0.0) for pid in pids if pid)
         report = status(workspace, Status())
         assert (report.gateway.state, report.controller.state) == ("down", "down")
         assert report.models[0].live == 1

@@ -27,6 +27,7 @@ from prodml_magics.actions.rollback import rollback
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.status import status
 from prodml_magics.actions.up import down, up
+from prodml_magics.engines.endings import ended
 from prodml_magics.engines.watch import Watch
 from prodml_magics.errors import Conflict
 from prodml_magics.wire.requests import Deploy, Down, Rollback, Status, Up
@@ -95,7 +96,7 @@ def test_two_workers_share_a_port_and_survive_each_other(tmp_path: Path) -> None
     finally:
         down(workspace, Down())
         workspace.close()
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert all(ended(pid, 0.0) for pid in pids)
 
 
 def test_fewer_workers_end_those_that_are_left_over(tmp_path: Path) -> None:
