@@ -5,11 +5,11 @@ the sorted sample and the bin edges in the list that its dtype names, and unit; 
 of any, the calibration (five numbers). Moments are computed when it is read, unless the sample is a sketch: then `rank_error` is above
 zero and the moments of all rows are there.
 
-Format 4 has integers beyond int64, as uint64. Format 3 had none; it has sketches, and rows of kind ``joint``, one per statistic of all columns: its null table in values_float32, tolerance and
-width in calibration. Format 2 had neither, and its samples of more than 100,000 values were drawn at random. Both have the kinds
-numeric, categorical and text; a text column is followed by its parts, numeric rows whose ``part_of`` is its name; and at most one
-row of kind ``rows`` holds some rows of the numeric columns. Format 1 had neither texts nor units nor calibrations nor rows. All of
-them are read.
+Format 4 has integers beyond int64, as uint64. Format 3 had none; it has sketches, and rows of kind ``joint``, one per statistic of all
+columns: its null table in values_float32, tolerance and width in calibration. Format 2 had neither, and its samples of more than 100,000
+values were drawn at random. Both have the kinds numeric, categorical and text; a text column is followed by its parts, numeric rows whose
+``part_of`` is its name; and at most one row of kind ``rows`` holds some rows of the numeric columns. Format 1 had neither texts nor units
+nor calibrations nor rows. All of them are read.
 
 To change it: add fields freely, readers ignore what they do not know; when one changes its meaning raise PROFILE_FORMAT, keep
 reading every older format, and keep a file of the old one under tests.
