@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,19 +26,9 @@ if TYPE_CHECKING:
     from prodml_magics.registry.build import Candidate
     from prodml_magics.registry.converters import ChildConverter
 
-__all__ = ["enter", "features_and_target", "ready_converter", "register"]
+__all__ = ["enter", "features_and_target", "register"]
 
 _TRIES = 5
-
-
-def ready_converter(*, keep_ready: bool = True) -> ChildConverter:
-    """A converter for a caller that lives on: a process that has loaded what it needs waits for the next registration.
-
-    It ends with the process that asked for it.
-    """
-    from prodml_magics.registry.converters import ChildConverter
-
-    return ChildConverter(keep_ready=keep_ready)
 
 
 def register(
@@ -52,16 +41,17 @@ def register(
 ) -> RegisterResult:
     """Record a new version with proof that its ONNX form answers the same.
 
-    `cells` are what the notebook ran so far; `progress` is told what is begun.
+    `cells` are what the notebook ran so far; `progress` is told what is begun. `converter` is this process's own unless one is given.
     """
     from prodml_magics.registry.build import unseen
+    from prodml_magics.registry.converters import shared_converter
 
     check_name(request.name)
     workspace.check_home()
-    with ready_converter(keep_ready=False) if converter is None else nullcontext(converter) as ready:
-        # MLflow's import and the making of its store cost as much as the conversion, which another process does
-        ready.meanwhile = workspace.registry.warm
-        return _register(workspace, request, cells, ready, progress or unseen)
+    converter = converter or shared_converter()
+    # MLflow's import and the making of its store cost as much as the conversion, which another process does
+    converter.meanwhile = workspace.registry.warm
+    return _register(workspace, request, cells, converter, progress or unseen)
 
 
 def _register(

@@ -14,17 +14,21 @@ from prodml_magics.inference.messages import Answer, Ask, pack, unpack
 from prodml_magics.inference.process import limit_memory
 from prodml_magics.inference.session import open_session
 
-__all__ = ["main"]
+__all__ = ["answer_ask", "main"]
 
 
 def main() -> None:
     """Read an `Ask` from stdin, write an `Answer` to stdout."""
     answers = os.dup(1)
     os.dup2(2, 1)  # whatever native code prints must not mix with the answer
-    ask = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Ask)
-    answer = _answer(ask)
+    answer = answer_ask(sys.stdin.buffer.read())
     with os.fdopen(answers, "wb") as stream:
-        stream.write(msgspec.msgpack.encode(answer))
+        stream.write(answer)
+
+
+def answer_ask(message: bytes) -> bytes:
+    """An `Answer` to an `Ask`, both as MessagePack; this process is limited by it and good for nothing else afterwards."""
+    return msgspec.msgpack.encode(_answer(msgspec.msgpack.decode(message, type=Ask)))
 
 
 def _answer(ask: Ask) -> Answer:

@@ -21,7 +21,7 @@ import numpy as np
 from prodml_magics.inference.frames import receive, send
 from prodml_magics.inference.messages import Answer, Run, Start, pack, unpack
 
-__all__ = ["answer_for"]
+__all__ = ["answer_for", "end_with", "own_socket"]
 
 Tensors = Mapping[str, np.ndarray]
 Load = Callable[[bytes, bytes], Callable[[Tensors], Tensors]]
@@ -29,8 +29,8 @@ Load = Callable[[bytes, bytes], Callable[[Tensors], Tensors]]
 
 def answer_for(load: Load) -> None:
     """Load the model and contract of the first message with `load`, then answer every run until the other side closes."""
-    link = _own_socket()
-    threading.Thread(target=_end_with, args=(link,), daemon=True).start()
+    link = own_socket()
+    threading.Thread(target=end_with, args=(link,), daemon=True).start()
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     model = None
@@ -57,7 +57,7 @@ def _run(model: Callable[[Tensors], Tensors], message: bytearray) -> Answer:
         return Answer(refused=_line(error))
 
 
-def _own_socket() -> socket.socket:
+def own_socket() -> socket.socket:
     """The socket moved off descriptor 0, and prints to stderr, so that code which reads or prints disturbs no message."""
     link = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -68,7 +68,7 @@ def _own_socket() -> socket.socket:
     return link
 
 
-def _end_with(link: socket.socket) -> None:
+def end_with(link: socket.socket) -> None:
     """End this process as soon as the other side of `link` is closed."""
     waiting = select.poll()
     waiting.register(link, select.POLLHUP)

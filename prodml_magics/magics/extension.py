@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 from prodml_magics.actions import grammar, verbs
@@ -21,30 +19,13 @@ __all__ = ["load"]
 _DOOR = "notebook"
 
 
-class _Kernel:
-    """The notebook's shell, and what is kept ready from one register to the next."""
-
-    def __init__(self, shell: Any) -> None:
-        self.shell = shell
-
-    @cached_property
-    def converter(self) -> Any:
-        """Started with the first registration; the ones after it need not wait for what conversion loads."""
-        from prodml_magics.actions.register import ready_converter
-
-        converter = ready_converter()
-        atexit.register(converter.close)
-        return converter
-
-
 def load(shell: Any) -> None:
     """Register ``%prodml`` and one magic per verb; a name that the user's own magic already bears stays theirs."""
-    kernel = _Kernel(shell)
     taken = shell.magics_manager.magics["line"]
     for verb in VERBS:
         if verb not in taken or getattr(taken[verb], "prodml", False):
-            shell.register_magic_function(_magic(kernel, verb), "line", verb)
-    shell.register_magic_function(_any_verb(kernel), "line", "prodml")
+            shell.register_magic_function(_magic(shell, verb), "line", verb)
+    shell.register_magic_function(_any_verb(shell), "line", "prodml")
     _add_completions(shell)
 
 
@@ -56,18 +37,18 @@ def _add_completions(shell: Any) -> None:
     completer.custom_matchers.append(matcher(shell))
 
 
-def _magic(kernel: _Kernel, verb: str) -> Callable[[str], Any]:
+def _magic(shell: Any, verb: str) -> Callable[[str], Any]:
     def magic(line: str) -> Any:
-        return _told(lambda: _run(kernel, verb, f"%{verb}", _words(kernel.shell, line)), line)
+        return _told(lambda: _run(shell, verb, f"%{verb}", _words(shell, line)), line)
 
     magic.__doc__ = VERBS[verb].__doc__
     return _marked(magic)
 
 
-def _any_verb(kernel: _Kernel) -> Callable[[str], Any]:
+def _any_verb(shell: Any) -> Callable[[str], Any]:
     def magic(line: str) -> Any:
         """Run any verb: %prodml VERB …; %prodml --help lists them."""
-        return _told(lambda: _run_any(kernel, _words(kernel.shell, line)), line)
+        return _told(lambda: _run_any(shell, _words(shell, line)), line)
 
     return _marked(magic)
 
@@ -80,14 +61,14 @@ def _marked(magic: Callable[[str], Any]) -> Callable[[str], Any]:
     return magic
 
 
-def _run_any(kernel: _Kernel, words: list[str]) -> Any:
+def _run_any(shell: Any, words: list[str]) -> Any:
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
         return None
     verb, *rest = words
     if verb not in VERBS:
         raise UsageError(f"there is no verb {verb}; {grammar.nearest_verb(verb)}")
-    return _run(kernel, verb, f"%prodml {verb}", rest)
+    return _run(shell, verb, f"%prodml {verb}", rest)
 
 
 def overview() -> str:
@@ -96,17 +77,17 @@ def overview() -> str:
     return "\n".join(["%VERB …, or %prodml VERB …; %VERB --help tells its flags", "", *lines])
 
 
-def _run(kernel: _Kernel, verb: str, prog: str, words: list[str]) -> Any:
-    names = kernel.shell.user_ns
+def _run(shell: Any, verb: str, prog: str, words: list[str]) -> Any:
+    names = shell.user_ns
     try:
         request = grammar.parse(VERBS[verb], words, prog=prog, door=_DOOR, resolve=lambda word: lookup(word, names))
     except SystemExit:  # --help has printed
         return None
-    with Workspace.open(door=_DOOR, cell=cell_of(kernel.shell)) as workspace:
+    with Workspace.open(door=_DOOR, cell=cell_of(shell)) as workspace:
         if isinstance(request, Register):
             cells = tuple(names.get("In", ()))[1:]
             with ProgressLine(f"registering {request.name}") as progress:
-                return verbs.run(workspace, request, cells=cells, converter=kernel.converter, progress=progress)
+                return verbs.run(workspace, request, cells=cells, progress=progress)
         return verbs.run(workspace, request)
 
 

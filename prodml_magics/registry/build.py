@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,7 +16,7 @@ from prodml_magics.errors import GateRefused, InvalidInput, Unsupported
 from prodml_magics.inference.runner import Runner
 from prodml_magics.inference.session import open_session
 from prodml_magics.registry.callables import CallableReference, callable_task, is_callable_model
-from prodml_magics.registry.converters import ChildConverter, Family, family_of
+from prodml_magics.registry.converters import Family, family_of, shared_converter
 from prodml_magics.registry.files import load_model
 from prodml_magics.registry.frames import columns_of, target_of, units_of
 from prodml_magics.registry.layout import wire_inputs
@@ -121,7 +120,7 @@ def build(
     or with `trust` a path to a ``.joblib`` or ``.pkl`` file. `train` and `test` are (X,) or (X, y), X a numpy, pandas or polars
     table [rows, columns], and for networks also an array [rows, …].
     With `trust`, what ONNX cannot express exactly, and a plain function over frames, is kept as Python, to be answered for by a
-    process of its own. `converter` may be a `ChildConverter` that is ready already; else one is started, and ended, here.
+    process of its own. `converter` is that of this process, `converters.shared_converter`, unless one is given.
     `progress` is told what is begun.
 
     Raises `InvalidInput` for unusable data or an unfitted model, `Unsupported` for what ONNX cannot express, and
@@ -136,31 +135,31 @@ def build(
         family = family_of(loaded)
     except Unsupported as error:
         return _build_unknown(loaded, error, given)
+    converter = converter or shared_converter()
+    converter.start()
     return _build_network(loaded, family, given, converter) if family.network else _build_estimator(loaded, given, converter)
 
 
-def _build_estimator(model: Any, given: _Given, converter: Converter | None) -> Candidate:
+def _build_estimator(model: Any, given: _Given, converter: Converter) -> Candidate:
     """A model of a family that is converted, or kept as Python where it is trusted and has no exact form in ONNX."""
-    with _opened(converter) as ready:
-        reference, draft, training, testing = _described(model, given)
-        columns = training.columns, testing.columns if testing else None
-        try:
-            proved = convert_exactly(ready, draft, reference, *columns)
-        except (GateRefused, Unsupported) as error:
-            if not given.trust:
-                raise type(error)(f"{error}, or add --trust to serve it as Python") from error
-            return _build_python(reference, draft, training, testing, str(error), given)
+    reference, draft, training, testing = _described(model, given)
+    columns = training.columns, testing.columns if testing else None
+    try:
+        proved = convert_exactly(converter, draft, reference, *columns)
+    except (GateRefused, Unsupported) as error:
+        if not given.trust:
+            raise type(error)(f"{error}, or add --trust to serve it as Python") from error
+        return _build_python(reference, draft, training, testing, str(error), given)
     return _candidate(proved, "onnx", open_session(proved.model, device="cpu"), training, testing, given)
 
 
-def _build_network(model: Any, family: Family, given: _Given, converter: Converter | None) -> Candidate:
+def _build_network(model: Any, family: Family, given: _Given, converter: Converter) -> Candidate:
     """A function of one array, whose training rows may have any number of axes."""
     training, testing = _training(_read_network(given.train, "train")), _read_network(given.test, "test")
     rows = NetworkRows(training.columns, training.array)
     reference, draft, notes = described_network(model, family, rows, training.target, given.task)
     held_out = NetworkRows(testing.columns, testing.array) if testing else None
-    with _opened(converter) as ready:
-        proved = prove_network(ready, draft, reference, rows, held_out)
+    proved = prove_network(converter, draft, reference, rows, held_out)
     session = open_session(proved.model, device="cpu")
     return _candidate(proved._replace(warnings=notes), "onnx", session, training, testing, given)
 
@@ -262,10 +261,6 @@ def _candidate(
         train_outputs=output_columns(proved.contract, session.run(encoded)),
         warnings=(*_warnings(training, testing), *proved.warnings),
     )
-
-
-def _opened(converter: Converter | None) -> AbstractContextManager[Converter]:
-    return ChildConverter() if converter is None else nullcontext(converter)
 
 
 def _build_file(file: bytes, given: _Given) -> Candidate:

@@ -18,7 +18,7 @@ from prodml_magics.inference.gate import check_model
 from prodml_magics.registry.converters.families import Family
 from prodml_magics.registry.converters.network import Meaning, Network, answers_of
 from prodml_magics.registry.layout import wire_inputs
-from prodml_magics.registry.parity import Run, prove, run_in_child
+from prodml_magics.registry.parity import Batches, prove
 from prodml_magics.registry.probes import make_probes
 from prodml_magics.registry.prove import Proved, tensors_of
 
@@ -41,9 +41,11 @@ class NetworkRows(NamedTuple):
 
 
 class NetworkConverter(Protocol):
-    """Makes the ONNX file of a network."""
+    """Makes the ONNX file of a network, and tries it out."""
 
     def convert_network(self, network: Network) -> bytes: ...
+
+    def run(self, model: bytes, batches: Batches) -> list[dict[str, np.ndarray]]: ...
 
 
 class NetworkReference:
@@ -94,13 +96,12 @@ def prove_network(
     reference: NetworkReference,
     train: NetworkRows,
     test: NetworkRows | None,
-    run: Run = run_in_child,
 ) -> Proved:
     """Convert, and hold the file to the network's own answers; raises `Unsupported` or `GateRefused` with the worst rows."""
     probes = make_probes(draft, reference, train.tensors(draft), test.tensors(draft) if test else None)
     model = converter.convert_network(reference.network)
     check_model(model, trusted_exporter=True)
-    parity, outputs = prove(model, probes, "FP64" if draft.inputs[0].datatype == "FP64" else "FP32", run)
+    parity, outputs = prove(model, probes, "FP64" if draft.inputs[0].datatype == "FP64" else "FP32", converter.run)
     if not parity.passed:
         worst = ", ".join(
             f"{row.kind} row {row.row} ({row.output} {row.expected} became {row.given})" for row in parity.worst[:2]

@@ -8,27 +8,25 @@ there a float decides, and the row is counted in `ties`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import pairwise
 
 import msgspec
 import numpy as np
 
 from prodml_magics.errors import GateRefused
-from prodml_magics.inference.smoke import smoke_run
 from prodml_magics.registry.layout import Precision
 from prodml_magics.registry.probes import Probe
 
 __all__ = [
     "PARITY_FORMAT",
     "TOLERANCE",
+    "Batches",
     "Parity",
     "Run",
     "WorstRow",
     "measure",
     "prove",
     "read_parity",
-    "run_in_child",
     "write_parity",
 ]
 
@@ -37,11 +35,10 @@ TOLERANCE = 1e-5
 TIE = 1e-6
 _WORST_KEPT = 5
 _SLICES_KEPT = 3
-Run = Callable[[bytes, Sequence[Mapping[str, np.ndarray]]], list[dict[str, np.ndarray]]]
+Batches = Sequence[Mapping[str, np.ndarray]]
+Run = Callable[[bytes, Batches], list[dict[str, np.ndarray]]]
 """Loads a file and runs batches, as `inference.smoke.smoke_run` does."""
 
-run_in_child: Run = partial(smoke_run, timeout_s=120)
-"""Two minutes, because 20,000 test rows of a nearest-neighbour model take 40 s."""
 _BATCHES = (1, 2, 3)
 
 
@@ -94,13 +91,10 @@ def read_parity(data: bytes) -> Parity:
     return msgspec.json.decode(data, type=Parity)
 
 
-def prove(
-    model: bytes, probes: Sequence[Probe], precision: Precision, run: Run = run_in_child
-) -> tuple[Parity, dict[str, np.ndarray]]:
+def prove(model: bytes, probes: Sequence[Probe], precision: Precision, run: Run) -> tuple[Parity, dict[str, np.ndarray]]:
     """Run the file on every probe, and on the first 1, 2 and 3 rows alone, and compare; also the answers to the first probe.
 
-    The result may be one that did not pass. Raises `GateRefused` when the file does not load or run. `run` does so in a
-    child process unless told otherwise.
+    The result may be one that did not pass. Raises `GateRefused` when `run` does: the file does not load or run.
     """
     small = [Probe("batch", _head(probes[0].tensors, rows), _head(probes[0].expected, rows)) for rows in _BATCHES]
     everything = [*probes, *small]

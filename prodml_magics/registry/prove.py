@@ -15,7 +15,7 @@ from prodml_magics.errors import GateRefused, Unsupported
 from prodml_magics.inference.gate import check_model
 from prodml_magics.registry.converters.network import Network
 from prodml_magics.registry.layout import Precision, wire_inputs
-from prodml_magics.registry.parity import Parity, Run, prove, run_in_child
+from prodml_magics.registry.parity import Batches, Parity, prove
 from prodml_magics.registry.precision import precisions
 from prodml_magics.registry.probes import Probe, make_probes, sample_rows
 from prodml_magics.registry.reference import Reference
@@ -35,13 +35,17 @@ class Proved(NamedTuple):
 
 
 class Converter(Protocol):
-    """Makes ONNX files, and says which step of a model it cannot make right."""
+    """Makes ONNX files, tries them out, and says which step of a model it cannot make right."""
+
+    def start(self) -> None: ...
 
     def convert(self, model: Any, columns: Sequence[Column], precision: Precision) -> bytes: ...
 
     def convert_network(self, network: Network) -> bytes: ...
 
     def blame(self, model: Any, rows: Any) -> list[str]: ...
+
+    def run(self, model: bytes, batches: Batches) -> list[dict[str, np.ndarray]]: ...
 
 
 class _Attempt(NamedTuple):
@@ -55,9 +59,7 @@ class _Attempt(NamedTuple):
     error: GateRefused | Unsupported | None = None
 
 
-def convert_exactly(
-    converter: Converter, draft: Contract, reference: Reference, train: Columns, test: Columns | None, run: Run = run_in_child
-) -> Proved:
+def convert_exactly(converter: Converter, draft: Contract, reference: Reference, train: Columns, test: Columns | None) -> Proved:
     """The first exact conversion among the precisions of `precision.precisions`.
 
     `draft` is the contract without tensors. Raises `GateRefused` naming the worst rows and the step at fault, and
@@ -65,7 +67,7 @@ def convert_exactly(
     """
     tried: list[_Attempt] = []
     for precision in precisions(reference.model) if draft.numeric else ("FP32",):
-        attempt = _attempt(converter, draft, reference, train, test, precision, run)
+        attempt = _attempt(converter, draft, reference, train, test, precision)
         if attempt.parity and attempt.parity.passed:
             return _proved(attempt)
         tried.append(attempt)
@@ -91,7 +93,6 @@ def _attempt(
     train: Columns,
     test: Columns | None,
     precision: Precision,
-    run: Run,
 ) -> _Attempt:
     contract = msgspec.structs.replace(draft, inputs=wire_inputs(draft.columns, precision))
     encoded = encode_columns(contract, train), None if test is None else encode_columns(contract, test)
@@ -99,7 +100,7 @@ def _attempt(
     try:
         model = converter.convert(reference.model, contract.columns, precision)
         check_model(model, trusted_exporter=True)
-        parity, outputs = prove(model, probes, precision, run)
+        parity, outputs = prove(model, probes, precision, converter.run)
     except (GateRefused, Unsupported) as error:
         return _Attempt(contract, precision, probes, error=error)
     complete = msgspec.structs.replace(contract, outputs=tensors_of(outputs))

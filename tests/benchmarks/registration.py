@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from prodml_magics.actions.register import ready_converter, register
+from prodml_magics.actions.register import register
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import SystemClock
 from prodml_magics.wire.requests import Register
@@ -35,7 +35,6 @@ def main() -> None:
     held_out = rows[: given.rows // 5], target[: given.rows // 5]
     with (
         tempfile.TemporaryDirectory() as folder,
-        ready_converter() as converter,
         Workspace(Path(folder) / ".prodml", actor="benchmark", clock=SystemClock(), environment={}) as workspace,
     ):
         for turn in range(given.times):
@@ -44,14 +43,12 @@ def main() -> None:
             register(
                 workspace,
                 Register(model=model, name="model", train=(rows, target), test=held_out),
-                converter=converter,
                 progress=lambda step, steps=steps: steps.append((step, time.perf_counter())),
             )
             ended = time.perf_counter()
             ends = [at for _, at in steps[1:]] + [ended]
             parts = ", ".join(f"{step} {end - at:.2f}" for (step, at), end in zip(steps, ends, strict=True))
             print(f"{'first' if turn == 0 else 'later'}: {ended - began:.2f} s ({parts})")
-            time.sleep(5)  # a person reads; the next converter gets ready
 
 
 if __name__ == "__main__":

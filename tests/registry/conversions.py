@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from registry.cases import Case, fitted, load
 from registry.here import Here
 
 from prodml_magics.contract.infer import infer_columns
 from prodml_magics.contract.schema import Contract
-from prodml_magics.errors import GateRefused
-from prodml_magics.inference.session import open_session
 from prodml_magics.registry.frames import columns_of
 from prodml_magics.registry.prove import Proved, convert_exactly
 from prodml_magics.registry.reference import Reference
 from prodml_magics.registry.roles import class_labels, role_of, unwrap
 
 __all__ = ["drafted", "proved"]
-
-
-def run_here(model: bytes, batches: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-    session = open_session(model, device="cpu")
-    try:
-        return [session.run(batch) for batch in batches]
-    except Exception as error:
-        raise GateRefused(str(error)) from error
 
 
 def drafted(case: Case) -> tuple[Any, Contract, Reference]:
@@ -42,4 +30,4 @@ def drafted(case: Case) -> tuple[Any, Contract, Reference]:
 def proved(case: Case) -> tuple[Proved, Reference]:
     """The exact conversion of a row; raises as `convert_exactly` does."""
     _, draft, reference = drafted(case)
-    return convert_exactly(Here(), draft, reference, columns_of(load(case.data).train), None, run_here), reference
+    return convert_exactly(Here(), draft, reference, columns_of(load(case.data).train), None), reference

@@ -40,7 +40,7 @@ def test_a_model_that_cannot_be_pickled_is_converted_here(cancer):
 
 
 def test_a_ready_converter_serves_several_registrations(cancer, model):
-    with ChildConverter(keep_ready=True) as converter:
+    with ChildConverter() as converter:
         first = build(model, train=cancer.train, converter=converter)
         second = build(model, train=cancer.train, converter=converter)
     assert first.model == second.model

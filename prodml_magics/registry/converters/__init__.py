@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
+import atexit
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib import import_module
 from types import TracebackType
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from prodml_magics.contract.schema import Column
 from prodml_magics.errors import Unsupported
-from prodml_magics.inference.process import Child, ChildFailed, ChildTimeout
+from prodml_magics.inference.forks import Forks
+from prodml_magics.inference.process import ChildFailed, ChildTimeout
+from prodml_magics.inference.smoke import smoke_run
 from prodml_magics.registry.converters.families import FAMILIES, Family, family_of
-from prodml_magics.registry.converters.messages import Converted
+from prodml_magics.registry.converters.messages import RUN, Converted
 from prodml_magics.registry.converters.network import Network
 from prodml_magics.registry.layout import Precision
 
-__all__ = ["CONVERSION_TIMEOUT_S", "FAMILIES", "ChildConverter", "Family", "family_of"]
+__all__ = ["CONVERSION_TIMEOUT_S", "FAMILIES", "ChildConverter", "Family", "family_of", "shared_converter"]
 
 CONVERSION_TIMEOUT_S = 120.0
 """Seconds; two known conversions never end, and the slowest useful one takes 7 s."""
+RUN_TIMEOUT_S = 120.0
+"""Seconds, because 20,000 test rows of a nearest-neighbour model take 40."""
 
 
 class ChildConverter:
-    """Converts in child processes, the first of them started at once: each takes 2 s to load what it needs.
+    """Converts in forks of a process that is started by `start`, or the first conversion, and takes 4 s to load what they need.
 
-    Use it in a ``with`` block, which leaves no process behind. With `keep_ready` the next process is started as soon as one
-    is used, for callers that register again and again; it ends by itself when this process does.
+    Use it in a ``with`` block, or close it, which leaves no process behind; it ends with this process in any case.
     """
 
-    def __init__(self, timeout_s: float = CONVERSION_TIMEOUT_S, *, keep_ready: bool = False) -> None:
-        self._timeout_s, self._keep_ready = timeout_s, keep_ready
+    def __init__(self, timeout_s: float = CONVERSION_TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         self.meanwhile: Callable[[], None] | None = None
         """What this process does, once, while the next conversion runs in the other one: it would only wait."""
-        self._ready: Child | None = _start()
+        self._forks = Forks("prodml_magics.registry.converters.child")
 
     def __enter__(self) -> ChildConverter:
         return self
@@ -44,11 +50,17 @@ class ChildConverter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Start that process, for a conversion that is to come."""
+        self._forks.start()
+
     def close(self) -> None:
-        """End the process that waits; the next conversion starts another."""
-        ready, self._ready = self._ready, None
-        if ready is not None:
-            ready.__exit__(None, None, None)
+        """End that process; the next conversion starts another."""
+        self._forks.close()
+
+    def run(self, model: bytes, batches: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+        """Load a file and run batches in a fork, as `inference.smoke.smoke_run` does in a process of its own."""
+        return smoke_run(model, batches, timeout_s=RUN_TIMEOUT_S, ask=lambda ask, limit: self._forks.ask(RUN + ask, limit))
 
     def convert(self, model: Any, columns: Sequence[Column], precision: Precision) -> bytes:
         """The ONNX file of a fitted model or pipeline, see `converters.sklearn.convert_sklearn_model`.
@@ -98,20 +110,28 @@ class ChildConverter:
         return answer.model
 
     def _ask(self, message: bytes) -> Converted:
-        child, self._ready = self._ready or _start(), _start() if self._keep_ready else None
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is None:
-            with child:
-                return msgspec.msgpack.decode(child.ask(message, self._timeout_s), type=Converted)
-        # the child is left first: that ends it, and with it the thread, when something is raised here
-        with ThreadPoolExecutor(1) as waiting, child:
-            answer = waiting.submit(child.ask, message, self._timeout_s)
-            meanwhile()
-            return msgspec.msgpack.decode(answer.result(), type=Converted)
+            return self._asked(message)
+        with ThreadPoolExecutor(1) as waiting:
+            answer = waiting.submit(self._asked, message)
+            try:
+                meanwhile()
+                return answer.result()
+            except BaseException:
+                self.close()  # which ends the thread that waits
+                raise
+
+    def _asked(self, message: bytes) -> Converted:
+        return msgspec.msgpack.decode(self._forks.ask(message, self._timeout_s), type=Converted)
 
 
-def _start() -> Child:
-    return Child("prodml_magics.registry.converters.child")
+@cache
+def shared_converter() -> ChildConverter:
+    """The converter of this process, whose own one stays ready for the next registration until this process ends."""
+    converter = ChildConverter()
+    atexit.register(converter.close)
+    return converter
 
 
 def _pickle(verb: str, arguments: tuple[Any, ...]) -> bytes | None:

@@ -1,13 +1,12 @@
 """The process that converts: ``python -m prodml_magics.registry.converters.child``, started before its message is ready.
 
-The model comes in by pickle: it is an object of the caller's own memory, on the caller's own machine.
+A model comes in by pickle: it is an object of the caller's own memory, on the caller's own machine.
 """
 
 from __future__ import annotations
 
-import os
+import gc
 import pickle
-import sys
 import warnings
 from importlib import import_module
 from typing import Any
@@ -15,9 +14,11 @@ from typing import Any
 import msgspec
 
 from prodml_magics.errors import Unsupported
+from prodml_magics.inference.child import answer_ask
+from prodml_magics.inference.forked import answer_each
 from prodml_magics.inference.process import limit_memory
 from prodml_magics.registry.converters.blame import faults_of
-from prodml_magics.registry.converters.messages import Converted
+from prodml_magics.registry.converters.messages import RUN, Converted
 from prodml_magics.registry.converters.sklearn import convert_sklearn_model
 
 __all__ = ["main"]
@@ -27,21 +28,24 @@ _MEMORY_BYTES = 16 * 2**30
 
 
 def main() -> None:
-    """Read ``(verb, arguments)`` from stdin, write a `Converted` to stdout."""
-    answers = os.dup(1)
-    os.dup2(2, 1)  # whatever libraries print must not mix with the answer
-    import skl2onnx  # noqa: F401  2 s, spent while the caller still prepares its message
-
+    """Answer each message in a fork: a `Converted` to ``(verb, arguments)``, an `Answer` to an `Ask`."""
     # libraries warn of their deprecations on stderr, which is read only when this process fails
     warnings.simplefilter("ignore")
-    message = sys.stdin.buffer.read()
-    if not message:  # whoever started this process is gone, or had no use for it
-        return
+    gc.disable()  # what is imported stays; to look through it again and again takes a tenth of the time
+    import onnxruntime  # noqa: F401
+    import skl2onnx  # noqa: F401  4 s, spent once, and while the caller still prepares its message
+
+    gc.freeze()
+    gc.enable()
+    answer_each(_answer)
+
+
+def _answer(message: bytes) -> bytes:
+    if message.startswith(RUN):
+        return answer_ask(message[len(RUN) :])
     limit_memory(_MEMORY_BYTES)
     verb, arguments = pickle.loads(message)
-    converted = Converted(faults=faults_of(*arguments)) if verb == "blame" else _convert(verb, arguments)
-    with os.fdopen(answers, "wb") as stream:
-        stream.write(msgspec.msgpack.encode(converted))
+    return msgspec.msgpack.encode(Converted(faults=faults_of(*arguments)) if verb == "blame" else _convert(verb, arguments))
 
 
 def _convert(verb: str, arguments: tuple[Any, ...]) -> Converted:

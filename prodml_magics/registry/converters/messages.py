@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Converted"]
+__all__ = ["RUN", "Converted"]
+
+RUN = b"R"
+"""In front of an `inference.messages.Ask`; what begins otherwise is a pickled pair of verb and arguments."""
 
 
 class Converted(msgspec.Struct, frozen=True):
