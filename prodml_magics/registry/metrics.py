@@ -35,6 +35,8 @@ def classification_metrics(contract: Contract, outputs: Tensors, target: np.ndar
     from sklearn import metrics
 
     wanted, given = _texts(target), _texts(outputs["label"])
+    every, codes = np.unique(np.concatenate([wanted, given]), return_inverse=True)  # scikit-learn is slow on text
+    wanted, given = codes[: len(wanted)], codes[len(wanted) :]
     found = {
         "accuracy": float(metrics.accuracy_score(wanted, given)),
         "f1_macro": float(metrics.f1_score(wanted, given, average="macro", zero_division=0)),
@@ -44,8 +46,9 @@ def classification_metrics(contract: Contract, outputs: Tensors, target: np.ndar
         warnings.simplefilter("ignore")
         found["balanced_accuracy"] = float(metrics.balanced_accuracy_score(wanted, given))
     classes = [str(label) for label in contract.classes]
-    if "probabilities" in outputs and len(classes) > 1 and set(wanted) <= set(classes):
-        found |= _probability_metrics(classes, wanted, outputs["probabilities"].astype(np.float64))
+    present = every[np.unique(wanted)]
+    if "probabilities" in outputs and len(classes) > 1 and set(present) <= set(classes):
+        found |= _probability_metrics(classes, every[wanted], outputs["probabilities"].astype(np.float64))
     return found
 
 
@@ -74,6 +77,7 @@ def permutation_importance(
     chosen = sample_rows({**tensors, "": target}, _IMPORTANCE_ROWS)
     wanted = chosen.pop("")
     generator = np.random.default_rng(seed)
+    wanted = _texts(wanted) if contract.task == "classification" else wanted.astype(np.float64)
     full = _score(session, contract, chosen, wanted)
     found: dict[str, float] = {}
     for tensor in contract.inputs:
@@ -89,10 +93,10 @@ def permutation_importance(
 def _score(session: Runner, contract: Contract, tensors: Tensors, target: np.ndarray) -> float:
     outputs = session.run(tensors)
     if contract.task == "classification":
-        return float(np.mean(_texts(outputs["label"]) == _texts(target)))
-    wanted, given = target.astype(np.float64), outputs["prediction"].astype(np.float64)
-    spread = float(((wanted - wanted.mean(axis=0)) ** 2).sum())
-    return 1.0 - float(((wanted - given) ** 2).sum()) / spread if spread else 0.0
+        return float(np.mean(_texts(outputs["label"]) == target))
+    given = outputs["prediction"].astype(np.float64)
+    spread = float(((target - target.mean(axis=0)) ** 2).sum())
+    return 1.0 - float(((target - given) ** 2).sum()) / spread if spread else 0.0
 
 
 def _shuffled(tensors: Tensors, name: str, place: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
@@ -105,7 +109,8 @@ def _probability_metrics(classes: list[str], wanted: np.ndarray, probabilities: 
     from sklearn import metrics
 
     order = np.argsort(classes)
-    names, ordered = np.array(classes)[order], probabilities[:, order]
+    wanted, names = np.searchsorted(np.array(classes)[order], wanted), np.arange(len(classes))
+    ordered = probabilities[:, order]
     ordered = ordered / ordered.sum(axis=1, keepdims=True)  # float32 rows sum to 1 up to 1e-7
     found = {"log_loss": float(metrics.log_loss(wanted, ordered, labels=names))}
     if len(set(wanted)) < len(names):
@@ -120,4 +125,8 @@ def _texts(labels: np.ndarray) -> np.ndarray:
     values = labels.astype(np.int64) if labels.dtype.kind == "b" else labels
     if values.dtype.kind == "f" and np.array_equal(values, np.trunc(values)):
         values = values.astype(np.int64)
-    return np.array([str(value) for value in values.tolist()])
+    return (
+        values.astype(str)
+        if values.dtype.kind in "iuU" and values.ndim == 1
+        else np.array([str(value) for value in values.tolist()])
+    )

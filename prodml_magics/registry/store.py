@@ -63,7 +63,7 @@ class Registry:
     def set_alias(self, name: str, alias: str, version: int | None) -> None:
         """Point `alias` at `version`, or take it away for None; raises `NotFound` for a version that is not there."""
         if version is not None:
-            self.resolve(name, version)
+            self._found(name, version)
         elif alias not in self.aliases(name):
             return
         with retried(self.tracking_uri) as ask:
@@ -88,6 +88,16 @@ class Registry:
                 f"{name} has no alias {which!r}; it has {known or 'none'}, and versions {', '.join(map(str, versions))}"
             )
         return aliases[which]
+
+    def _found(self, name: str, version: int) -> Any:
+        """MLflow's own record of a version; raises `NotFound` listing what there is."""
+        check_name(name)
+        try:
+            with retried(self.tracking_uri) as ask:
+                return ask("get_model_version", name, str(version))
+        except NotFound:
+            self.resolve(name, version)
+            raise
 
     def log_version(
         self,
@@ -146,9 +156,7 @@ class Registry:
         A folder that is there already is checked instead. Raises `NotFound`, and `GateRefused` when the bytes are not those
         that were registered.
         """
-        self.resolve(name, version)
-        with retried(self.tracking_uri) as ask:
-            found = ask("get_model_version", name, str(version))
+        found = self._found(name, version)
         hashes = {tag.removeprefix(HASH_TAG): value for tag, value in found.tags.items() if tag.startswith(HASH_TAG)}
         if flavor_of(hashes) is None:
             raise NotFound(f"{name}@{version} was not registered by prodml-magics; register it with %register")
@@ -163,10 +171,11 @@ class Registry:
 
     def _download(self, source: str, hashes: Mapping[str, str], folder: Path) -> None:
         with retried(self.tracking_uri) as ask:
-            for file in hashes:
-                # with a local store MLflow returns its own file, not a copy, unless it is told where to put one
-                path = Path(ask.artifact(f"{source}/{file}", str(folder / ".parts")))
-                shutil.copyfile(path, folder / file)
+            # with a local store MLflow returns its own files, not copies, unless it is told where to put them
+            parts = Path(ask.artifact(source, str(folder / ".parts")))
+        for file in hashes:
+            if (parts / file).is_file():
+                shutil.move(parts / file, folder / file)
         shutil.rmtree(folder / ".parts", ignore_errors=True)
 
 

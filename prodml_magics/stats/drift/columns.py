@@ -210,6 +210,10 @@ def _counted(values: NDArray[Any]) -> Counter[str]:
 
 
 def _text(values: NDArray[Any]) -> list[str | None]:
+    if values.dtype.kind == "U":  # each level is looked at once
+        listed = values.tolist()
+        known = {value: None if is_missing(value) else _spelled(value) for value in set(listed)}
+        return [known[value] for value in listed]
     return [None if is_missing(value) else _spelled(value) for value in values.tolist()]
 
 

@@ -40,15 +40,15 @@ def energy_of_rows(x: Any, y: Any, *, permutations: int = 999, alpha: float = 0.
     return EnergyResult(float(statistics[0]), float(statistics[0]) / scale, low / scale, p_value(statistics))
 
 
-def energy_statistics(x: NDArray[Any], y: NDArray[Any], permutations: int, seed: int) -> NDArray[np.float64]:
-    """The statistic [permutations + 1] of the rows as given, and of as many permutations of them."""
-    rows = np.concatenate([x, y])
+def energy_statistics(rows: NDArray[Any], members: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean distances between the two parts into which each column of `members` [rows, ways] divides the rows, and statistics."""
     distances = np.sqrt(np.maximum(squared_distances(rows, rows), 0))
-    return _statistics(distances, memberships(len(x), len(y), permutations, seed), len(x), len(y))[1]
+    first = members.sum(axis=0, dtype=np.float64)
+    return _statistics(distances, members, first, len(rows) - first)
 
 
-def _statistics(distances: Any, members: Any, n: int, m: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean distances between the samples, and statistics, each [permutations + 1]."""
+def _statistics(distances: Any, members: Any, n: Any, m: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean distances between the samples, and statistics, one for each column of `members`; `n` and `m` are their rows."""
     sums = pair_sums(distances, members)
     between, first, second = (
         np.asarray(total, dtype=np.float64) / pairs

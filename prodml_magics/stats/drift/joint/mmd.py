@@ -76,11 +76,10 @@ def mmd(x: Any, y: Any, *, permutations: int = 999, alpha: float = 0.05, width: 
     return MmdResult(float(squares[0]), p_value(squares), low)
 
 
-def mmd_statistics(x: NDArray[Any], y: NDArray[Any], width: float, permutations: int, seed: int) -> NDArray[np.float64]:
-    """Unbiased MMD² [permutations + 1] of the rows as given, and of as many permutations of them."""
-    n, m = len(x), len(y)
-    sums = pair_sums(rbf_kernel(np.concatenate([x, y]), width), memberships(n, m, permutations, seed))
-    return np.asarray(_squared(sums, n, m), dtype=np.float64)
+def mmd_statistics(rows: NDArray[Any], width: float, members: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Unbiased MMD² of the two parts into which each column of `members` [rows, ways] divides the rows."""
+    first = members.sum(axis=0, dtype=np.float64)
+    return np.asarray(_squared(pair_sums(rbf_kernel(rows, width), members), first, len(rows) - first), dtype=np.float64)
 
 
 def _squared(sums: Any, n: int, m: int) -> Any:
