@@ -49,6 +49,8 @@ def register(
     check_name(request.name)
     workspace.check_home()
     converter = converter or shared_converter()
+    if isinstance(request.model, str | Path) and Path(request.model).suffix != ".onnx":
+        converter.start()  # it loads what it needs while this process loads the model
     # MLflow's import and the making of its store cost as much as the conversion, which another process does
     converter.meanwhile = workspace.registry.warm
     return _register(workspace, request, cells, converter, progress or unseen)

@@ -13,7 +13,7 @@ import msgspec
 from prodml_magics.actions import grammar, verbs
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import ProdmlError, UsageError
-from prodml_magics.wire.requests import VERBS, Up
+from prodml_magics.wire.requests import VERBS, Register, Request, Up
 
 __all__ = ["main", "run"]
 
@@ -65,8 +65,17 @@ def _command(words: list[str], *, as_json: bool) -> int:
             from prodml_magics.actions.up import foreground
 
             foreground(workspace, request)
-        _print(verbs.run(workspace, request), as_json=as_json)
+        _print(_run(workspace, request), as_json=as_json)
     return 0
+
+
+def _run(workspace: Workspace, request: Request) -> Any:
+    if not isinstance(request, Register):
+        return verbs.run(workspace, request)
+    from prodml_magics.views.progress import ProgressLine
+
+    with ProgressLine(f"registering {request.name}") as progress:
+        return verbs.run(workspace, request, progress=progress)
 
 
 def _print(result: Any, *, as_json: bool) -> None:

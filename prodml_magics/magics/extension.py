@@ -10,7 +10,6 @@ from prodml_magics.actions.origin import cell_of
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import ProdmlError, UsageError
 from prodml_magics.magics.completion import matcher
-from prodml_magics.magics.progress import ProgressLine
 from prodml_magics.magics.words import lookup, split
 from prodml_magics.wire.requests import VERBS, Register
 
@@ -85,6 +84,8 @@ def _run(shell: Any, verb: str, prog: str, words: list[str]) -> Any:
         return None
     with Workspace.open(door=_DOOR, cell=cell_of(shell)) as workspace:
         if isinstance(request, Register):
+            from prodml_magics.views.progress import ProgressLine
+
             cells = tuple(names.get("In", ()))[1:]
             with ProgressLine(f"registering {request.name}") as progress:
                 return verbs.run(workspace, request, cells=cells, progress=progress)
