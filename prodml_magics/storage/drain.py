@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from prodml_magics.storage.spool import Segment, segments
 from prodml_magics.storage.tables import blocks_table
 
 __all__ = ["Drainer"]
+
+_log = logging.getLogger(__name__)
 
 
 class Drainer:
@@ -41,6 +44,8 @@ class Drainer:
         self._waiting: set[tuple[str, str]] = set()
         self._fresh: set[str] = set()
         """Models whose latest rows may be in the memory of the system only."""
+        self._kept: set[Path] = set()
+        """Segments that could not be removed yet."""
         self.problems: dict[str, str] = {}
         """Per model, why its rows wait in the spool; empty when all is well."""
 
@@ -52,6 +57,7 @@ class Drainer:
         """
         found = segments(self._spool)
         self._offsets = {segment.path: self._offsets.get(segment.path, 0) for segment in found}
+        self._kept &= self._offsets.keys()
         self.problems = {}
         self._waiting = set()
         # Segment by segment, so that a backlog of days needs no more memory than one of them.
@@ -69,8 +75,19 @@ class Drainer:
             for model in sorted(self._fresh):  # a segment must not go before its rows would survive a power cut elsewhere
                 self._lake.flush(model)
             self._fresh.clear()
-            segment.remove(self._offsets.pop(segment.path))
+            self._remove(segment)
         return moved
+
+    def _remove(self, segment: Segment) -> None:
+        try:
+            segment.remove(self._offsets[segment.path])
+        except OSError as error:  # a disk that became read-only: its rows are in the lake, and others must get there too
+            if segment.path not in self._kept:
+                _log.warning("%s is in the lake and cannot be removed (%s)", segment.path, error.strerror)
+            self._kept.add(segment.path)
+        else:
+            del self._offsets[segment.path]
+            self._kept.discard(segment.path)
 
     def _move(self, model: str, rows: LakeRows) -> int:
         moved = self._lake.append(model, [rows])

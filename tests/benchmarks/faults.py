@@ -4,8 +4,9 @@ python tests/benchmarks/faults.py [--only kills,stops,ledger,clock,disk,clients]
 
 Python clients send one-row requests to two workers throughout. ``lost`` are rows that were answered 200 and are not in the lake in the
 end, ``twice`` those that are in it more than once: the goal is none. ``broken`` are connections that ended under a request, which a
-client then repeats; ``refused`` are answers other than 200. Disks are full and read-only on a tmpfs, so that this part needs root;
-clocks jump by libfaketime where it is installed. Parts that cannot run here say so.
+client then repeats; ``refused`` are answers other than 200. With the policy ``serve`` rows are lost on purpose while the log cannot be
+written, and counted. Disks are filled, and broken, on file systems that are mounted for it, so that this part needs root; clocks jump
+by libfaketime where it is installed. Parts that cannot run here say so.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,8 +38,11 @@ from prodml_magics.actions.services import Services
 from prodml_magics.actions.status import status
 from prodml_magics.actions.up import down, up
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.engines.endings import ended
 from prodml_magics.wire.requests import Deploy, Down, Status, Up
 
+_STRANGER = "not of the load"
+"""What requests of misbehaving clients are called: nobody remembers which of them were acknowledged."""
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 
@@ -78,7 +82,7 @@ class Site:
         drained = self.services.drain()
         assert drained is not None
         rows = self.workspace.lake.rows("cancer", statuses=None, arms=["live"], columns=["request_id", "status"])
-        ids = rows.filter(rows["status"] == 200)["request_id"]
+        ids = rows.filter((rows["status"] == 200) & (rows["request_id"] != _STRANGER))["request_id"]
         lost = len(set(self.load.acknowledged) - set(ids))
         print(
             f"{what:34} answered {len(self.load.acknowledged):7}  lost {lost}  twice {len(ids) - ids.n_unique()}  "
@@ -89,8 +93,8 @@ class Site:
 
 
 @contextmanager
-def site(environment: dict[str, str] | None = None, mounted: str = "", **flags: object) -> Iterator[Site]:
-    """A site of its own for one fault; `mounted` are options of a tmpfs on which its request log lies."""
+def site(environment: dict[str, str] | None = None, mounted: Sequence[str] = (), **flags: object) -> Iterator[Site]:
+    """A site of its own for one fault; `mounted` is what `mount` is told of the disk on which its request log lies."""
     before = dict(os.environ)
     os.environ.update(environment or {})
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +103,7 @@ def site(environment: dict[str, str] | None = None, mounted: str = "", **flags: 
         spool = workspace.home / "spool"
         spool.mkdir()
         if mounted:
-            subprocess.run(["mount", "-t", "tmpfs", "-o", mounted, "tmpfs", str(spool)], check=True)
+            subprocess.run(["mount", *mounted, str(spool)], check=True)
         try:
             up(workspace, Up(workers=2))
             url = str(deploy(workspace, Deploy(model="cancer@1", **flags)).url)  # type: ignore[arg-type]
@@ -110,7 +114,8 @@ def site(environment: dict[str, str] | None = None, mounted: str = "", **flags: 
             os.environ.clear()
             os.environ.update(before)
             if mounted:
-                subprocess.run(["umount", str(spool)], check=True)
+                while spool.is_mount():  # one may have been mounted over another
+                    subprocess.run(["umount", str(spool)], check=True)
 
 
 def kills(count: int, seed: int) -> None:
@@ -148,7 +153,7 @@ def stops(seed: int) -> None:
                 for pid in chosen:
                     os.kill(pid, signal.SIGCONT)
                 here.answered(200)
-                lives = all(psutil.pid_exists(pid) for pid in chosen)
+                lives = not any(ended(pid, 0.0) for pid in chosen)
             here.tell(f"SIGSTOP of the {what} for 10 s", f"{meanwhile} answered meanwhile, {'lives on' if lives else 'REPLACED'}")
 
 
@@ -217,7 +222,7 @@ def disk() -> None:
         print("full and read-only disks: not run, since they need root")
         return
     for policy in ("refuse", "serve"):
-        with site(mounted="size=24m", on_log_failure=policy) as here:
+        with site(mounted=_MEMORY, on_log_failure=policy) as here:
             spool = here.workspace.home / "spool"
             with here.load:
                 here.answered(200)
@@ -227,18 +232,44 @@ def disk() -> None:
                 full = _during(here, 3)
                 (spool / "filler").unlink()
                 here.answered(200)
-                subprocess.run(["mount", "-o", "remount,ro", str(spool)], check=False)
-                read_only = _during(here, 3)
-                subprocess.run(["mount", "-o", "remount,rw", str(spool)], check=False)
-                here.answered(200)
                 same = set(here.gateways()) == pids
-            traffic = status(here.workspace, Status()).record.models[0].traffic
-            counted = traffic.unlogged if traffic else 0
             here.tell(
-                f"disk full, read-only ({policy})",
-                f"{full} while full, {read_only} while read-only; counted as not logged {counted}; "
-                f"{'no worker ended' if same else 'WORKERS ENDED'}",
+                f"disk full ({policy})", f"{full} meanwhile; {_unlogged(here)}; {'no worker ended' if same else 'WORKERS ENDED'}"
             )
+        with tempfile.TemporaryDirectory() as folder:
+            image = Path(folder) / "image"
+            with image.open("wb") as file:
+                file.truncate(256 << 20)
+            subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", str(image)], check=True)
+            with site(mounted=["-o", "loop,errors=remount-ro", str(image)], on_log_failure=policy, fsync="always") as here:
+                spool = here.workspace.home / "spool"
+                with here.load:
+                    here.answered(200)
+                    pids = set(here.gateways())
+                    _break(spool)
+                    read_only = _during(here, 3)
+                    here.services.drain()
+                    subprocess.run(["mount", *_MEMORY, str(spool)], check=True)  # over the one that died
+                    here.answered(200)
+                    same = set(here.gateways()) == pids
+                here.tell(
+                    f"disk dies, then another ({policy})",
+                    f"{read_only} meanwhile; {_unlogged(here)}; {'no worker ended' if same else 'WORKERS ENDED'}",
+                )
+
+
+_MEMORY = ("-t", "tmpfs", "-o", "size=24m", "tmpfs")
+
+
+def _break(folder: Path) -> None:
+    """Have the kernel find an error on the file system of `folder`, after which nobody can write to it."""
+    found = subprocess.run(["findmnt", "-no", "SOURCE", str(folder)], capture_output=True, text=True, check=True)
+    Path(f"/sys/fs/ext4/{Path(found.stdout.strip()).name}/trigger_fs_error").write_text("an error")
+
+
+def _unlogged(here: Site) -> str:
+    traffic = status(here.workspace, Status()).record.models[0].traffic
+    return f"counted as not logged {traffic.unlogged if traffic else 0}"
 
 
 def _fill(folder: Path) -> None:
@@ -327,7 +358,7 @@ def _deaf(path: str) -> Callable[[socket.socket, int], None]:
 
     import numpy as np
 
-    body = json.dumps(infer_body(np.full((2000, 30), 0.5, np.float32))).encode()
+    body = json.dumps(infer_body(np.full((2000, 30), 0.5, np.float32), _STRANGER)).encode()
     request = _HEAD % (path.encode(), len(body)) + body
 
     def act(connection: socket.socket, _index: int) -> None:

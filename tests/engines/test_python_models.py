@@ -22,6 +22,7 @@ from prodml_magics.actions.register import register
 from prodml_magics.actions.rollback import rollback
 from prodml_magics.actions.shadow import shadow
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.engines.endings import ended
 from prodml_magics.errors import GateRefused, NotFound
 from prodml_magics.wire.requests import Deploy, Register, Rollback, Shadow
 
@@ -97,7 +98,7 @@ def test_it_serves_throws_hangs_dies_and_goes_on_beside_another_model(workspace:
         wait_for(lambda: running.drain() and workspace.lake.rows("rule", arms=["shadow"]).height == 5)
         deploy(workspace, Deploy(model="rule@2"))
         assert rollback(workspace, Rollback(model="rule")).version == 1
-    wait_for(lambda: not psutil.pid_exists(child.pid) and not any(map(_answers_for_rule, psutil.process_iter())))
+    wait_for(lambda: ended(child.pid, 0.0) and not any(map(_answers_for_rule, psutil.process_iter())))
 
 
 def _answers_for_rule(process: psutil.Process) -> bool:

@@ -18,7 +18,6 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import polars as pl
-import psutil
 import pytest
 from homes import Load, add_version, answers, infer_body, post, wait_for, workspace_at
 
@@ -109,7 +108,7 @@ def test_fewer_workers_end_those_that_are_left_over(tmp_path: Path) -> None:
         assert runtime is not None and runtime.supervisor is not None
         pids = [worker.pid for worker in runtime.gateway.workers]
         os.kill(runtime.supervisor, signal.SIGKILL)
-        wait_for(lambda: not psutil.pid_exists(runtime.supervisor))
+        wait_for(lambda: ended(runtime.supervisor, 0.0))
         up(workspace, Up())  # as many as last time: the living ones are taken over
         assert sorted(status(workspace, Status()).record.gateway.pids) == sorted(pids)
         down(workspace, Down())

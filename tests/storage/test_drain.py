@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import NotFound, Unavailable
 from prodml_magics.storage.drain import Drainer
 from prodml_magics.storage.lake import Lake
-from prodml_magics.storage.spool import SpoolWriter, segments
+from prodml_magics.storage.spool import Segment, SpoolWriter, segments
 
 from .conftest import CONTRACT, block
 
@@ -102,6 +104,27 @@ def test_segments_of_the_dead_go_and_those_of_the_living_stay(spool: Path, lake:
     assert identities(lake) == sorted(
         [(dead.writer, index) for index in range(3)] + [(living.writer, index) for index in range(6)]
     )
+
+
+def test_what_cannot_be_removed_holds_nobody_up_and_goes_later(spool: Path, lake: Lake) -> None:
+    dead = [SpoolWriter(spool) for _ in range(3)]
+    for writer in dead:
+        writer.append(block(0))
+        writer.close()
+    drainer = Drainer(spool, lake, contract_of)
+    with pytest.MonkeyPatch.context() as read_only:
+        read_only.setattr(Segment, "remove", _refused)
+        assert drainer.drain() == 9
+        assert drainer.drain() == 0
+        assert Drainer(spool, lake, contract_of).drain() == 0, "one that knows nothing of it adds nothing either"
+    assert len(segments(spool)) == 3
+    assert drainer.drain() == 0
+    assert segments(spool) == []
+    assert len(identities(lake)) == 9
+
+
+def _refused(_segment: Segment, _read: int) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 def test_a_model_without_contract_waits_and_holds_nobody_up(spool: Path, lake: Lake) -> None:
