@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["detect_request"]
 
 
+def _wanted(reference: Reference, request: Drift) -> list[str] | None:
+    """What --columns names, and what was made of that by --embed; None for all."""
+    if not request.columns:
+        return None
+    return [name for name in reference.names if name.removesuffix(" (embedded)") in request.columns] or list(request.columns)
+
+
 def detect_request(
     reference: Reference,
     current: Mapping[str, np.ndarray],
@@ -34,6 +41,6 @@ def detect_request(
         tolerances=tolerances,
         fdr=request.fdr,
         methods=request.method,
-        columns=(request.columns if columns is None else columns) or None,
+        columns=_wanted(reference, request) if columns is None else columns or None,
         device=request.device,
     )

@@ -15,6 +15,7 @@ from prodml_magics.actions.deploy import resolve
 from prodml_magics.actions.detection import detect_request
 from prodml_magics.actions.drift_sketches import FromSketches, from_sketches
 from prodml_magics.actions.earlier import check_against, earlier_said, earlier_stretches
+from prodml_magics.actions.embedded import with_embeddings
 from prodml_magics.actions.formats import moment
 from prodml_magics.actions.frames import as_columns
 from prodml_magics.actions.kept import Asked
@@ -96,6 +97,8 @@ def _between_frames(workspace: Workspace, request: Drift) -> DriftResult:
         return _between_files(workspace.clock, files[0], files[1], request)
     reference = as_columns(request.model, "reference frame")
     current = as_columns(request.current, "current frame")
+    if not reference:
+        raise InvalidInput("the reference frame has no columns; give one with the columns to compare")
     _check_schemas(reference, current, request)
     rows = len(next(iter(current.values()), ()))
     window = Window(since=None, until=None, rows=rows)
@@ -108,8 +111,8 @@ def _between_files(clock: Clock, reference: Scanned, current: Scanned, request: 
     from prodml_magics.stats.drift.detect_sketches import detect_sketches
     from prodml_magics.stats.drift.sketch_detail import sketch_detail
 
-    if request.method or request.by:
-        flag = "--method" if request.method else "--by"
+    if request.method or request.by or request.embed is not None:
+        flag = "--method" if request.method else "--by" if request.by else "--embed"
         raise UsageError(f"{flag} needs the rows, and the files exceed --memory {request.memory:g}; raise it, or add --exact")
     names = [dict.fromkeys(each.frame.collect_schema().names()) for each in (reference, current)]
     _check_schemas(names[0], names[1], request)
@@ -123,6 +126,9 @@ def _between_files(clock: Clock, reference: Scanned, current: Scanned, request: 
     kept = min(_SAMPLE, reference.rows)
     against = f"a sample of {kept:,} of {reference.rows:,} reference rows"
     record = _record(_Sides(summarised, {}, window, against, None), found, [])
+    if left := [name for name in summarised.names if name not in found.names]:
+        note = f"vectors are not compared from sketches ({_named(left)} left out); raise --memory, or add --exact"
+        record = msgspec.structs.replace(record, note=note)
     return DriftResult(record, {name: sketch_detail(summarised, sketches[name], name).to_dict() for name in found.names})
 
 
@@ -377,6 +383,13 @@ def _window(request: Drift, now: datetime) -> tuple[datetime | None, datetime | 
 def _result(sides: _Sides, request: Drift) -> DriftResult:
     from prodml_magics.stats.drift import column_detail
 
+    if request.embed is not None:
+        if sides.rows is None:
+            raise UsageError(
+                "--embed needs the texts of both sides, and a profile keeps none; add --against previous, or a stretch"
+            )
+        reference, current = with_embeddings(sides.reference, sides.rows, sides.current, request.embed)
+        sides = sides._replace(reference=reference, current=current)
     reference, current = sides.reference, sides.current
     found = detect_request(reference, current, request)
     if request.by and sides.rows is not None:

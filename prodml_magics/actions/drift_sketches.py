@@ -58,7 +58,13 @@ def from_sketches(
 
 
 def _needs_rows(request: Drift) -> str:
-    flags = {"--last": request.last, "--by": request.by, "--method": request.method, "--exact": request.exact}
+    flags = {
+        "--last": request.last,
+        "--by": request.by,
+        "--method": request.method,
+        "--exact": request.exact,
+        "--embed": request.embed,
+    }
     return next((flag for flag, given in flags.items() if given), "")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prodml_magics.contract.nearest import did_you_mean
-from prodml_magics.errors import NotFound
+from prodml_magics.errors import NotFound, UsageError
 from prodml_magics.wire.requests import Drift
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def compare_slices(reference: Columns, current: Columns, request: Drift) -> list
     """
     by = request.by
     for side in (reference, current):
+        if by in side and side[by].ndim > 1:
+            raise UsageError(f"column {by!r} holds vectors, which have no parts to look at; name another with --by")
         if by not in side:
             raise NotFound(f"there is no column {by!r} to look at the parts of; {did_you_mean(by, list(side))}")
     current = {name: values for name, values in current.items() if name in reference and len(values) == len(current[by])}
@@ -48,12 +50,12 @@ def search_slices(
     """
     from prodml_magics.stats.drift import Tolerances
     from prodml_magics.stats.drift.limits import limits_of_values
-    from prodml_magics.stats.drift.reference import NumericColumn, TextColumn
+    from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn
     from prodml_magics.stats.drift.slices import find_slices
 
     before, now, scales = _kept(reference, current) if rows is None else (rows, current, None)
     importance = reference.extras.get("importance") or {}
-    columns = {name: column for name, column in reference.columns.items() if not isinstance(column, TextColumn)}
+    columns = {name: column for name, column in reference.columns.items() if isinstance(column, NumericColumn | LevelColumn)}
     names = sorted((name for name in columns if name in before and name in now), key=lambda name: -importance.get(name, 0.0))
     lengths = [len(now[name]) for name in names]
     usual = max(lengths, key=lengths.count, default=0)  # outputs are known for some of the rows only

@@ -414,6 +414,15 @@ class Drift(Request, frozen=True):
         _flag("decide by these statistics, such as wasserstein_iqr, psi, chi2 or mmd; any name lists all", "NAME"),
     ] = ()
     by: Annotated[str, _flag("look at each value, or quarter, of this column of its own", "COLUMN")] = ""
+    embed: Annotated[
+        Any,
+        _flag(
+            "compare texts as vectors too: a function of a list of texts that gives an array [texts, numbers], or MODULE:FUNCTION; "
+            "for two frames, or with --against earlier rows",
+            "FUNCTION",
+            reference=True,
+        ),
+    ] = None
     tolerance: Annotated[
         Annotated[float, Meta(ge=0, lt=1)] | None,
         _flag("KS distance and total variation that are harmless (default: what the reference itself shows, or 0.1)", "SHARE"),

@@ -14,7 +14,10 @@ __all__ = ["as_array", "is_missing"]
 
 def as_array(values: Any) -> NDArray[Any]:
     """A column as an array: datetime64 (UTC) or timedelta64 where all of its objects are moments, dates, times or durations."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of lists of several lengths
+        array = np.fromiter(values, dtype=object, count=len(values))
     if array.dtype.kind != "O" or array.ndim != 1:
         return array
     listed = array.tolist()

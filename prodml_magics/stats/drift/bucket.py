@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prodml_magics.errors import InvalidInput, Unsupported
 from prodml_magics.stats.drift.columns import Numbers, as_levels, as_numbers, as_texts
 from prodml_magics.stats.drift.level_counts import LevelCounts, add_levels, count_levels
-from prodml_magics.stats.drift.reference import Column, LevelColumn, NumericColumn, Reference
+from prodml_magics.stats.drift.reference import Column, EmbeddingColumn, LevelColumn, NumericColumn, Reference
 from prodml_magics.stats.drift.sketch import NumericSketch, SketchGrid, TextSketch, merge, sketch_grid, sketch_numbers
 from prodml_magics.stats.drift.text import text_parts
 
@@ -32,11 +32,12 @@ Bucket = Mapping[str, Sketch]
 
 
 def grids_of(reference: Reference) -> dict[str, Grid]:
-    """How every column of a reference is counted; the same for every window, machine and release."""
-    return {name: _grid(column) for name, column in reference.columns.items()}
+    """How every column of a reference is counted, vectors aside; the same for every window, machine and release."""
+    return {name: _grid(column) for name, column in reference.columns.items() if not isinstance(column, EmbeddingColumn)}
 
 
 def _grid(column: Column) -> Grid:
+    assert not isinstance(column, EmbeddingColumn)
     if isinstance(column, NumericColumn):
         return sketch_grid(column)
     return column.levels if isinstance(column, LevelColumn) else {name: sketch_grid(part) for name, part in column.parts.items()}

@@ -17,12 +17,16 @@ __all__ = [
     "Levels",
     "Numbers",
     "Texts",
+    "Vectors",
     "as_levels",
     "as_numbers",
     "as_rows",
     "as_texts",
+    "as_vectors",
+    "check_shape",
     "chunked_levels",
     "is_numeric",
+    "is_vectors",
     "level_codes",
     "named_columns",
 ]
@@ -49,6 +53,13 @@ class Texts(NamedTuple):
     """The present values of a text column by the numbers that describe them, each float32 [rows − missing]."""
 
     parts: Mapping[str, NDArray[Any]]
+    rows: int
+
+
+class Vectors(NamedTuple):
+    """The present rows of a column of vectors, float32 [rows − missing, numbers]."""
+
+    values: NDArray[np.float32]
     rows: int
 
 
@@ -79,8 +90,14 @@ def _split(x: NDArray[Any], names: Sequence[str] | None) -> dict[str, NDArray[An
 
 def _check_shapes(columns: Mapping[str, NDArray[Any]]) -> None:
     for name, values in columns.items():
-        if values.ndim != 1:
-            raise InvalidInput(f"column '{name}' has shape {values.shape}; give one value per row")
+        if values.ndim != 1 and not is_vectors(values):
+            check_shape(name, values)
+
+
+def check_shape(name: str, values: NDArray[Any]) -> None:
+    """Refuse a column that is none."""
+    if values.ndim != 1:
+        raise InvalidInput(f"column '{name}' has shape {values.shape}; give one value per row")
 
 
 def _check_lengths(columns: Mapping[str, NDArray[Any]]) -> None:
@@ -88,6 +105,39 @@ def _check_lengths(columns: Mapping[str, NDArray[Any]]) -> None:
     if len(lengths) > 1:
         (one, first), (other, second) = list(lengths.items())[:2]
         raise InvalidInput(f"column '{first}' has {one} rows and '{second}' has {other}; give columns of one length")
+
+
+def is_vectors(values: NDArray[Any]) -> bool:
+    """Whether every present row is a vector of numbers of one length: an array [rows, numbers], or rows of lists or arrays."""
+    if values.ndim == 2:
+        return values.dtype.kind in "iuf" and values.shape[1] > 0
+    if values.dtype.kind != "O" or values.ndim != 1:
+        return False
+    present = [value for value in values.tolist() if not _is_gap(value)]
+    if not present or not all(isinstance(value, list | tuple | np.ndarray) for value in present):
+        return False
+    first = np.asarray(present[0])
+    return first.ndim == 1 and first.dtype.kind in "iuf" and len(first) > 0 and {len(value) for value in present} == {len(first)}
+
+
+def as_vectors(name: str, values: NDArray[Any], width: int | None = None) -> Vectors:
+    """Read a column of vectors of `width` numbers (any, where None); rows that are missing, or of which a number is, count as missing."""
+    if not is_vectors(values) and len(values) and not all(_is_gap(value) for value in values.tolist()):
+        raise InvalidInput(f"column '{name}' held vectors in the reference and does not now; give one vector per row")
+    present = values if values.ndim == 2 else [value for value in values.tolist() if not _is_gap(value)]
+    try:
+        read = np.array(present, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"column '{name}' holds lists that are not all of numbers: {error}") from error
+    if not len(read):
+        return Vectors(np.zeros((0, width or (values.shape[1] if values.ndim == 2 else 1)), np.float32), len(values))
+    if width is not None and read.shape[1] != width:
+        raise InvalidInput(f"column '{name}' held vectors of {width} numbers in the reference and of {read.shape[1]} now")
+    return Vectors(read[np.isfinite(read).all(axis=1)], len(values))
+
+
+def _is_gap(value: Any) -> bool:
+    return not isinstance(value, list | tuple | np.ndarray) and is_missing(value)
 
 
 def is_numeric(name: str, values: NDArray[Any]) -> bool:

@@ -9,9 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput
-from prodml_magics.stats.drift.columns import as_levels, as_numbers, as_texts
+from prodml_magics.stats.drift.arrays import as_array
+from prodml_magics.stats.drift.columns import Numbers, as_levels, as_numbers, as_texts, as_vectors
 from prodml_magics.stats.drift.comparison import OTHER, paired_counts
-from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, Reference, TextColumn
+from prodml_magics.stats.drift.embeddings import distances_to_centre
+from prodml_magics.stats.drift.reference import (
+    EmbeddingColumn,
+    LevelColumn,
+    NumericColumn,
+    Reference,
+    TextColumn,
+    numeric_column,
+)
 from prodml_magics.stats.drift.text import text_parts
 
 __all__ = ["ColumnDetail", "column_detail"]
@@ -57,14 +66,29 @@ def column_detail(reference: Reference, current_values: Any, name: str, bins: in
     column = reference.columns.get(name)
     if column is None:
         raise InvalidInput(f"the reference has no column '{name}'")
-    values = np.asarray(current_values)
+    values = as_array(current_values)
     if isinstance(column, LevelColumn):
         return _level_detail(name, column, values)
     if isinstance(column, TextColumn):
         lengths = text_parts(as_texts(values))["length"]
         detail = _number_detail(name, column.parts["length"], lengths, bins)
-        return detail._replace(note="; ".join(filter(None, ["length of the texts in characters", detail.note])))
+        return _noted(detail, "length of the texts in characters")
+    if isinstance(column, EmbeddingColumn):
+        return _noted(_vector_detail(name, column, values, bins), "distance of the vectors from the reference's mean")
     return _number_detail(name, column, as_numbers(name, values).values, bins)
+
+
+def _noted(detail: ColumnDetail, note: str) -> ColumnDetail:
+    return detail._replace(note="; ".join(filter(None, [note, detail.note])))
+
+
+def _vector_detail(name: str, column: EmbeddingColumn, values: NDArray[Any], bins: int) -> ColumnDetail:
+    now = as_vectors(name, values, column.values.shape[1]).values
+    if not len(column.values):
+        return _number_detail(name, numeric_column(Numbers(np.zeros(0), 0)), np.zeros(0), bins)
+    before = distances_to_centre(column, column.values)
+    after = distances_to_centre(column, now) if len(now) else np.zeros(0)
+    return _number_detail(name, numeric_column(Numbers(before, len(before))), after, bins)
 
 
 def _number_detail(name: str, column: NumericColumn, current: NDArray[Any], bins: int) -> ColumnDetail:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,19 @@ from numpy.typing import NDArray
 from prodml_magics.clock import Clock, SystemClock
 from prodml_magics.errors import InvalidInput
 from prodml_magics.stats.drift.chosen import with_count_statistics, with_numeric_statistics
-from prodml_magics.stats.drift.columns import Levels, Numbers, Texts, as_levels, as_numbers, as_rows, as_texts, named_columns
+from prodml_magics.stats.drift.columns import (
+    Levels,
+    Numbers,
+    Texts,
+    Vectors,
+    as_levels,
+    as_numbers,
+    as_rows,
+    as_texts,
+    as_vectors,
+    check_shape,
+    named_columns,
+)
 from prodml_magics.stats.drift.comparison import (
     Comparison,
     aligned,
@@ -27,11 +39,12 @@ from prodml_magics.stats.drift.comparison import (
 from prodml_magics.stats.drift.dataset import judge_dataset
 from prodml_magics.stats.drift.detection import Detection
 from prodml_magics.stats.drift.device import Backend, Device, choose
+from prodml_magics.stats.drift.embeddings import compare_vectors
 from prodml_magics.stats.drift.joint import JOINT, JointFinding, find_jointly, find_nothing
 from prodml_magics.stats.drift.joint.rows import joint_rows
 from prodml_magics.stats.drift.kernels import NumericStatistics, Pair, compute_with_numpy
 from prodml_magics.stats.drift.limits import limits_of_missing, limits_of_values
-from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, Reference, TextColumn
+from prodml_magics.stats.drift.reference import EmbeddingColumn, LevelColumn, NumericColumn, Reference, TextColumn
 from prodml_magics.stats.drift.sketch import NumericSketch, TextSketch
 from prodml_magics.stats.drift.statistics import check_methods
 from prodml_magics.stats.drift.text import text_parts
@@ -47,7 +60,7 @@ _CLOCK = SystemClock()
 class Current(NamedTuple):
     """A column of now as it was read, and its missing rows."""
 
-    found: Numbers | Levels | Texts | NumericSketch | TextSketch
+    found: Numbers | Levels | Texts | Vectors | NumericSketch | TextSketch
     missing: int
 
 
@@ -68,8 +81,8 @@ def detect(
     A column has drifted when its effect exceeds its tolerance, the lower bound of the effect at level 1 − `alpha` does too
     (a minimum-effect test), and its p-value, adjusted over all columns by `fdr`, is at most `alpha` (a false discovery
     rate). The effect is the KS distance of a numeric column (of a text, that of the description of it that moved most), the
-    total variation of a categorical one, or the change of the missing share or the share of unseen categories when that
-    decides. Where the rows are too few to tell, the column is undecided.
+    total variation of a categorical one, the maximum mean discrepancy of vectors, or the change of the missing share or the
+    share of unseen categories when that decides. Where the rows are too few to tell, the column is undecided.
 
     `tolerances`, where given, hold for all columns; else those that the reference was calibrated for (`prepare`), and
     `Tolerances()` for columns without. `fdr` is ``bh`` (Benjamini–Hochberg), ``by`` (Benjamini–Yekutieli: any dependence
@@ -122,7 +135,7 @@ def gather(
     of_columns, jointly = ([name for name in methods if (name in JOINT) == joint] for joint in (False, True))
     given = _pick(reference, x, columns)
     current = {name: _read(reference, name, values) for name, values in given.items()}
-    comparisons, where = _compare(reference, current, tolerances, alpha, device, tuple(of_columns))
+    comparisons, where = _compare(reference, current, tolerances, alpha, device, (*of_columns, *jointly))
     others = [shares_evidence(reference, name, current[name], tolerances, alpha) for name in current]
     return Gathered(reference, current, comparisons, others, _jointly(reference, given, jointly, alpha, where), where)
 
@@ -150,11 +163,7 @@ def _jointly(
     now = joint_rows({name: as_rows(given[name]) for name in names}, scales, names, seed=1)
     before = kept.values[:, [kept.names.index(name) for name in names]]
     known = reference.joint if tuple(names) == kept.names else {}
-    if not where.startswith("gpu"):
-        return tuple(find_jointly(methods, before, now.values, alpha, known=known))
-    import jax.numpy as jnp
-
-    return tuple(find_jointly(methods, before, now.values, alpha, jnp.asarray, known))
+    return tuple(find_jointly(methods, before, now.values, alpha, _putter(where), known))
 
 
 def _pick(reference: Reference, x: Any, columns: Sequence[str] | None) -> dict[str, NDArray[Any]]:
@@ -175,6 +184,10 @@ def _pick(reference: Reference, x: Any, columns: Sequence[str] | None) -> dict[s
 
 def _read(reference: Reference, name: str, values: NDArray[Any]) -> Current:
     column = reference.columns[name]
+    if isinstance(column, EmbeddingColumn):
+        vectors = as_vectors(name, values, column.values.shape[1] if len(column.values) else None)
+        return Current(vectors, vectors.rows - len(vectors.values))
+    check_shape(name, values)
     if isinstance(column, NumericColumn):
         numbers = as_numbers(name, values)
         return Current(numbers, numbers.rows - len(numbers.values))
@@ -204,10 +217,36 @@ def _compare(
     made = {
         key: compare_numbers(side_of(column), len(pair.current), found[key], limits[key]) for key, (pair, column) in tasks.items()
     }
-    if methods:
+    of_columns = tuple(name for name in methods if name not in JOINT)
+    if of_columns:
         for key, (pair, column) in tasks.items():
-            made[key] = with_numeric_statistics(made[key], pair, column, methods, limits[key])
-    return [_comparison(reference, name, current[name], made, tolerances, alpha, methods) for name in current], where
+            made[key] = with_numeric_statistics(made[key], pair, column, of_columns, limits[key])
+    compared = {name: _compare_vectors(reference, name, current[name], methods, alpha, where) for name in current}
+    return [
+        compared[name] or _comparison(reference, name, current[name], made, tolerances, alpha, of_columns) for name in current
+    ], where
+
+
+def _compare_vectors(
+    reference: Reference, name: str, current: Current, methods: tuple[str, ...], alpha: float, where: str
+) -> Comparison | None:
+    """None for a column of another kind."""
+    column, found = reference.columns[name], current.found
+    if not isinstance(column, EmbeddingColumn) or not isinstance(found, Vectors):
+        return None
+    absent = absence("the reference", column.rows, column.missing) or absence("the current rows", found.rows, current.missing)
+    if absent or not len(column.values):
+        return Comparison(absent or "the reference keeps no vectors of a masked column")
+    return compare_vectors(column, found, methods, alpha, _putter(where))
+
+
+def _putter(where: str) -> Callable[[Any], Any]:
+    """What moves rows to the device that the columns are computed on."""
+    if not where.startswith("gpu"):
+        return np.asarray
+    import jax.numpy as jnp
+
+    return jnp.asarray
 
 
 def _tasks(reference: Reference, current: dict[str, Current]) -> dict[_Key, tuple[Pair, NumericColumn]]:
@@ -284,7 +323,7 @@ def _verdicts(values: list[Evidence | str], others: list[list[Evidence]], alpha:
     return [judge(*column, alpha) for column in zip(values, others, shared, strict=True)]
 
 
-_KINDS = {NumericColumn: "numeric", LevelColumn: "categorical", TextColumn: "text"}
+_KINDS = {NumericColumn: "numeric", LevelColumn: "categorical", TextColumn: "text", EmbeddingColumn: "embedding"}
 
 
 def _detection(gathered: Gathered, verdicts: list[Verdict]) -> Detection:

@@ -25,7 +25,7 @@ class Detection(NamedTuple):
 
     names: tuple[str, ...]
     kind: tuple[str, ...]
-    """``numeric``, ``categorical`` or ``text``."""
+    """``numeric``, ``categorical``, ``text`` or ``embedding``."""
     n_reference: _Counts
     """Rows, missing ones included."""
     n_current: _Counts
@@ -48,7 +48,7 @@ class Detection(NamedTuple):
     p_adjusted: _Floats
     """Adjusted over all tests of the call, for the false discovery rate."""
     effect: _Floats
-    """What decided: KS distance, total variation, or the change of the missing share."""
+    """What decided: KS distance, total variation, maximum mean discrepancy, or the change of the missing share."""
     effect_low: _Floats
     """Lower confidence bound of the effect at level 1 − alpha."""
     tolerance: _Floats

@@ -5,11 +5,11 @@ the sorted sample and the bin edges in the list that its dtype names, and unit; 
 of any, the calibration (five numbers). Moments are computed when it is read, unless the sample is a sketch: then `rank_error` is above
 zero and the moments of all rows are there.
 
-Format 4 has integers beyond int64, as uint64. Format 3 had none; it has sketches, and rows of kind ``joint``, one per statistic of all
-columns: its null table in values_float32, tolerance and width in calibration. Format 2 had neither, and its samples of more than 100,000
-values were drawn at random. Both have the kinds numeric, categorical and text; a text column is followed by its parts, numeric rows whose
-``part_of`` is its name; and at most one row of kind ``rows`` holds some rows of the numeric columns. Format 1 had neither texts nor units
-nor calibrations nor rows. All of them are read.
+Format 4 has integers beyond int64, as uint64, and the kind embedding: vectors in values_float32, their width in counts. Format 3 had
+neither; it has sketches, and rows of kind ``joint``, one per statistic of all columns: its null table in values_float32, tolerance and
+width in calibration. Format 2 had neither of those, and its samples of more than 100,000 values were drawn at random. All have the kinds
+numeric, categorical and text; a text column is followed by its parts, numeric rows whose ``part_of`` is its name; and at most one row of
+kind ``rows`` holds some rows of the numeric columns. Format 1 had neither texts nor units nor calibrations nor rows. All of them are read.
 
 To change it: add fields freely, readers ignore what they do not know; when one changes its meaning raise PROFILE_FORMAT, keep
 reading every older format, and keep a file of the old one under tests.
@@ -28,7 +28,15 @@ from prodml_magics.errors import InvalidInput, Unsupported
 from prodml_magics.stats.drift.calibration import Calibration, Variability
 from prodml_magics.stats.drift.joint.calibration import JointCalibration
 from prodml_magics.stats.drift.joint.rows import JointRows
-from prodml_magics.stats.drift.reference import Column, LevelColumn, NumericColumn, Reference, TextColumn, moments
+from prodml_magics.stats.drift.reference import (
+    Column,
+    EmbeddingColumn,
+    LevelColumn,
+    NumericColumn,
+    Reference,
+    TextColumn,
+    moments,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,6 +87,9 @@ def _batches(name: str, column: Column, schema: pa.Schema) -> list[pa.RecordBatc
         return [_batch(row | {"kind": "text"}, schema), *parts]
     if isinstance(column, NumericColumn):
         return [_batch(row | _numeric_row(name, column), schema)]
+    if isinstance(column, EmbeddingColumn):
+        vectors = {"values_float32": column.values.ravel(), "counts": [column.values.shape[1]]}
+        return [_batch(row | {"kind": "embedding"} | vectors, schema)]
     row |= {"kind": "categorical", "levels": list(column.levels), "counts": column.counts, "other": column.other}
     return [_batch(row, schema)]
 
@@ -165,6 +176,9 @@ def _column(table: pa.Table, i: int) -> Column:
     calibration = _calibration(_cell(table, "calibration", i))
     if kind == "text":
         return TextColumn(*sizes, {}, calibration)
+    if kind == "embedding":
+        (width,) = _cell(table, "counts", i)
+        return EmbeddingColumn(*sizes, _array(table["values_float32"][i], "float32").reshape(-1, width), calibration)
     if kind == "categorical":
         counts = _array(table["counts"][i], "int64")
         return LevelColumn(*sizes, tuple(_cell(table, "levels", i)), counts, _cell(table, "other", i), calibration)

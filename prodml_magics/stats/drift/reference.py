@@ -20,19 +20,22 @@ from prodml_magics.stats.drift.columns import (
     as_numbers,
     as_rows,
     as_texts,
+    as_vectors,
     chunked_levels,
     is_numeric,
+    is_vectors,
     named_columns,
 )
 from prodml_magics.stats.drift.grid import grid_counts, grid_edges
 from prodml_magics.stats.drift.joint.calibration import JointCalibration, calibrate_jointly
-from prodml_magics.stats.drift.joint.rows import MOST_COLUMNS, JointRows, joint_rows
+from prodml_magics.stats.drift.joint.rows import MOST_COLUMNS, JointRows, drawn, joint_rows
 from prodml_magics.stats.drift.text import is_text, text_parts
 
 __all__ = [
     "BINS",
     "MOST_LEVELS",
     "Column",
+    "EmbeddingColumn",
     "LevelColumn",
     "NumericColumn",
     "Reference",
@@ -40,6 +43,7 @@ __all__ = [
     "bin_counts",
     "level_column",
     "moments",
+    "numeric_column",
     "prepare",
 ]
 
@@ -109,7 +113,16 @@ class TextColumn(NamedTuple):
     calibration: Calibration | None = None
 
 
-Column = NumericColumn | LevelColumn | TextColumn
+class EmbeddingColumn(NamedTuple):
+    """A column of vectors: `rows` of which `missing`, and at most 2,000 of the others, float32 [kept, numbers]."""
+
+    rows: int
+    missing: int
+    values: NDArray[np.float32]
+    calibration: Calibration | None = None
+
+
+Column = NumericColumn | LevelColumn | TextColumn | EmbeddingColumn
 
 
 @dataclass(frozen=True)
@@ -141,7 +154,8 @@ def prepare(
 ) -> Reference:
     """Summarise reference rows for `detect`: an array [rows, columns], a mapping of name to 1-D array, or a frame.
 
-    Numbers, dates and durations (as seconds) are numeric, strings that hardly repeat are text, everything else is
+    Numbers, dates and durations (as seconds) are numeric, strings that hardly repeat are text, vectors of numbers of one length
+    (an array [rows, numbers], or a list in each row) are embeddings, of which at most 2,000 rows are kept, everything else is
     categorical; None, NaN and NaT are missing. Up to `sample` values per numeric column are all kept, as float32 where that keeps
     them apart, else as float64, int64 or uint64; of more a sketch is kept, `sample` values at evenly spaced ranks, in which any
     rank is right to within 1/`sample` of the rows. `names` are the columns of an array. `extras` is kept as it is.
@@ -162,7 +176,7 @@ def prepare(
     columns: dict[str, Column] = {}
     given = named_columns(x, names)
     for name, values in given.items():
-        column = _summary(name, values, sample, calibrate and len(values) >= FEWEST_CALIBRATION_ROWS)
+        column = _summary(name, values, sample, calibrate and len(values) >= FEWEST_CALIBRATION_ROWS, seed)
         columns[name] = coarse(column) if name in masked else column
     rows = _joint({name: values for name, values in given.items() if name not in masked}, columns, seed)
     nulls = calibrate_jointly(rows.values) if tables and rows is not None else {}
@@ -177,9 +191,12 @@ def _joint(given: Mapping[str, NDArray[Any]], columns: Mapping[str, Column], see
     return joint_rows({name: as_rows(given[name]) for name in names}, scales, names, seed)
 
 
-def _summary(name: str, values: NDArray[Any], sample: int, calibrate: bool) -> Column:
+def _summary(name: str, values: NDArray[Any], sample: int, calibrate: bool, seed: int) -> Column:
+    if is_vectors(values):
+        vectors = as_vectors(name, values)
+        return EmbeddingColumn(vectors.rows, vectors.rows - len(vectors.values), drawn(vectors.values, seed))
     if is_numeric(name, values):
-        column = _numeric(as_numbers(name, values), sample)
+        column = numeric_column(as_numbers(name, values), sample)
         return column._replace(calibration=_calibrated_numbers(name, values, column)) if calibrate else column
     found = as_levels(values)
     if values.dtype.kind != "b" and is_text(len(found.levels), int(found.counts.sum())):
@@ -188,7 +205,8 @@ def _summary(name: str, values: NDArray[Any], sample: int, calibrate: bool) -> C
     return levels._replace(calibration=_calibrated_levels(values)) if calibrate else levels
 
 
-def _numeric(numbers: Numbers, sample: int) -> NumericColumn:
+def numeric_column(numbers: Numbers, sample: int = 100_000) -> NumericColumn:
+    """A numeric column summarised, as `prepare` does it."""
     ordered = narrowed(np.sort(numbers.values))
     missing = numbers.rows - len(ordered)
     if len(ordered) <= sample:
@@ -213,6 +231,8 @@ def coarse(column: Column) -> Column:
     """What may be kept of a column whose values nobody is to see."""
     if isinstance(column, TextColumn):
         return column._replace(parts={name: _coarse_numbers(part) for name, part in column.parts.items()})
+    if isinstance(column, EmbeddingColumn):
+        return column._replace(values=column.values[:0])
     if isinstance(column, NumericColumn):
         return _coarse_numbers(column)
     kept = column.counts >= _ROWS_BEHIND
@@ -248,7 +268,7 @@ def level_column(found: Levels) -> LevelColumn:
 
 
 def _texts(texts: list[str], found: Levels, sample: int) -> TextColumn:
-    parts = {name: _numeric(Numbers(values, len(values)), sample) for name, values in text_parts(texts).items()}
+    parts = {name: numeric_column(Numbers(values, len(values)), sample) for name, values in text_parts(texts).items()}
     return TextColumn(found.rows, found.rows - len(texts), parts)
 
 

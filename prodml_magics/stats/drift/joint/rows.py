@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MOST_COLUMNS", "MOST_ROWS", "JointRows", "Rows", "joint_rows", "standardised"]
+__all__ = ["MOST_COLUMNS", "MOST_ROWS", "JointRows", "Rows", "drawn", "joint_rows", "standardised"]
 
 MOST_ROWS = 2_000
 """Rows that are kept of the reference, and looked at of now: time and memory grow with their square."""
@@ -40,6 +40,13 @@ def joint_rows(
             mean, sd = scales[name]
             table[:, place] = (columns[name][chosen] - mean) / sd
     return JointRows(tuple(names), table)
+
+
+def drawn(rows: Rows, seed: int) -> Rows:
+    """At most 2,000 of the rows, in their order."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    return rows[np.sort(np.random.default_rng(seed).choice(len(rows), MOST_ROWS, replace=False))]
 
 
 def standardised(x: Rows, y: Rows) -> tuple[Rows, Rows]:

@@ -16,7 +16,7 @@ from prodml_magics.stats.drift.joint.mmd import mmd, mmd_linear
 from prodml_magics.stats.drift.joint.pca import reconstruction_shift
 from prodml_magics.stats.drift.joint.rows import Rows, standardised
 
-__all__ = ["FEWEST_JOINT_ROWS", "JOINT", "JointFinding", "find_jointly", "find_nothing"]
+__all__ = ["FEWEST_JOINT_ROWS", "JOINT", "JointFinding", "find_in_rows", "find_jointly", "find_nothing"]
 
 FEWEST_JOINT_ROWS = 40
 
@@ -119,7 +119,7 @@ def find_jointly(
     `put` moves rows to where they are to be computed (``jax.numpy.asarray``), for the statistics that can be elsewhere.
     """
     before, now = standardised(x, y)
-    return [_finding(name, before, now, alpha, len(methods), put, known.get(name)) for name in methods]
+    return [find_in_rows(name, before, now, alpha, len(methods), put, known.get(name)) for name in methods]
 
 
 def find_nothing(methods: Sequence[str], reason: str) -> tuple[JointFinding, ...]:
@@ -128,9 +128,16 @@ def find_nothing(methods: Sequence[str], reason: str) -> tuple[JointFinding, ...
     return tuple(JointFinding(name, *undefined, JOINT[name].tolerance, None, reason, 0, 0, 0) for name in methods)
 
 
-def _finding(
-    name: str, x: Rows, y: Rows, alpha: float, methods: int, put: Callable[[Rows], Any], known: JointCalibration | None
+def find_in_rows(
+    name: str,
+    x: Rows,
+    y: Rows,
+    alpha: float,
+    methods: int = 1,
+    put: Callable[[Rows], Any] = np.asarray,
+    known: JointCalibration | None = None,
 ) -> JointFinding:
+    """One of the named statistics, of `methods` that were asked for, on finite rows as they are."""
     statistic = JOINT[name]
     if known is not None:
         statistic = statistic._replace(tolerance=known.tolerance)

@@ -1,0 +1,75 @@
+"""Columns of vectors, such as embeddings of texts or images: have the rows as a whole moved?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prodml_magics.stats.drift.columns import Vectors
+from prodml_magics.stats.drift.comparison import Comparison
+from prodml_magics.stats.drift.joint.rows import drawn
+from prodml_magics.stats.drift.joint.table import JOINT, find_in_rows
+from prodml_magics.stats.drift.reference import EmbeddingColumn
+from prodml_magics.stats.drift.verdict import Evidence
+
+__all__ = ["compare_vectors", "distances_to_centre"]
+
+_DEFAULT = "mmd"
+
+
+def compare_vectors(
+    column: EmbeddingColumn, found: Vectors, methods: Sequence[str], alpha: float, put: Callable[[Any], Any] = np.asarray
+) -> Comparison:
+    """By the first of `methods` that looks at many columns at once, else by MMD, on at most 2,000 rows of either side.
+
+    Distances are those of the vectors as they are: all numbers have one scale. `put` moves rows to where they are to be computed,
+    as for `find_jointly`. Both sides need 40 present rows.
+    """
+    name = next((method for method in methods if method in JOINT), _DEFAULT)
+    before, now = _scaled(column.values, drawn(found.values, seed=1))
+    finding = find_in_rows(name, before, now, alpha, put=put)
+    if np.isnan(finding.effect):
+        return Comparison(finding.reason)
+    statistic = JOINT[name]
+    evidence = Evidence(
+        effect=finding.effect,
+        effect_low=max(0.0, min(finding.effect, finding.effect_low)),
+        p_value=finding.p_value,
+        tolerance=statistic.tolerance,
+        rows=min(finding.n_reference, finding.n_current),
+        finding=f"{statistic.title} {finding.effect:.2f}",
+        hint=_hint(before, now),
+    )
+    return Comparison(evidence)
+
+
+def _scaled(before: NDArray[np.float32], now: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Both sides less the reference's mean, over the root mean squared distance from it of a number (of both, where it is zero)."""
+    if not len(before):
+        return before, now
+    centre = before.mean(axis=0, dtype=np.float64)
+    sides = [side.astype(np.float64) - centre for side in (before, now)]
+    spreads = [float(np.sqrt((side**2).mean())) if side.size else 0.0 for side in sides]
+    unit = next((spread for spread in spreads if spread > 0), 1.0)
+    with np.errstate(over="ignore"):
+        return (sides[0] / unit).astype(np.float32), (sides[1] / unit).astype(np.float32).clip(-_FAR, _FAR)
+
+
+_FAR = 1e6
+"""What lies farther out is taken to be there, so that squares stay finite."""
+
+
+def _hint(before: NDArray[np.float32], now: NDArray[np.float32]) -> str:
+    """How far the centre of scaled vectors has moved, in root mean squared distances of the reference's vectors from theirs."""
+    if not before.any():
+        return "the vectors of the reference were all alike"
+    return f"moved by {np.linalg.norm(now.mean(axis=0, dtype=np.float64)) / np.sqrt(before.shape[1]):.2f} sd as a whole"
+
+
+def distances_to_centre(column: EmbeddingColumn, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How far each vector lies from the mean of the reference's, [rows]."""
+    centre = column.values.mean(axis=0, dtype=np.float64)
+    return np.linalg.norm(values - centre, axis=1)

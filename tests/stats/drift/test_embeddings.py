@@ -1,0 +1,149 @@
+"""Columns of vectors: one verdict over all of their numbers, however they come."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy.spatial.distance import cdist
+
+from prodml_magics.errors import InvalidInput
+from prodml_magics.stats.drift import column_detail, detect, from_arrow, prepare, to_arrow
+from prodml_magics.stats.drift.reference import EmbeddingColumn
+
+RNG = np.random.default_rng(0)
+BEFORE, SAME, MOVED = RNG.normal(size=(300, 8)), RNG.normal(size=(250, 8)), RNG.normal(0.6, 1, (250, 8))
+
+FORMS: dict[str, Any] = {
+    "an array": lambda rows: {"e": rows},
+    "lists": lambda rows: {"e": rows.tolist()},
+    "arrays as objects": lambda rows: pd.DataFrame({"e": list(rows)}),
+    "lists of polars": lambda rows: pl.DataFrame({"e": rows.tolist()}),
+    "arrays of polars": lambda rows: pl.DataFrame({"e": rows}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_vectors_are_one_column_in_every_form(form: str) -> None:
+    reference = prepare(FORMS[form](BEFORE))
+    calm, found = detect(reference, FORMS[form](SAME)), detect(reference, FORMS[form](MOVED))
+    assert (calm.kind, calm.drifted, found.drifted) == (("embedding",), [], ["e"])
+    assert found.reason[0].startswith("maximum mean discrepancy 0.")
+    assert found.sentence[0].startswith("`e` moved by 0.")
+    assert found.effect[0] == detect(prepare({"e": BEFORE}), {"e": MOVED}).effect[0]
+
+
+def test_the_effect_is_the_discrepancy_of_a_loop() -> None:
+    found = detect(prepare({"e": BEFORE[:50]}), {"e": MOVED[:45]})
+    pooled = np.concatenate([BEFORE[:50], MOVED[:45]])
+    width = np.median(cdist(pooled, pooled)[np.triu_indices(95, 1)])
+    k = np.exp(-(cdist(pooled, pooled) ** 2) / (2 * width**2))
+    first = sum(k[i, j] for i in range(50) for j in range(50) if i != j) / (50 * 49)
+    second = sum(k[50 + i, 50 + j] for i in range(45) for j in range(45) if i != j) / (45 * 44)
+    assert found.effect[0] == pytest.approx(math.sqrt(first + second - 2 * k[:50, 50:].mean()), abs=1e-4)
+    assert 0 < found.effect_low[0] < found.effect[0]
+    assert found.p_value[0] == 1 / 1_000
+
+
+def test_another_statistic_decides_where_it_is_named() -> None:
+    found = detect(prepare({"e": BEFORE, "x": BEFORE[:, 0]}), {"e": MOVED, "x": SAME[:, 0]}, methods=["psi", "classifier"])
+    assert found.drifted == ["e"]
+    assert found.reason[0].startswith("held-out AUC of a classifier of then and now 0.")
+    assert [finding.columns for finding in found.joint] == [1]
+
+
+def test_rows_without_a_whole_vector_are_missing() -> None:
+    gaps = SAME.copy()
+    gaps[:100, 3] = np.nan
+    for now in (gaps, [None if np.isnan(row).any() else row.tolist() for row in gaps]):
+        found = detect(prepare({"e": BEFORE}), {"e": now})
+        assert (found.missing_current[0], found.drifted) == (0.4, ["e"])
+        assert found.reason[0].startswith("missing share rose from 0% to 40%")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "reason"),
+    [
+        (BEFORE, SAME[:12], "12 rows are too few to tell; 40 are needed"),
+        (BEFORE[:0], SAME, "reference: no rows, nothing to compare"),
+        (BEFORE, SAME[:0], "current rows: no rows, nothing to compare"),
+        (np.full((50, 3), np.nan), np.full((50, 3), np.nan), "every value of the reference is missing, nothing to compare"),
+    ],
+)
+def test_what_cannot_be_told_is_undecided_with_the_reason(before: np.ndarray, now: np.ndarray, reason: str) -> None:
+    found = detect(prepare({"e": before}), {"e": now})
+    assert (found.undecided, found.reason) == (["e"], (reason,))
+    assert found.frame["drifted"].to_list() == [None]
+
+
+def test_a_number_that_never_varied_counts_when_it_moves() -> None:
+    before, now = (np.column_stack([side, np.full(len(side), at)]) for side, at in ((BEFORE, 0.0), (SAME, 3.0)))
+    assert detect(prepare({"e": before}), {"e": now}).drifted == ["e"]
+    found = detect(prepare({"e": np.ones((90, 3))}), {"e": np.zeros((80, 3))})
+    assert (found.drifted, found.reason[0]) == (
+        ["e"],
+        f"maximum mean discrepancy {found.effect[0]:.2f}: the vectors of the reference were all alike",
+    )
+    assert detect(prepare({"e": np.ones((90, 3))}), {"e": np.ones((80, 3))}).effect[0] == 0.0
+
+
+def test_huge_and_tiny_vectors_are_no_crash() -> None:
+    for size in (1e37, 1e-37):
+        assert detect(prepare({"e": BEFORE * size}), {"e": MOVED * size}).drifted == ["e"]
+
+
+@pytest.mark.parametrize(
+    ("now", "message"),
+    [
+        (SAME[:, :3], "'e' held vectors of 8 numbers in the reference and of 3 now"),
+        (SAME[:, 0], "'e' held vectors in the reference and does not now"),
+        ([["x"] * 8, None], "'e' held vectors in the reference and does not now"),
+        ([[1.0] * 8, None, ["x"] * 8], "'e' holds lists that are not all of numbers"),
+    ],
+)
+def test_other_vectors_are_refused_by_name(now: Any, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        detect(prepare({"e": BEFORE}), {"e": now})
+    with pytest.raises(InvalidInput, match=r"column 'x' has shape \(250, 8\)"):
+        detect(prepare({"x": [1.0]}), {"x": SAME})
+
+
+def test_lists_of_several_lengths_are_levels() -> None:
+    found = detect(prepare({"e": [[1.0], [1.0, 2.0]] * 30}), {"e": [[1.0], [1.0, 2.0]] * 20})
+    assert (found.kind, found.drifted) == (("categorical",), [])
+
+
+def test_a_profile_keeps_some_rows_and_none_of_a_masked_column() -> None:
+    many = np.random.default_rng(1).normal(size=(5_000, 3))
+    reference = prepare({"e": many, "secret": many}, masked=["secret"])
+    again = from_arrow(to_arrow(reference))
+    for name, kept in (("e", 2_000), ("secret", 0)):
+        column, other = reference.columns[name], again.columns[name]
+        assert isinstance(column, EmbeddingColumn)
+        assert isinstance(other, EmbeddingColumn)
+        assert column.values.shape == (kept, 3)
+        assert other.values.tolist() == column.values.tolist()
+    found = detect(again, {"e": many + 1, "secret": many})
+    assert (found.drifted, found.undecided) == (["e"], ["secret"])
+    assert found.n_reference.tolist() == [5_000, 5_000]
+
+
+def test_they_are_drawn_by_their_distance_from_the_references_mean() -> None:
+    detail = column_detail(prepare({"e": BEFORE}), MOVED, "e")
+    assert detail.note.startswith("distance of the vectors from the reference's mean")
+    assert sum(detail.current) == pytest.approx(1)
+    distances = np.linalg.norm(MOVED - BEFORE.mean(axis=0), axis=1)
+    assert detail.current_upto == pytest.approx([(distances <= point + 1e-6).mean() for point in detail.points], abs=1 / 250)
+    assert set(column_detail(prepare({"e": BEFORE}), SAME[:0], "e").current) == {0.0}
+
+
+def test_without_drift_vectors_hardly_ever_alarm() -> None:
+    rng = np.random.default_rng(2)
+    alarms = 0
+    for _ in range(60):
+        alarms += bool(detect(prepare({"e": rng.normal(size=(60, 4))}), {"e": rng.normal(size=(50, 4))}).drifted)
+    assert alarms <= 0.05 * 60 + 3 * math.sqrt(0.05 * 0.95 * 60)
