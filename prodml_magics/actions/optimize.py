@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,13 +16,13 @@ from prodml_magics.contract.datatypes import dtype_of
 from prodml_magics.contract.encode import encode_columns
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import Unsupported, UsageError
-from prodml_magics.inference.variants import VARIANTS, VariantName
+from prodml_magics.inference.variants import CALIBRATION_ROWS, VARIANTS, VariantName
 from prodml_magics.wire.names import parse_reference
 from prodml_magics.wire.requests import Optimize
 from prodml_magics.wire.results import OptimizeRecord
 from prodml_magics.wire.routes import MODEL_FILES
 
-__all__ = ["optimize", "variant_file"]
+__all__ = ["optimize", "profile_rows", "variant_file"]
 
 
 def variant_file(variant: str) -> str:
@@ -47,12 +48,14 @@ def optimize(workspace: Workspace, request: Optimize) -> OptimizeResult:
     tensors = _tensors(contract, rows[0])
     target = target_of(rows[1]) if len(rows) == 2 else None
     model = (workspace.home / files.folder / MODEL_FILES["onnx"]).read_bytes()
-    variants = measured_variants(model, contract, tensors, target, _wanted(request), max_drop)
+    calibration = profile_rows(workspace.home / files.folder / "profile.arrow", contract)
+    variants = measured_variants(model, contract, tensors, target, _wanted(request), max_drop, calibration)
     record = OptimizeRecord(
         model=reference.name,
         version=version,
         rows=len(next(iter(tensors.values()))),
         max_drop=max_drop,
+        calibrated_on=_calibrated_on(calibration),
         variants=tuple(variant.record for variant in variants),
         chosen=choose(variants),
         seconds=workspace.clock.monotonic() - started,
@@ -73,6 +76,37 @@ def _tensors(contract: Contract, rows: Any) -> dict[str, np.ndarray]:
         raise Unsupported("the model has several inputs without named columns, which one table of rows cannot fill")
     (only,) = contract.inputs
     return {only.name: np.ascontiguousarray(np.asarray(rows), dtype_of(only.datatype))}
+
+
+def profile_rows(path: Path, contract: Contract) -> dict[str, np.ndarray] | None:
+    """Training rows that the profile kept, as wire tensors; none unless they are 256, and every column is a number among them."""
+    from prodml_magics.stats.drift import from_arrow
+    from prodml_magics.stats.drift.reference import NumericColumn
+
+    if not contract.columns or not path.exists():
+        return None
+    profile = from_arrow(path.read_bytes())
+    known = {column.name: profile.columns.get(column.name) for column in contract.columns}
+    numbers = {name: column for name, column in known.items() if isinstance(column, NumericColumn) and not column.unit}
+    if profile.rows is None or len(numbers) < len(known):
+        return None
+    kept = dict(zip(profile.rows.names, profile.rows.values.T, strict=True))
+    if any(name not in kept and column.sd != 0 for name, column in numbers.items()):
+        return None  # masked, or one column too many
+    rows = {
+        name: kept[name] * column.sd + column.mean if name in kept else np.full(len(profile.rows.values), column.mean)
+        for name, column in numbers.items()
+    }
+    whole = np.all([np.isfinite(values) for values in rows.values()], axis=0)
+    if whole.sum() < CALIBRATION_ROWS:
+        return None
+    return encode_columns(contract, {name: values[whole] for name, values in rows.items()})
+
+
+def _calibrated_on(calibration: dict[str, np.ndarray] | None) -> str:
+    if calibration is None:
+        return "the rows of --test: the profile holds no rows of all inputs"
+    return f"{min(2 * CALIBRATION_ROWS, len(next(iter(calibration.values()))))} training rows of the profile"
 
 
 def _wanted(request: Optimize) -> tuple[VariantName, ...]:

@@ -523,18 +523,32 @@ class OptimizeResult(Result[OptimizeRecord]):
 
     def facts(self) -> list[tuple[str, str]]:
         rows = f"{self.record.rows:,} rows, in {span(self.record.seconds)}; one thread, CPU"
-        return [("measured on", rows), ("may drop", share(self.record.max_drop))]
+        found = [("measured on", rows), ("may drop", share(self.record.max_drop))]
+        return [*found, ("calibrated on", self.record.calibrated_on)] if self.record.calibrated_on else found
 
     def table(self) -> Table:
         times = [f"µs {rows} rows" for rows in (1, 32, 128)]
-        names = ("variant", "size", *times, "score", "drop", "changed", "near the threshold", "most changed in", "kept")
-        return names, [self._row(each) for each in self.record.variants]
+        scores = ("score", "drop", "changed", "near the threshold", "score there", "loses most in")
+        return ("variant", "size", *times, *scores, "kept"), [self._row(each) for each in self.record.variants]
+
+    def picture(self) -> Picture | None:
+        from prodml_magics.views.variants_picture import variants_picture
+
+        return variants_picture(self.to_dict(), self.title)
 
     def _row(self, each: VariantRecord) -> tuple[Any, ...]:
         times = [number(each.microseconds.get(rows)) for rows in ("1", "32", "128")]
         kept = "" if each.name == "original" else "yes" if each.kept else f"no: {each.reason}"
         shares = [share(value) for value in (each.drop, each.changed, each.changed_near)]
-        return (each.name, size(each.size_bytes), *times, each.score, *shares, each.worst_slice, kept)
+        return (each.name, size(each.size_bytes), *times, each.score, *shares, each.score_near, _lost(each), kept)
+
+
+def _lost(each: VariantRecord) -> str:
+    """The part that loses most of its score; without a truth, and where none loses, the one in which most changed."""
+    if not each.parts:
+        return each.worst_slice
+    worst = each.parts[0]
+    return f"{worst.part}: {number(worst.original)} → {number(worst.score)}"
 
 
 class ReplayResult(Result[ReplayRecord]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from prodml_magics.inference.session import open_session
 from prodml_magics.inference.smoke import smoke_run
 from prodml_magics.inference.variants import CALIBRATION_ROWS, VariantName, has_layers, make_variant
 from prodml_magics.registry.probes import sample_rows
-from prodml_magics.wire.results import VariantRecord
+from prodml_magics.wire.results import PartScore, VariantRecord
 
 __all__ = ["BATCHES", "Variant", "choose", "measured_variants"]
 
@@ -26,6 +26,7 @@ BATCHES = (1, 32, 128)
 _REPEATS = 30
 _NEAR = 0.1
 _SLICE_ROWS = 30
+_PARTS = 3
 _GAIN = 0.95
 """A variant is worth its difference when it takes at most this share of the time, or of the bytes."""
 
@@ -46,12 +47,13 @@ def measured_variants(
     target: NDArray | None,
     names: Iterable[VariantName],
     max_drop: float,
+    calibration: Tensors | None = None,
 ) -> list[Variant]:
     """The version itself, then its variants; one that drops more than `max_drop` is measured and not kept.
 
     The drop is that of accuracy where `target` is given, else the share of labels that changed; of numbers it is the change of the
-    root mean square error relative to their spread, or the mean difference. Raises `Unsupported` for a model without layers, and
-    for fewer than 256 rows.
+    root mean square error relative to their spread, or the mean difference. `calibration` are rows that show the ranges of
+    activations, those that it is judged by unless given. Raises `Unsupported` for a model without layers, and for fewer than 256 rows.
     """
     count = len(next(iter(tensors.values())))
     if not has_layers(model):
@@ -66,7 +68,7 @@ def measured_variants(
     found = [_measured("original", model, judge, max_drop)]
     for name in names:
         try:
-            made = make_variant(name, model, sample_rows(tensors, 2 * CALIBRATION_ROWS))
+            made = make_variant(name, model, sample_rows(calibration or tensors, 2 * CALIBRATION_ROWS))
             check_model(made, trusted_exporter=True)
             smoke_run(made, [sample_rows(tensors, 2)])
             found.append(_measured(name, made, judge, max_drop))
@@ -104,6 +106,8 @@ def _measured(name: str, model: bytes, judge: _Judge, max_drop: float) -> Varian
         changed=judge.changed(outputs),
         changed_near=judge.changed_near(outputs),
         worst_slice=judge.worst_slice(outputs),
+        score_near=judge.score_near(outputs),
+        parts=judge.parts(outputs),
         largest_difference=judge.largest(outputs),
         kept=kept,
         reason="" if kept or name == "original" else f"drops {drop:.2%}, more than {max_drop:.2%}",
@@ -143,13 +147,38 @@ class _Judge:
 
     def score(self, outputs: Tensors) -> float | None:
         """Accuracy, or the root mean square error; none without the truth."""
+        each = self._each(outputs)
+        return None if each is None else self._mean(each)
+
+    def _each(self, outputs: Tensors) -> NDArray[np.float64] | None:
+        """Of every row whether its label is right, or its squared error; none without the truth."""
         if self._target is None:
             return None
         if self._labels:
-            return float(
-                np.mean([str(a) == str(b) for a, b in zip(outputs["label"].tolist(), self._target.tolist(), strict=True)])
-            )
-        return float(np.sqrt(np.mean((outputs[self._main].astype(np.float64) - self._target) ** 2)))
+            pairs = zip(outputs["label"].tolist(), self._target.tolist(), strict=True)
+            return np.array([str(given) == str(wanted) for given, wanted in pairs], np.float64)
+        squares = (outputs[self._main].astype(np.float64) - self._target) ** 2
+        return np.asarray(squares.reshape(len(squares), -1).mean(axis=1), np.float64)
+
+    def _mean(self, each: NDArray[np.float64]) -> float:
+        return float(each.mean() if self._labels else np.sqrt(each.mean()))
+
+    def score_near(self, outputs: Tensors) -> float | None:
+        """The score of rows whose two best probabilities lie within 0.1; none without such rows, or without the truth."""
+        each, near = self._each(outputs), self._near()
+        return None if each is None or near is None else self._mean(each[near])
+
+    def parts(self, outputs: Tensors) -> tuple[PartScore, ...]:
+        """The three parts of the rows whose score loses most; empty without the truth, and where none loses."""
+        before, after = self._each(self._original), self._each(outputs)
+        if before is None or after is None:
+            return ()
+        found = [
+            PartScore(part=part, rows=int(inside.sum()), original=self._mean(before[inside]), score=self._mean(after[inside]))
+            for part, inside in self._all_parts()
+        ]
+        worse = [each for each in found if (each.score < each.original if self._labels else each.score > each.original)]
+        return tuple(sorted(worse, key=lambda each: -abs(each.score - each.original))[:_PARTS])
 
     def changed(self, outputs: Tensors) -> float:
         """Share of labels that changed; of a model without labels, of numbers that moved by more than 1 % of their spread."""
@@ -157,15 +186,37 @@ class _Judge:
 
     def changed_near(self, outputs: Tensors) -> float | None:
         """The same of rows whose two best probabilities lie within 0.1; none without such rows."""
+        near = self._near()
+        return None if near is None else float(self._moved(outputs)[near].mean())
+
+    def _near(self) -> NDArray[np.bool_] | None:
         if self._main != "probabilities":
             return None
         ordered = np.sort(self._original["probabilities"], axis=1)
         near = ordered[:, -1] - ordered[:, -2] < _NEAR
-        return float(self._moved(outputs)[near].mean()) if near.any() else None
+        return np.asarray(near, np.bool_) if near.any() else None
 
     def worst_slice(self, outputs: Tensors) -> str:
-        """The quarter of a numeric column in which most changed; empty where nothing did."""
+        """The part of the rows in which most changed; empty where nothing did."""
         moved, worst, said = self._moved(outputs), 0.0, ""
+        for part, inside in self._all_parts():
+            share = float(moved[inside].mean())
+            if share > worst:
+                worst, said = share, f"{part}: {share:.1%}"
+        return said
+
+    def _all_parts(self) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+        """Quarters of numeric columns, and the rows of each class, where they hold 30 rows."""
+        for part, inside in (*self._quarters(), *self._classes()):
+            if inside.sum() >= _SLICE_ROWS:
+                yield part, inside
+
+    def _classes(self) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+        if self._labels and self._target is not None:
+            for label in np.unique(self._target).tolist():
+                yield f"label {label}", np.asarray(self._target == label, np.bool_)
+
+    def _quarters(self) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         for tensor in self._contract.inputs if self._contract.columns else ():
             for place, column in enumerate(tensor_columns(self._contract, tensor)):
                 if column.kind != "numeric":
@@ -173,11 +224,7 @@ class _Judge:
                 values = self.tensors[tensor.name][:, place]
                 edges = np.nanquantile(values, [0, 0.25, 0.5, 0.75, 1])
                 for low, high in pairwise(edges):
-                    inside = (values >= low) & (values <= high)
-                    share = float(moved[inside].mean()) if inside.sum() >= _SLICE_ROWS else 0.0
-                    if share > worst:
-                        worst, said = share, f"{column.name} {low:.4g} to {high:.4g}: {share:.1%}"
-        return said
+                    yield f"{column.name} {low:.4g} to {high:.4g}", (values >= low) & (values <= high)
 
     def largest(self, outputs: Tensors) -> float:
         wanted = self._original[self._main].astype(np.float64)

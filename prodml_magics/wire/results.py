@@ -79,6 +79,16 @@ class RegisterRecord(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
+class PartScore(msgspec.Struct, frozen=True, kw_only=True):
+    """What a variant scores on a part of the rows, beside what the version does there."""
+
+    part: str
+    """A quarter of a numeric column, or the rows of one class."""
+    rows: int
+    original: float
+    score: float
+
+
 class VariantRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A variant of a version, measured on the rows given."""
 
@@ -95,6 +105,10 @@ class VariantRecord(msgspec.Struct, frozen=True, kw_only=True):
     changed_near: float | None = None
     """The same of rows whose two best probabilities lie within 0.1."""
     worst_slice: str = ""
+    score_near: float | None = None
+    """The score of those rows; null without them or without a target."""
+    parts: tuple[PartScore, ...] = ()
+    """The three parts of the rows whose score loses most; empty without a target."""
     largest_difference: float | None = None
     kept: bool = False
     reason: str = ""
@@ -108,6 +122,8 @@ class OptimizeRecord(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     rows: int
     max_drop: float
+    calibrated_on: str = ""
+    """The rows that showed the ranges of activations."""
     variants: tuple[VariantRecord, ...]
     chosen: str | None
     """The fastest one that is worth its difference; null where none is."""

@@ -15,7 +15,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.neural_network import MLPClassifier
 
 from prodml_magics.actions.deploy import deploy
-from prodml_magics.actions.optimize import optimize, variant_file
+from prodml_magics.actions.optimize import optimize, profile_rows, variant_file
 from prodml_magics.actions.register import register
 from prodml_magics.actions.variants import as_version
 from prodml_magics.actions.workspace import Workspace
@@ -23,6 +23,7 @@ from prodml_magics.contract.samples import read_samples
 from prodml_magics.contract.schema import write_contract
 from prodml_magics.errors import GateRefused, InvalidInput, NotFound, Unsupported, UsageError
 from prodml_magics.inference.session import open_session
+from prodml_magics.stats.drift import prepare, to_arrow
 from prodml_magics.wire.requests import Deploy, Optimize, Register
 
 ROWS, TARGET = load_digits(return_X_y=True)
@@ -61,6 +62,40 @@ def test_every_variant_is_measured_beside_the_version(made: Any) -> None:
     assert made.chosen in {None, *(each.name for each in others if each.kept)}
     assert made.rows == len(ROWS) - 900
     assert "µs 32 rows" in str(made)
+
+
+def test_scores_are_told_near_the_threshold_and_by_parts_as_counting_says(home: Workspace, made: Any) -> None:
+    original, *others = made.variants
+    session = open_session((home.folder("digits", 1) / "model.onnx").read_bytes(), device="cpu")
+    outputs = session.run({"input": ROWS[900:].astype(np.float32)})
+    right = outputs["label"] == TARGET[900:]
+    best = np.sort(outputs["probabilities"], axis=1)
+    near = best[:, -1] - best[:, -2] < 0.1
+    assert original.score_near == pytest.approx(right[near].mean())
+    assert original.parts == ()
+    for each in others:
+        for part in each.parts:
+            assert part.score < part.original <= 1
+            assert part.rows >= 30
+            if part.part.startswith("label "):
+                mine = TARGET[900:] == int(part.part.removeprefix("label "))
+                assert (part.rows, part.original) == (mine.sum(), pytest.approx(right[mine].mean()))
+    assert made.picture() is not None
+
+
+def test_activations_are_calibrated_on_training_rows(home: Workspace, made: Any, tmp_path: Path) -> None:
+    assert made.calibrated_on == "512 training rows of the profile"
+    profile = home.folder("digits", 1) / "profile.arrow"
+    contract = home.contract("digits", 1)
+    kept = profile_rows(profile, contract)
+    assert kept is not None
+    trained = {tuple(row) for row in ROWS[:900].astype(np.float32).tolist()}
+    assert {tuple(row) for row in np.round(kept["input"]).tolist()} == trained
+    np.testing.assert_allclose(kept["input"], np.round(kept["input"]), atol=1e-4)
+    masked = prepare({column.name: ROWS[:900, place] for place, column in enumerate(contract.columns)}, masked={"x3"})
+    (tmp_path / "profile.arrow").write_bytes(to_arrow(masked))
+    assert profile_rows(tmp_path / "profile.arrow", contract) is None
+    assert profile_rows(tmp_path / "no.arrow", contract) is None
 
 
 def test_a_kept_variant_is_a_version_of_its_own(home: Workspace, made: Any) -> None:

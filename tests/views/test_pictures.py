@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,6 +17,8 @@ from prodml_magics.views.palette import ALARM, UNSURE
 from prodml_magics.views.picture import Picture
 from prodml_magics.views.shadow_picture import shadow_picture
 from prodml_magics.views.timeline_picture import timeline_picture
+from prodml_magics.views.variants_picture import variants_picture
+from prodml_magics.wire.results import PartScore, VariantRecord
 
 Rows = list[dict[str, Any]]
 Details = dict[str, dict[str, Any]]
@@ -27,6 +30,22 @@ TIMELINE = [
     {"at": "2026-11-23T10:00:00+00:00", "model": "cancer", "kind": "rollback", "live": 1},
     {"at": "2026-11-23T10:05:00+00:00", "model": "digits", "kind": "undeploy", "live": None},
 ]
+
+
+def _variant(name: str, took: float, **scores: Any) -> dict[str, Any]:
+    record = VariantRecord(name=name, size_bytes=int(4e4 * took), microseconds=dict.fromkeys(("1", "32", "128"), took), **scores)
+    return msgspec.to_builtins(record)
+
+
+VARIANTS = {
+    "rows": 900,
+    "variants": [
+        _variant("original", 1.0, score=0.93, score_near=0.5, changed=0.0),
+        _variant("graph", 0.9, score=0.93, score_near=0.5, changed=0.0),
+        _variant("int8", 0.4, score=0.92, changed=0.01, parts=(PartScore(part="label 1", rows=90, original=0.9, score=0.8),)),
+        {**msgspec.to_builtins(VariantRecord(name="fp16", reason="it cannot be made"))},
+    ],
+}
 
 
 def _shadow(rows: int = 300, **changes: Any) -> dict[str, Any]:
@@ -46,6 +65,7 @@ PICTURES: dict[str, Callable[[Rows, Details], Picture]] = {
     "drift": drift_picture,
     "timeline": lambda rows, details: timeline_picture(TIMELINE),
     "shadow": lambda rows, details: shadow_picture(_shadow()),
+    "variants": lambda rows, details: variants_picture(VARIANTS, "digits@1: int8 is worth its difference"),
     "shadow, many rows": lambda rows, details: shadow_picture(_shadow(3_000)),
 }
 
