@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from prodml_magics.stats.drift.joint import JOINT, find_jointly
 from prodml_magics.stats.drift.joint.classifier import area_under_curve, classifier_test
 from prodml_magics.stats.drift.joint.energy import energy_of_rows
 from prodml_magics.stats.drift.joint.mmd import median_distance, mmd, mmd_linear
-from prodml_magics.stats.drift.joint.pca import reconstruction_shift
+from prodml_magics.stats.drift.joint.pca import _permuted, reconstruction_shift
+from prodml_magics.stats.drift.joint.permutation import PERMUTATIONS, beyond_permutations, flipped_p_value, memberships, p_value
 
 Rows = np.ndarray
 
@@ -51,8 +53,6 @@ def test_the_width_is_the_median_distance() -> None:
 
 
 def test_permutation_p_values_are_those_of_a_loop_over_the_same_permutations() -> None:
-    from prodml_magics.stats.drift.joint.permutation import memberships
-
     x, y = _rows(4, 15), _rows(5, 12) + np.float32(0.3)
     rows = np.concatenate([x, y])
     members = memberships(15, 12, 40, 0).astype(bool)
@@ -60,6 +60,44 @@ def test_permutation_p_values_are_those_of_a_loop_over_the_same_permutations() -
     assert (members.sum(axis=0) == 15).all()
     slow = np.array([_slow_mmd(rows[column], rows[~column], 2.0) for column in members.T])
     assert mmd(x, y, permutations=40, width=2.0).p_value == pytest.approx((slow >= slow[0] - 1e-9).mean())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_swapping_a_row_of_either_side_turns_the_sign_of_its_term(seed: int) -> None:
+    a, b, c, d = _rows(seed, 4, 3).astype(float)
+    k = partial(sklearn_rbf, gamma=0.5)
+
+    def term(a: Rows, b: Rows, c: Rows, d: Rows) -> float:
+        return float((k([a], [b]) + k([c], [d]) - k([a], [d]) - k([b], [c])).item())
+
+    assert term(c, b, a, d) == pytest.approx(-term(a, b, c, d))
+    terms = np.random.default_rng(seed).normal(0.4, 1, 9)
+    flips = np.array(np.meshgrid(*[[1, -1]] * 9)).reshape(9, -1)
+    exact = (terms @ flips >= terms.sum() - 1e-9).mean()
+    assert flipped_p_value(terms, 9_999) == pytest.approx(exact, abs=4 * math.sqrt(exact / 10_000))
+
+
+def test_permuted_distances_of_reconstruction_errors_are_those_of_scipy() -> None:
+    rng = np.random.default_rng(17)
+    for shift in (0.0, 0.3):
+        before, now = np.round(rng.normal(size=40), 1), np.round(rng.normal(shift, 1, 30), 1)
+        pooled, members = np.concatenate([before, now]), memberships(40, 30, PERMUTATIONS, 0).astype(bool)
+        slow = np.array([stats.ks_2samp(pooled[column], pooled[~column], method="asymp").statistic for column in members.T])
+        assert _permuted(before, now, 0) == pytest.approx((slow >= slow[0] - 1e-9).mean())
+
+
+def test_beyond_all_permutations_the_law_continues_them() -> None:
+    rng = np.random.default_rng(18)
+    for weights in ([1.0], [1, 0.6, 0.4, 0.3, 0.2, 0.1], [1 / i**2 for i in range(1, 20)]):
+        draws = (rng.normal(size=(400_000, len(weights))) ** 2) @ np.array(weights)
+        for p in (1e-4, 3e-5):
+            far = float(np.quantile(draws, 1 - p))
+            found = [beyond_permutations(np.array([far, *rng.choice(draws[draws < far], 999)])) for _ in range(40)]
+            assert p < np.exp(np.mean(np.log(found))) < 10 * p
+    assert beyond_permutations(np.array([0.5, 0.6, 0.4])) == p_value(np.array([0.5, 0.6, 0.4]))
+    flat = np.zeros(1_000)
+    assert beyond_permutations(flat) == 1.0
+    assert 0 < beyond_permutations(np.append(1e9, flat[1:])) <= 1e-3
 
 
 def test_energy_of_one_column_is_scipys_up_to_pairs_with_itself() -> None:
@@ -134,7 +172,8 @@ def test_linear_time_mmd_agrees_on_average_with_the_whole() -> None:
     whole, linear = mmd(x[:1_500], y[:1_500], permutations=5, width=2.0), mmd_linear(x, y, width=2.0)
     assert linear.squared == pytest.approx(whole.squared, abs=0.03)
     assert linear.low < whole.squared
-    assert linear.p_value < 1e-6
+    assert linear.p_value == 1 / 1_000
+    assert linear.beyond < 1e-6
 
 
 def test_reconstruction_and_classifier_compare_rows_that_nothing_was_fitted_on() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prodml_magics.stats.drift.columns import Vectors
 from prodml_magics.stats.drift.comparison import Comparison
 from prodml_magics.stats.drift.joint.rows import drawn
-from prodml_magics.stats.drift.joint.table import JOINT, find_in_rows
+from prodml_magics.stats.drift.joint.table import JOINT, problem_of
 from prodml_magics.stats.drift.reference import EmbeddingColumn
 from prodml_magics.stats.drift.verdict import Evidence
 
@@ -26,24 +26,18 @@ def compare_vectors(
     """By the first of `methods` that looks at many columns at once, else by MMD, on at most 2,000 rows of either side.
 
     Distances are those of the vectors as they are: all numbers have one scale. `put` moves rows to where they are to be computed,
-    as for `find_jointly`. Both sides need 40 present rows.
+    as for `find_jointly`. Both sides need 40 present rows. An effect beyond all permutations has the p-value that a law tells: among
+    many columns one in a thousand is not small.
     """
     name = next((method for method in methods if method in JOINT), _DEFAULT)
     before, now = _scaled(column.values, drawn(found.values, seed=1))
-    finding = find_in_rows(name, before, now, alpha, put=put)
-    if np.isnan(finding.effect):
-        return Comparison(finding.reason)
-    statistic = JOINT[name]
-    evidence = Evidence(
-        effect=finding.effect,
-        effect_low=max(0.0, min(finding.effect, finding.effect_low)),
-        p_value=finding.p_value,
-        tolerance=statistic.tolerance,
-        rows=min(finding.n_reference, finding.n_current),
-        finding=f"{statistic.title} {finding.effect:.2f}",
-        hint=_hint(before, now),
-    )
-    return Comparison(evidence)
+    statistic, sizes = JOINT[name], (len(before), len(now))
+    if problem := problem_of(statistic, before.shape[1], *sizes):
+        return Comparison(problem)
+    sides = (put(before), put(now)) if statistic.anywhere else (before, now)
+    made = statistic.find(sides[0], sides[1], alpha, None)
+    low, said = max(0.0, min(made.effect, made.low)), f"{statistic.title} {made.effect:.2f}"
+    return Comparison(Evidence(made.effect, low, made.beyond, statistic.tolerance, min(sizes), said, _hint(before, now)))
 
 
 def _scaled(before: NDArray[np.float32], now: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -19,12 +19,16 @@ _WAVES = 64
 
 
 class ClassifierResult(NamedTuple):
-    """Held-out area under the ROC curve, its interval at level 1 − 2·alpha (so `low` holds at 1 − alpha), and the p-value."""
+    """Held-out area under the ROC curve, its interval at level 1 − 2·alpha (so `low` holds at 1 − alpha), and the p-value.
+
+    `beyond` is the p-value that the normal limit of the rank sum tells of an area beyond all of its permutations, else `p_value`.
+    """
 
     auc: float
     low: float
     high: float
     p_value: float
+    beyond: float
 
 
 def classifier_test(x: NDArray[Any], y: NDArray[Any], *, alpha: float = 0.05, seed: int = 0) -> ClassifierResult:
@@ -39,7 +43,10 @@ def classifier_test(x: NDArray[Any], y: NDArray[Any], *, alpha: float = 0.05, se
     before, now = lift(x[1::2]) @ weights, lift(y[1::2]) @ weights
     auc, error = area_under_curve(before, now)
     half = NormalDist().inv_cdf(1 - alpha) * error
-    return ClassifierResult(auc, max(0.0, auc - half), min(1.0, auc + half), _permuted(before, now, seed))
+    p = _permuted(before, now, seed)
+    far = (auc - 0.5) / math.sqrt((len(before) + len(now) + 1) / (12 * len(before) * len(now)))
+    beyond = min(p, max(1e-300, 0.5 * math.erfc(far / math.sqrt(2)))) if p <= 1 / (PERMUTATIONS + 1) else p
+    return ClassifierResult(auc, max(0.0, auc - half), min(1.0, auc + half), p, beyond)
 
 
 def _lifting(rows: NDArray[Any], seed: int) -> Any:

@@ -10,18 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.joint.mmd import squared_distances, sums_by_side
-from prodml_magics.stats.drift.joint.permutation import memberships, p_value, pair_sums
+from prodml_magics.stats.drift.joint.permutation import beyond_permutations, memberships, p_value, pair_sums
 
 __all__ = ["EnergyResult", "energy_of_rows", "energy_statistics"]
 
 
 class EnergyResult(NamedTuple):
-    """Energy statistic, its coefficient of inhomogeneity in about [0, 1], a lower bound of that, and the p-value."""
+    """Energy statistic, its coefficient of inhomogeneity in about [0, 1], a lower bound of that, and the p-value.
+
+    `beyond` is as in `MmdResult`.
+    """
 
     statistic: float
     coefficient: float
     low: float
     p_value: float
+    beyond: float
 
 
 def energy_of_rows(x: Any, y: Any, *, permutations: int = 999, alpha: float = 0.05, seed: int = 0) -> EnergyResult:
@@ -37,7 +41,8 @@ def energy_of_rows(x: Any, y: Any, *, permutations: int = 999, alpha: float = 0.
     between, statistics = _statistics(distances, xp.asarray(memberships(n, m, permutations, seed)), n, m)
     scale = 2 * float(between[0]) or 1.0
     low = float(statistics[0]) - NormalDist().inv_cdf(1 - alpha) * _standard_error(distances, n, m)
-    return EnergyResult(float(statistics[0]), float(statistics[0]) / scale, low / scale, p_value(statistics))
+    p, beyond = p_value(statistics), beyond_permutations(statistics)
+    return EnergyResult(float(statistics[0]), float(statistics[0]) / scale, low / scale, p, beyond)
 
 
 def energy_statistics(rows: NDArray[Any], members: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prodml_magics.stats.drift.joint.permutation import memberships, p_value, pair_sums
+from prodml_magics.stats.drift.joint.permutation import (
+    PERMUTATIONS,
+    beyond_permutations,
+    flipped_p_value,
+    memberships,
+    p_value,
+    pair_sums,
+)
 
 __all__ = [
     "MmdResult",
@@ -26,11 +33,15 @@ _MEDIAN_ROWS = 1_000
 
 
 class MmdResult(NamedTuple):
-    """Unbiased MMD² (it may be negative), its p-value, and a lower bound at level 1 − alpha."""
+    """Unbiased MMD² (it may be negative), its p-value, and a lower bound at level 1 − alpha.
+
+    `beyond` is the p-value that a law tells of a statistic beyond all of its permutations, else `p_value`.
+    """
 
     squared: float
     p_value: float
     low: float
+    beyond: float
 
 
 def squared_distances(x: Any, y: Any, scale: float = 1.0) -> Any:
@@ -73,7 +84,7 @@ def mmd(x: Any, y: Any, *, permutations: int = 999, alpha: float = 0.05, width: 
     squares = np.asarray(_squared(sums, n, m), dtype=np.float64)
     error = _standard_error(kernel, n, m)
     low = float(squares[0]) - NormalDist().inv_cdf(1 - alpha) * error
-    return MmdResult(float(squares[0]), p_value(squares), low)
+    return MmdResult(float(squares[0]), p_value(squares), low, beyond_permutations(squares))
 
 
 def mmd_statistics(rows: NDArray[Any], width: float, members: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -104,10 +115,11 @@ def sums_by_side(kernel: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 def mmd_linear(x: NDArray[Any], y: NDArray[Any], *, alpha: float = 0.05, width: float | None = None, seed: int = 0) -> MmdResult:
-    """MMD² in time and memory that grow with the rows: the mean over disjoint quadruples, with its normal limit.
+    """MMD² in time and memory that grow with the rows: the mean over disjoint quadruples.
 
-    Gretton et al. 2012, section 6 (lemma 14 and corollary 16); it needs more rows for the same power. Rows in excess of
-    those that both sides have are not used. Rows are shuffled first: neighbours in time are alike.
+    Gretton et al. 2012, section 6 (lemma 14 and corollary 16, whose normal limit gives the bound); it needs more rows for the same
+    power. p by permutation: to swap one row of either side within a quadruple turns the sign of its term. Rows in excess of those that
+    both sides have are not used. Rows are shuffled first: neighbours in time are alike.
     """
     pairs = min(len(x), len(y)) // 2
     width = median_distance(x, y) if width is None else width
@@ -116,8 +128,10 @@ def mmd_linear(x: NDArray[Any], y: NDArray[Any], *, alpha: float = 0.05, width: 
     (a, b), (c, d) = ((side[: 2 * pairs : 2], side[1 : 2 * pairs : 2]) for side in (x, y))
     terms = _kernel(a, b, width) + _kernel(c, d, width) - _kernel(a, d, width) - _kernel(b, c, width)
     squared, error = float(terms.mean()), float(terms.std(ddof=1)) / math.sqrt(pairs)
-    p = 0.5 * math.erfc(squared / error / math.sqrt(2)) if error > 0 else 1.0
-    return MmdResult(squared, max(p, 1e-300), squared - NormalDist().inv_cdf(1 - alpha) * error)
+    limit = 0.5 * math.erfc(squared / error / math.sqrt(2)) if error > 0 else 1.0
+    p = flipped_p_value(terms, seed=seed)
+    beyond = min(p, max(limit, 1e-300)) if p <= 1 / (PERMUTATIONS + 1) else p
+    return MmdResult(squared, p, squared - NormalDist().inv_cdf(1 - alpha) * error, beyond)
 
 
 def _kernel(x: NDArray[Any], y: NDArray[Any], width: float) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from prodml_magics.stats.drift.joint.mmd import mmd, mmd_linear
 from prodml_magics.stats.drift.joint.pca import reconstruction_shift
 from prodml_magics.stats.drift.joint.rows import Rows, standardised
 
-__all__ = ["FEWEST_JOINT_ROWS", "JOINT", "JointFinding", "find_in_rows", "find_jointly", "find_nothing"]
+__all__ = ["FEWEST_JOINT_ROWS", "JOINT", "JointFinding", "find_jointly", "find_nothing", "problem_of"]
 
 FEWEST_JOINT_ROWS = 40
 
@@ -25,6 +25,10 @@ class _Found(NamedTuple):
     effect: float
     low: float
     p_value: float
+    beyond: float
+    """The p-value; of an effect beyond all permutations what a law tells."""
+    high: float = math.nan
+    """The upper end of the interval, where it is told."""
 
 
 class JointStatistic(NamedTuple):
@@ -53,6 +57,8 @@ class JointFinding(NamedTuple):
     columns: int
     n_reference: int
     n_current: int
+    effect_high: float = math.nan
+    """Upper confidence bound, where the statistic tells one."""
 
 
 def _root(squared: float) -> float:
@@ -65,12 +71,12 @@ def _mmd(x: Rows, y: Rows, alpha: float, known: JointCalibration | None) -> _Fou
     else:
         found = mmd(x, y, alpha=alpha, permutations=0, width=known.width)
         found = found._replace(p_value=table_p_value(known.null, found.squared, len(x), len(y)))
-    return _Found(_root(found.squared), _root(found.low), found.p_value)
+    return _Found(_root(found.squared), _root(found.low), found.p_value, found.beyond)
 
 
 def _mmd_linear(x: Rows, y: Rows, alpha: float, _known: JointCalibration | None) -> _Found:
     found = mmd_linear(x, y, alpha=alpha)
-    return _Found(_root(found.squared), _root(found.low), found.p_value)
+    return _Found(_root(found.squared), _root(found.low), found.p_value, found.beyond)
 
 
 def _energy(x: Rows, y: Rows, alpha: float, known: JointCalibration | None) -> _Found:
@@ -79,17 +85,17 @@ def _energy(x: Rows, y: Rows, alpha: float, known: JointCalibration | None) -> _
     else:
         found = energy_of_rows(x, y, alpha=alpha, permutations=0)
         found = found._replace(p_value=table_p_value(known.null, found.statistic, len(x), len(y)))
-    return _Found(_root(found.coefficient), _root(found.low), found.p_value)
+    return _Found(_root(found.coefficient), _root(found.low), found.p_value, found.beyond)
 
 
 def _pca(x: Rows, y: Rows, alpha: float, _known: JointCalibration | None) -> _Found:
     found = reconstruction_shift(x, y, alpha=alpha)
-    return _Found(found.effect, found.low, found.p_value)
+    return _Found(found.effect, found.low, found.p_value, found.beyond)
 
 
 def _classifier(x: Rows, y: Rows, alpha: float, _known: JointCalibration | None) -> _Found:
     found = classifier_test(x, y, alpha=alpha)
-    return _Found(found.auc, found.low, found.p_value)
+    return _Found(found.auc, found.low, found.p_value, found.beyond, found.high)
 
 
 JOINT: dict[str, JointStatistic] = {
@@ -119,7 +125,7 @@ def find_jointly(
     `put` moves rows to where they are to be computed (``jax.numpy.asarray``), for the statistics that can be elsewhere.
     """
     before, now = standardised(x, y)
-    return [find_in_rows(name, before, now, alpha, len(methods), put, known.get(name)) for name in methods]
+    return [_finding(name, before, now, alpha, len(methods), put, known.get(name)) for name in methods]
 
 
 def find_nothing(methods: Sequence[str], reason: str) -> tuple[JointFinding, ...]:
@@ -128,31 +134,26 @@ def find_nothing(methods: Sequence[str], reason: str) -> tuple[JointFinding, ...
     return tuple(JointFinding(name, *undefined, JOINT[name].tolerance, None, reason, 0, 0, 0) for name in methods)
 
 
-def find_in_rows(
-    name: str,
-    x: Rows,
-    y: Rows,
-    alpha: float,
-    methods: int = 1,
-    put: Callable[[Rows], Any] = np.asarray,
-    known: JointCalibration | None = None,
+def _finding(
+    name: str, x: Rows, y: Rows, alpha: float, methods: int, put: Callable[[Rows], Any], known: JointCalibration | None
 ) -> JointFinding:
-    """One of the named statistics, of `methods` that were asked for, on finite rows as they are."""
     statistic = JOINT[name]
     if known is not None:
         statistic = statistic._replace(tolerance=known.tolerance)
     columns, n, m = x.shape[1], len(x), len(y)
-    problem = _problem(statistic, columns, n, m)
+    problem = problem_of(statistic, columns, n, m)
     if problem:
         return JointFinding(name, math.nan, math.nan, math.nan, statistic.tolerance, None, problem, columns, n, m)
     before, now = (put(x), put(y)) if statistic.anywhere else (x, y)
     tabled = known if known is not None and min(n, m) >= FEWEST_TABLE_ROWS else None
     found = statistic.find(before, now, alpha, tabled)
     drifted, reason = _verdict(statistic, found, min(1.0, found.p_value * methods), alpha)
-    return JointFinding(name, *found, statistic.tolerance, drifted, reason, columns, n, m)
+    told = (found.effect, found.low, found.p_value, statistic.tolerance, drifted, reason)
+    return JointFinding(name, *told, columns, n, m, found.high)
 
 
-def _problem(statistic: JointStatistic, columns: int, n: int, m: int) -> str:
+def problem_of(statistic: JointStatistic, columns: int, n: int, m: int) -> str:
+    """Why there is nothing to tell of so many columns and rows; empty where there is."""
     if columns < statistic.columns:
         return f"{columns} numeric columns that vary are too few; {statistic.columns} are needed"
     fewest = min(n, m)
@@ -160,7 +161,8 @@ def _problem(statistic: JointStatistic, columns: int, n: int, m: int) -> str:
 
 
 def _verdict(statistic: JointStatistic, found: _Found, adjusted: float, alpha: float) -> tuple[bool | None, str]:
-    said, tolerance = f"{statistic.title} {found.effect:.2f}", f"the tolerance of {statistic.tolerance:g}"
+    interval = f" ({found.low:.2f} to {found.high:.2f})" if math.isfinite(found.high) else ""
+    said, tolerance = f"{statistic.title} {found.effect:.2f}{interval}", f"the tolerance of {statistic.tolerance:g}"
     if found.effect <= statistic.tolerance:
         return False, f"{said}, within {tolerance}"
     if adjusted > alpha:
