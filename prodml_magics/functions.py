@@ -127,8 +127,8 @@ def drift(model: Any, current: Any = None, **flags: Any) -> Any:
     """Compare served rows of a model with its training rows, or two frames: ``drift(reference, current)``.
 
     Flags: ``window``, ``last``, ``since``, ``until``, ``arm``, ``against``, ``same_hour``, ``columns``, ``method``, ``by``,
-    ``embed`` (a function that turns a list of texts into vectors), ``tolerance``, ``alpha``, ``fdr``, ``exact``, ``sequential``,
-    ``source``, ``memory``, ``device``.
+    ``train`` (rows to build a missing profile from), ``embed`` (a function that turns a list of texts into vectors), ``tolerance``,
+    ``alpha``, ``fdr``, ``exact``, ``sequential``, ``source``, ``memory``, ``device``.
     Returns ``.drifted .verdict .seconds .device .frame .summary .slices .joint``.
     """
     return _run("drift", {"model": model, "current": current, **flags})

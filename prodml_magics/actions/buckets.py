@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from prodml_magics.actions.profiles import profile_of
 from prodml_magics.actions.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ def read_grid(workspace: Workspace, model: str, version: int) -> VersionGrid | N
     """The grids of a version's profile; none where it has no profile."""
     from prodml_magics.stats.drift import from_arrow
 
-    path = workspace.home / workspace.files(model, version).folder / "profile.arrow"
-    profile = path.read_bytes() if path.exists() else None
+    profile = profile_of(workspace, model, version)
     return None if profile is None else grid_of(version, profile, from_arrow(profile))
 
 

@@ -20,6 +20,7 @@ from prodml_magics.actions.formats import moment
 from prodml_magics.actions.frames import as_columns
 from prodml_magics.actions.kept import Asked
 from prodml_magics.actions.onsets import find_kept_onsets, find_onsets
+from prodml_magics.actions.profiles import build_profile, profile_of
 from prodml_magics.actions.results import DriftResult
 from prodml_magics.actions.sampled import sampling_note
 from prodml_magics.actions.services import Services
@@ -85,6 +86,8 @@ def _between_frames(workspace: Workspace, request: Drift) -> DriftResult:
         raise UsageError("give the frame to compare with as well: %drift REFERENCE CURRENT")
     if request.window or request.last or request.since or request.until:
         raise UsageError("--window, --last, --since and --until choose rows of a served model; two frames are compared whole")
+    if request.train is not None:
+        raise UsageError("--train builds the profile of a served model's version; two frames need none")
     if request.sequential:
         raise UsageError("--sequential watches the rows that a model is served, hour by hour; two frames are compared once")
     if request.source != "auto":
@@ -167,6 +170,8 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
     now = workspace.clock.now()
     since, until = _window(request, now)
     version = resolve(workspace, which, default="live") if which.version or which.alias else workspace.live(which.name)
+    if request.train is not None:
+        build_profile(workspace, which.name, version, request.train)
     if request.sequential:
         return watch_model(workspace, request, Asked(which.name, _ARMS.get(request.arm, (request.arm,)), since, until), version)
     check_against(request, since)
@@ -289,13 +294,13 @@ def _ends(rows: pl.DataFrame) -> tuple[datetime, datetime]:
 def _profile(workspace: Workspace, name: str, version: int) -> Reference:
     from prodml_magics.stats.drift import from_arrow
 
-    profile = workspace.home / workspace.files(name, version).folder / "profile.arrow"
-    if not profile.exists():
+    profile = profile_of(workspace, name, version)
+    if profile is None:
         raise InvalidInput(
-            f"{name}@{version} has no profile: it was registered without training rows; register it with --train, "
+            f"{name}@{version} has no profile: it was registered without training rows, or elsewhere; build one with --train ROWS, "
             "or compare with earlier rows: --against previous or --against 7d"
         )
-    return from_arrow(profile.read_bytes())
+    return from_arrow(profile)
 
 
 def _against_profile(workspace: Workspace, name: str, version: int, rows: pl.DataFrame, window: Window, request: Drift) -> _Sides:

@@ -9,6 +9,7 @@ from prodml_magics.actions.buckets import VersionGrid, bucket_store, grid_of
 from prodml_magics.actions.earlier import earlier_said, earlier_stretches
 from prodml_magics.actions.formats import moment
 from prodml_magics.actions.kept import Asked, KeptWindow, is_whole, kept_rows, kept_window, kept_windows
+from prodml_magics.actions.profiles import profile_of
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import InvalidInput, NotFound, UsageError
 from prodml_magics.wire.names import parse_reference
@@ -78,7 +79,7 @@ def _compared(workspace: Workspace, request: Drift, asked: Asked, version: int, 
     since = asked.since or workspace.clock.now()
     stretches = earlier_stretches(request, since, asked.until or workspace.clock.now())
     of_version = version if stretches else _profiled(request, asked.model, version)
-    profile = None if of_version is None else _profile(workspace, asked.model, of_version)
+    profile = None if of_version is None else profile_of(workspace, asked.model, of_version)
     if of_version is None or profile is None:
         return "they are kept on the quantiles of a version's profile, and there is none"
     from prodml_magics.stats.drift import from_arrow
@@ -108,11 +109,6 @@ def _profiled(request: Drift, model: str, version: int) -> int | None:
         return version
     which = parse_reference(request.against)
     return which.version if which.name == model else None
-
-
-def _profile(workspace: Workspace, model: str, version: int) -> bytes | None:
-    path = workspace.home / workspace.files(model, version).folder / "profile.arrow"
-    return path.read_bytes() if path.exists() else None
 
 
 def _names(reference: Reference, mask: Sequence[str], request: Drift) -> list[str]:

@@ -414,6 +414,14 @@ class Drift(Request, frozen=True):
         _flag("decide by these statistics, such as wasserstein_iqr, psi, chi2 or mmd; any name lists all", "NAME"),
     ] = ()
     by: Annotated[str, _flag("look at each value, or quarter, of this column of its own", "COLUMN")] = ""
+    train: Annotated[
+        Any,
+        _flag(
+            "training rows to build the version's profile from, where it was registered without them or elsewhere; kept in the home",
+            "X",
+            reference=True,
+        ),
+    ] = None
     embed: Annotated[
         Any,
         _flag(

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from homes import add_version, go_live, workspace_at
+from versions import training_rows
 
 from prodml_magics.actions.drift import drift
 from prodml_magics.actions.slices import search_slices
@@ -159,6 +160,30 @@ def test_a_version_without_a_profile_can_still_be_compared_with_its_earlier_rows
     with pytest.raises(InvalidInput, match=r"has no profile: .* or compare with earlier rows: --against previous"):
         drift(served, Drift(model="cancer", window="1h"))
     assert drift(served, Drift(model="cancer", window="1h", against="previous")).record.verdict == "drift"
+
+
+def test_a_profile_is_built_from_training_rows_where_a_version_has_none(served: Workspace) -> None:
+    add_version(served, 4, profile=False)
+    go_live(served, 4)
+    with pytest.raises(InvalidInput, match="build one with --train ROWS"):
+        drift(served, Drift(model="cancer"))
+    names = [column.name for column in served.contract("cancer", 4).columns]
+    rows = pl.DataFrame(training_rows(), schema=names)
+    for given, kind, said in (
+        (rows.drop(names[2]), InvalidInput, f"the rows of --train have no column {names[2]!r}; did you mean "),
+        (rows.head(0), InvalidInput, "there are no rows in --train"),
+        (3, InvalidInput, "the frame of --train is int"),
+    ):
+        with pytest.raises(kind, match=re.escape(said)):
+            drift(served, Drift(model="cancer", train=given))
+    built = drift(served, Drift(model="cancer", window="1h", train=rows.with_columns(more=pl.lit("x"))))
+    assert _first(served) in built.record.drifted
+    assert (built.record.against, built.record.outputs) == ("version 4's training rows", ())
+    assert drift(served, Drift(model="cancer", window="1h")).record.drifted == built.record.drifted
+    with pytest.raises(UsageError, match="cancer@4 has a profile already; leave out --train"):
+        drift(served, Drift(model="cancer", train=rows))
+    with pytest.raises(UsageError, match="two frames need none"):
+        drift(served, Drift(model=rows, current=rows, train=rows))
 
 
 # ── two frames ─────────────────────────────────────────────────────────────────────────────────────────────────────
