@@ -26,7 +26,7 @@ from prodml_magics.wire.requests import Deploy
 from prodml_magics.wire.rollouts import RolloutPlan, RolloutState
 from prodml_magics.wire.routes import Route, Segment
 
-__all__ = ["begin_canary", "refuse_second", "state_of"]
+__all__ = ["begin_canary", "refuse_crashed", "refuse_second", "state_of"]
 
 _BAKE = "10m"
 
@@ -49,7 +49,7 @@ def begin_canary(workspace: Workspace, request: Deploy, before: Route, version: 
         return RolloutResult(record_of(workspace, state, before, dry_run=True, changes=changes(before, after, state)))
     services = Services(workspace)
     services.up()
-    _refuse_crashed(services, before.model, version)
+    refuse_crashed(services, before.model, version)
     details = {"rollout": msgspec.to_builtins(state)}
     change = switch(workspace, before, after, kind="canary", cause=request.why, details=details)
     return RolloutResult(record_of(workspace, state, after, event=change.event, note=change.note))
@@ -137,7 +137,8 @@ def _refuse_contract(workspace: Workspace, before: Route, version: int) -> None:
         )
 
 
-def _refuse_crashed(services: Services, model: str, version: int) -> None:
+def refuse_crashed(services: Services, model: str, version: int) -> None:
+    """`GateRefused` for a version at whose door a worker's native crash was laid."""
     report = services.gateway()
     crashed = [each for each in report.models if each.name == model and version in each.crashed] if report else []
     if crashed:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from prodml_magics.actions.baseline import with_baseline
 from prodml_magics.actions.blue_green import refuse_stray_flags, watch
-from prodml_magics.actions.canary import begin_canary, refuse_second
+from prodml_magics.actions.canary import begin_canary, refuse_crashed, refuse_second
 from prodml_magics.actions.changes import changes
 from prodml_magics.actions.results import ChangeResult, RolloutResult
 from prodml_magics.actions.services import Services
@@ -53,7 +53,10 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResul
     after = with_baseline(workspace, request, after, version)
     if request.dry_run:
         return ChangeResult(_rehearsed(workspace, before, after, watched))
-    Services(workspace).up()
+    services = Services(workspace)
+    services.up()
+    if watched:
+        refuse_crashed(services, reference.name, version)
     if before.live == version and after.serving == before.serving:
         return ChangeResult(unchanged(workspace, before, "deploy", f"version {version} is already live"))
     details = {"rollout": msgspec.to_builtins(watched)} if watched else None

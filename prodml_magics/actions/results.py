@@ -231,10 +231,10 @@ class ChangeResult(Result[Change]):
 
     @property
     def title(self) -> str:
-        if self.record.version is None:
-            return f"{self.record.model} is not served any more"
         if self.record.kind == "dry run":
             return f"{self.record.model}: nothing was changed; {self.record.note}"
+        if self.record.version is None:
+            return f"{self.record.model} is not served any more"
         if self.record.event is None:
             return f"{self.record.model}@{self.record.version}: nothing to do, {self.record.note}"
         done = _DONE.get(self.record.kind, "is live")

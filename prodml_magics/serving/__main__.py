@@ -92,6 +92,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     metrics = Metrics()
     marker = ShadowMarker(arguments.home / "run" / f"{arguments.role}.shadow")
     canary_marker = ShadowMarker(arguments.home / "run" / f"{arguments.role}.canary")
+    live_marker = ShadowMarker(arguments.home / "run" / f"{arguments.role}.live")
     log = RequestLog(SpoolWriter(arguments.home / "spool"), metrics)
     router = Router(
         arguments.home,
@@ -102,6 +103,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
         quarantined=marker.quarantined() | canary_marker.quarantined(),
         marker=marker,
         canary_marker=canary_marker,
+        crashed=live_marker.quarantined(),
+        live_marker=live_marker,
     )
     watchdog = Watchdog(router.versions, limits, threading.get_ident())
     token = os.environ["PRODML_TOKEN"]

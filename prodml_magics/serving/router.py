@@ -85,6 +85,8 @@ class Router:
         quarantined: frozenset[tuple[str, int]] = frozenset(),
         marker: ShadowMarker | None = None,
         canary_marker: ShadowMarker | None = None,
+        crashed: frozenset[tuple[str, int]] = frozenset(),
+        live_marker: ShadowMarker | None = None,
         load: Callable[..., LoadedVersion] = load_version,
     ) -> None:
         self._home = home
@@ -95,6 +97,8 @@ class Router:
         self._quarantined = quarantined
         self._marker = marker
         self._canary_marker = canary_marker
+        self._crashed = crashed
+        self._live_marker = live_marker
         self._load = load
         self._executor = ThreadPoolExecutor(2, thread_name_prefix="run")
         self._versions: dict[Key, LoadedVersion] = {}
@@ -146,6 +150,8 @@ class Router:
         active.serving = route.serving
         for version in versions.values():
             version.logging = route.logging()
+            # A model in a process of its own cannot take the worker down.
+            version.marker = self._live_marker if version.version == route.live and version.executor is None else None
         active.lanes = {number: self._lane(active, route, versions[number]) for number in versions}
         active.split = self._split(active, route, versions)
         self._change_fallbacks(active, route, versions)
@@ -222,7 +228,9 @@ class Router:
         active.unfit = None
         for lane in [lane for lane in active.every_lane() if lane.arm in ("live", "canary")]:
             order = [route.live if lane.arm == "canary" else None, route.previous, route.serving.baseline]
-            numbers = dict.fromkeys(each for each in order if each in versions and each != lane.version.version)
+            fell = [number for model, number in self._crashed if model == route.model and number != route.live]
+            able = [each for each in order if each in versions and each not in fell]
+            numbers = dict.fromkeys(each for each in able if each != lane.version.version)
             stand_ins: list[Any] = [versions[each] for each in numbers if each is not None]
             found = [each for each in stand_ins if stand_in_problem(each.contract, lane.version.contract) is None]
             if route.serving.default:
@@ -415,7 +423,7 @@ class Router:
             loaded=tuple(active.lanes),
             traffic=traffic,
             problem="; ".join(filter(None, (active.notes(), self._log.problem))) or None,
-            crashed=tuple(sorted(version for model, version in self._quarantined if model == name)),
+            crashed=tuple(sorted(version for model, version in self._quarantined | self._crashed if model == name)),
         )
 
     async def close(self) -> None:

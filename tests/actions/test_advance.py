@@ -239,6 +239,12 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(home: Workspace) -> No
     assert home.ledger.last_id() == last
 
 
+def test_a_dry_run_where_nothing_is_live_says_what_would_be(workspace: Workspace) -> None:
+    planned = deploy(workspace, Deploy(model="cancer@2", dry_run=True))
+    assert "cancer: nothing was changed; version 2 would be live" in str(planned)
+    assert workspace.route("cancer").live is None
+
+
 def test_a_canary_of_a_segment_says_how_it_splits_and_waits_for_a_person_before_it_is_live_for_all(home: Workspace) -> None:
     request = Deploy(model="cancer@2", canary="5,25,100", key="mean radius", segment="mean texture=3", dry_run=True)
     planned = deploy(home, request)

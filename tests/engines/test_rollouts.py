@@ -132,6 +132,29 @@ def test_a_candidate_that_crashes_a_worker_is_taken_back_alone(live: tuple[Works
     assert load.refused == []
 
 
+def test_a_version_that_takes_all_traffic_and_crashes_a_worker_goes_back_alone(live: tuple[Workspace, Load]) -> None:
+    workspace, load = live
+    load.refused.clear()
+    deploy(workspace, Deploy(model=f"cancer@{GOOD}", blue_green=True, bake="5m", guard="error_rate"))
+    wait_for(lambda: load.versions[-200:].count(str(GOOD)) == 200)
+    gateway = Services(workspace).gateway()
+    assert gateway is not None
+    running = next((workspace.home / "run").glob("*.live"))
+    wait_for(lambda: running.read_bytes().startswith(b"cancer@"))
+    os.kill(gateway.pid, signal.SIGSEGV)
+    wait_for(lambda: phase(workspace) == "rolled back", 40)
+    shown = rollout(workspace, Rollout(model="cancer"))
+    assert shown.reason == f"the gateway crashed while version {GOOD} ran" and shown.version == 1
+    with pytest.raises(GateRefused, match=f"cancer@{GOOD} crashed the gateway"):
+        deploy(workspace, Deploy(model=f"cancer@{GOOD}", blue_green=True))
+    wait_for(lambda: load.versions[-200:].count("1") == 200)
+    assert load.refused == []
+    restarted = Services(workspace).gateway()
+    assert restarted is not None
+    os.kill(restarted.pid, signal.SIGKILL)  # whoever starts after that knows of no crash
+    wait_for(lambda: (found := Services(workspace).gateway()) is not None and not found.models[0].crashed)
+
+
 def test_a_good_candidate_walks_the_ladder_though_controller_and_gateway_are_killed_in_mid_step(
     live: tuple[Workspace, Load],
 ) -> None:

@@ -257,6 +257,28 @@ def test_a_canary_that_crashed_the_process_gets_no_traffic_and_is_reported(
     asyncio.run(scenario())
 
 
+def test_a_live_version_that_crashed_the_process_is_reported_and_stands_in_for_nobody(
+    placed: Placed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = placed.home / "run" / "gateway.live"
+    ShadowMarker(path).set("cancer", 2)
+    monkeypatch.setenv("PRODML_LAST_EXIT", "-11")
+    marker = ShadowMarker(path)
+
+    async def scenario() -> None:
+        log = RequestLog(SpoolWriter(placed.home / "spool"))
+        router = Router(placed.home, log, Metrics(), Limits(), crashed=marker.quarantined(), live_marker=marker)
+        both = with_canary(placed)["files"]
+        assert await router.apply({"cancer": Route("cancer", 1, live=2, previous=1, files=both)}, 1) == {}
+        live = router.lane("cancer")
+        assert (live.version.version, live.version.marker, router.report()[0].crashed) == (2, marker, (2,))
+        assert [each.version.version for each in live.fallbacks] == [1]
+        await router.apply({"cancer": Route("cancer", 2, live=1, previous=2, files=both)}, 2)
+        assert (router.lane("cancer").version.version, router.lane("cancer").fallbacks) == (1, ())
+
+    asyncio.run(scenario())
+
+
 def test_the_name_of_the_canary_stands_in_the_file_only_while_it_runs(placed: Placed) -> None:
     path = placed.home / "run" / "gateway.canary"
     marker = ShadowMarker(path)
