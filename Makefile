@@ -21,9 +21,10 @@ $(VENV)/.made:
 	@test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV)
 	@touch $@
 
+# Compiled at once: where Python may not write bytecode, each of the many processes of a test run would compile all it imports anew.
 $(VENV)/.locked: requirements.lock $(VENV)/.made
 	@echo "installing locked dependencies"
-	@uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	@uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
 	@touch $@
 
 setup: $(VENV)/.locked panel $(VENV)/.installed ## make .venv with the package in it
