@@ -23,6 +23,7 @@ from prodml_magics.actions.onsets import find_kept_onsets, find_onsets
 from prodml_magics.actions.profiles import build_profile, profile_of
 from prodml_magics.actions.results import DriftResult
 from prodml_magics.actions.sampled import sampling_note
+from prodml_magics.actions.scores import calibration_of
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.slices import compare_slices, search_slices
 from prodml_magics.actions.streamed import Scanned, large, sampled_reference, scan, sketched
@@ -199,7 +200,10 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
     result = _result(sides._replace(model=which.name, version=version, seen_until=seen), request)
     onsets = _onsets(workspace, asked, version, sides, rows, result.record.drifted, request.alpha)
     note = "; ".join(filter(None, (result.record.note, sampling_note(rows))))
-    return DriftResult(msgspec.structs.replace(result.record, onsets=tuple(onsets), note=note), result.details)
+    scores = calibration_of(workspace, which.name, version, rows, request.alpha)
+    verdict: Literal["drift", "no drift", "undecided"] = "drift" if scores.get("drifted") else result.record.verdict
+    record = msgspec.structs.replace(result.record, onsets=tuple(onsets), note=note, calibration=scores, verdict=verdict)
+    return DriftResult(record, result.details)
 
 
 def _onsets(

@@ -672,7 +672,10 @@ class DriftResult(Result[DriftRecord]):
         if self.record.verdict == "no drift":
             return f"{name}none of {len(self.record.columns)} columns has drifted"
         if not self.record.drifted:
-            return f"{name}none of {len(self.record.columns)} columns has drifted alone, but all of them together have"
+            calm = f"{name}none of {len(self.record.columns)} columns has drifted"
+            if any(each["drifted"] for each in self.record.joint):
+                return f"{calm} alone, but all of them together have"
+            return f"{calm}, but the scores no longer come true"
         if not self.record.outputs:
             return name + _drifted(self.record.drifted, len(self.record.columns), "columns")
         inputs = [column for column in self.record.drifted if column not in self.record.outputs]
@@ -690,6 +693,8 @@ class DriftResult(Result[DriftRecord]):
         if self.record.drifted and self.record.dataset.get("weighted"):
             found.append(("weight", f"what drifted carries {share(self.record.dataset['share'])} of the importance"))
         found += [(each["method"], each["reason"]) for each in self.record.joint]
+        if self.record.calibration:
+            found.append(("scores", f"{self.record.calibration['rows']:,} labelled rows: {self.record.calibration['reason']}"))
         found += [_slice_fact(each) for each in self.record.slices[:_SHOWN_SLICES]]
         return [*found, ("computed", f"on {self.record.device} in {span(self.record.seconds)}")]
 

@@ -416,6 +416,8 @@ class DriftRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All columns together, weighted by importance: verdict, share, possible, weighted."""
     joint: list[dict[str, Any]] = []
     """Findings of statistics of all numeric columns at once, where some were asked for."""
+    calibration: dict[str, Any] = {}
+    """Whether a classifier's scores came true, from the labels that have come for the window; empty without them."""
     slices: list[dict[str, Any]] = []
     """Parts of the rows, worst first: all of --by, else those that were found in which a column moved more than over all rows."""
     onsets: tuple[OnsetRecord, ...] = ()
