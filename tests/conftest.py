@@ -25,6 +25,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("alone")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests counted, which their own output would not show: `record_property("counted", line)`."""
+    for report in terminalreporter.getreports("passed"):
+        for key, value in report.user_properties:
+            if key == "counted":
+                terminalreporter.write_line(str(value))
+
+
 # Closed after each module: playwright's loop would stand in the way of tests that run a loop of their own.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
