@@ -861,7 +861,7 @@ class StatusResult(Result[StatusReport]):
         return [("home", self.record.home)]
 
     def table(self) -> Table:
-        names = ("model", "live", "canary", "previous", "shadows", "requests", "per second", "p50 ms", "p99 ms", "errors")
+        names = ("model", "live", "on", "canary", "previous", "shadows", "requests", "per second", "p50 ms", "p99 ms", "errors")
         return names, [_model_row(each) for each in self.record.models]
 
     def warnings(self) -> Sequence[str]:
@@ -880,7 +880,7 @@ def _model_row(each: Any) -> tuple[Any, ...]:
         else (None,) * 5
     )
     canary = f"{each.canary} at {each.canary_share:.4g}, {each.rollout}" if each.canary else each.rollout
-    return (each.name, each.live, canary, each.previous, shadows or None, *counts)
+    return (each.name, each.live, each.device, canary, each.previous, shadows or None, *counts)
 
 
 class ServicesResult(Result[ServicesRecord]):

@@ -49,6 +49,12 @@ def serving_of(request: Deploy, before: Serving, contract: Contract | None = Non
         after = replace(after, default="" if request.default == "none" else request.default)
     if request.idle:
         after = replace(after, idle_seconds=None if request.idle == "none" else parse_duration(request.idle).total_seconds())
+    if request.device is not None:
+        after = replace(after, device=request.device)
+    if request.gpu_memory:
+        after = replace(after, gpu_bytes=None if request.gpu_memory == "none" else parse_size(request.gpu_memory, "--gpu-memory"))
+        if after.gpu_bytes is not None and after.device == "cpu":
+            raise UsageError("--gpu-memory is for a model on a GPU; leave it out, or give --device gpu as well")
     if request.output_range:
         after = replace(after, output_range=None if request.output_range == "none" else _range(request.output_range))
     if request.key:

@@ -89,4 +89,5 @@ def _model(
         updated_at=last.at,
         traffic=served.traffic if served else None,
         problem="; ".join(problem for problem in problems if problem) or None,
+        device=served.device if served else None,
     )

@@ -39,9 +39,9 @@ class Runs:
         """By thread: one thread runs one thing at a time."""
         self._spare: list[Any] = []
 
-    def call(self, run: Callable[[Any], Any]) -> Any:
-        """What `run` returns for run options that `end` can end; raises `RunEnded` when it did."""
-        options = self._spare.pop() if self._spare else self._make()
+    def call(self, run: Callable[[Any], Any], own: Any = None) -> Any:
+        """What `run` returns for run options that `end` can end, `own` where given; raises `RunEnded` when it did."""
+        options = own or (self._spare.pop() if self._spare else self._make())
         under_way = _Run(options)
         self._running[under_way.thread] = under_way
         try:
@@ -53,7 +53,9 @@ class Runs:
             raise
         finally:
             del self._running[under_way.thread]
-            if not under_way.ended:  # the flag stays set, and would end the next run as well
+            if own is not None:
+                options.terminate = False
+            elif not under_way.ended:  # the flag stays set, and would end the next run as well
                 self._spare.append(options)
 
     def end(self, overdue: Callable[[int, float], bool]) -> int:

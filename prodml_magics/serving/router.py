@@ -12,6 +12,7 @@ from typing import Any
 from prodml_magics.contract.columns import reader_of, value_of
 from prodml_magics.contract.compare import stand_in_problem
 from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, Unavailable
+from prodml_magics.inference.providers import Device, missing_for_gpu
 from prodml_magics.serving.batcher import Batch, Lane
 from prodml_magics.serving.cache import PredictionCache
 from prodml_magics.serving.cached import Cached, CachedVersion
@@ -19,7 +20,7 @@ from prodml_magics.serving.declared import DeclaredVersion
 from prodml_magics.serving.limits import Limits, limits_for
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.marker import ShadowMarker
-from prodml_magics.serving.memory import Memory, expected_bytes
+from prodml_magics.serving.memory import Memory, expected_bytes, gpu_memory_of_all
 from prodml_magics.serving.metrics import Metrics, ModelTraffic
 from prodml_magics.serving.shadow import Mirrored, ShadowLane
 from prodml_magics.serving.split import MarkedVersion, Split
@@ -35,7 +36,7 @@ _LOOK_SECONDS = 2.0
 _HOLD_SECONDS = 600.0
 """How long a version stays loaded for a deploy that has not written its route yet."""
 
-Key = tuple[str, int, str, bool]
+Key = tuple[str, int, str, str]
 """Model, version, digests of its files, and whether it has a process of its own."""
 
 
@@ -81,7 +82,7 @@ class Router:
         metrics: Metrics,
         limits: Limits,
         *,
-        device: str = "auto",
+        device: Device = "auto",
         quarantined: frozenset[tuple[str, int]] = frozenset(),
         marker: ShadowMarker | None = None,
         canary_marker: ShadowMarker | None = None,
@@ -320,14 +321,28 @@ class Router:
         if key not in self._versions:
             need = expected_bytes(self._home / files.folder / MODEL_FILES[files.flavor])
             idle = self._idle(self._limits.idle_seconds)
-            self._memory.make_room(need, idle, self._versions.values(), f"{model}@{files.version}")
-            loop, before = asyncio.get_running_loop(), self._memory.resident()
+            where = f"{model}@{files.version}"
+            self._memory.make_room(need, idle, self._versions.values(), where)
+            gpu = self._gpu(files)
+            if gpu is not None:
+                on_gpu = [version for version in self._versions.values() if version.gpu_bytes]
+                gpu.make_room(files.gpu_bytes or need, [version for version in idle if version.gpu_bytes], on_gpu, where)
+            loop, before, taken = asyncio.get_running_loop(), self._memory.resident(), gpu.resident() if gpu else 0
             loaded = await loop.run_in_executor(
                 None, lambda: self._load(model, files, self._home, device=self._device, untried=untried)
             )
             loaded.bytes = max(need // 3, self._memory.resident() - before)
+            if gpu is not None and loaded.session.device == "gpu":
+                loaded.gpu_bytes = max(need // 3, gpu.resident() - taken)
             self._versions[key] = loaded
         return self._versions[key]
+
+    def _gpu(self, files: VersionFiles) -> Memory | None:
+        """The memory of the GPU, where this version may come to lie in it."""
+        wanted = self._device if files.device == "auto" else files.device
+        if wanted == "cpu" or files.flavor == "python" or files.isolate or missing_for_gpu() is not None:
+            return None
+        return gpu_memory_of_all()
 
     def _idle(self, seconds: float) -> list[LoadedVersion]:
         """Versions in memory that have not run for so long and that nothing waits for; none that takes part in a comparison."""
@@ -424,6 +439,7 @@ class Router:
             traffic=traffic,
             problem="; ".join(filter(None, (active.notes(), self._log.problem))) or None,
             crashed=tuple(sorted(version for model, version in self._quarantined | self._crashed if model == name)),
+            device=lane.version.session.device if (lane := active.lanes.get(active.route.live or 0)) else None,
         )
 
     async def close(self) -> None:
@@ -439,7 +455,8 @@ class Router:
 
 
 def _key(model: str, files: VersionFiles) -> Key:
-    return model, files.version, files.model_sha256 + files.contract_sha256 + files.samples_sha256, files.isolate
+    place = f"{files.isolate} {files.device} {files.gpu_bytes}"
+    return model, files.version, files.model_sha256 + files.contract_sha256 + files.samples_sha256, place
 
 
 def _in_its_place(lane: Lane) -> str:

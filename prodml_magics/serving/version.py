@@ -15,13 +15,14 @@ from prodml_magics.contract.samples import read_samples
 from prodml_magics.contract.schema import Contract, read_contract
 from prodml_magics.errors import GateRefused, ProdmlError, Unavailable, first_line
 from prodml_magics.inference.isolated import IsolatedSession
+from prodml_magics.inference.providers import Gpu
 from prodml_magics.inference.runner import Runner
-from prodml_magics.inference.session import open_session
+from prodml_magics.inference.session import Session, open_session
 from prodml_magics.inference.smoke import smoke_run
 from prodml_magics.serving.asleep import Asleep
 from prodml_magics.serving.breaker import Breaker
 from prodml_magics.serving.marker import ShadowMarker
-from prodml_magics.wire.routes import MODEL_FILES, Flavor, Serving, VersionFiles
+from prodml_magics.wire.routes import MODEL_FILES, Device, Flavor, Serving, VersionFiles
 
 __all__ = ["LoadedVersion", "load_version"]
 
@@ -52,6 +53,8 @@ class LoadedVersion:
         """Opens its session anew from its verified files; none where it cannot be put away."""
         self.bytes = 0
         """What it takes in memory, as far as that could be seen when it was loaded."""
+        self.gpu_bytes = 0
+        """What it takes of the GPU's memory, as far as that could be seen."""
         self.used = time.monotonic()
         """When it last ran, in monotonic seconds."""
         self.holes = True
@@ -104,11 +107,11 @@ class LoadedVersion:
         self.seconds_per_row += 0.1 * (min(per_row, self.seconds_per_row * 4 or per_row) - self.seconds_per_row)
 
 
-def load_version(model: str, files: VersionFiles, home: Path, *, device: str = "auto", untried: bool = False) -> LoadedVersion:
+def load_version(model: str, files: VersionFiles, home: Path, *, device: Device = "auto", untried: bool = False) -> LoadedVersion:
     """Load a version from the bytes whose sha256 the ledger names, and hold it to its registered sample answers.
 
     One that is `untried` is first run in a process that may die in this one's place. Raises `GateRefused` when bytes or answers
-    differ, `Unavailable` when files cannot be read.
+    differ, `Unavailable` when files cannot be read. `device` is for versions that are told none of their own.
     """
     folder = home / files.folder
     where = f"{model}@{files.version}"
@@ -121,9 +124,11 @@ def load_version(model: str, files: VersionFiles, home: Path, *, device: str = "
     samples = _verified(folder / "samples.json", files.samples_sha256, where) if files.samples_sha256 else b""
     if untried and samples and files.flavor == "onnx" and not files.isolate:
         _try(data, samples, where)
-    loaded = LoadedVersion(model, files.version, _opened(files, data, described, device), contract, files.flavor)
+    where_to = device if files.device == "auto" else files.device
+    gpu = Gpu(files.gpu_bytes, engines=home / "engines" / files.model_sha256)
+    loaded = LoadedVersion(model, files.version, _opened(files, data, described, where_to, gpu), contract, files.flavor)
     loaded.reopen = lambda: _opened(
-        files, _verified(folder / MODEL_FILES[files.flavor], files.model_sha256, where), described, device
+        files, _verified(folder / MODEL_FILES[files.flavor], files.model_sha256, where), described, where_to, gpu
     )
     if samples:
         try:
@@ -141,13 +146,13 @@ def _try(model: bytes, samples: bytes, where: str) -> None:
         raise GateRefused(f"{where} is not loaded: {error}") from error
 
 
-def _opened(files: VersionFiles, model: bytes, contract: bytes, device: str) -> Runner:
+def _opened(files: VersionFiles, model: bytes, contract: bytes, device: Device, gpu: Gpu) -> Runner:
     # Python is never loaded into a worker: the process that unpickles it is known here by the name of its module alone.
     if files.flavor == "python":
         return IsolatedSession(_PYTHON, model, contract)
     if files.isolate:
         return IsolatedSession(_ONNX, model, contract)
-    return open_session(model, device=device)  # type: ignore[arg-type]
+    return open_session(model, device=device, gpu=gpu)
 
 
 def _read(path: Path, where: str) -> bytes:
@@ -179,6 +184,8 @@ def _check_samples(loaded: LoadedVersion, data: bytes, where: str) -> None:
     for name, values in samples.outputs.items():
         if not _same(answered[name], values):
             raise GateRefused(f"{where} answers its registered samples differently ({name}); register it again on this machine")
+    if isinstance(loaded.session, Session):
+        loaded.session.warm(samples.inputs)
 
 
 def _warmed(loaded: LoadedVersion, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

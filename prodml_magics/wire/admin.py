@@ -38,6 +38,8 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None
     crashed: tuple[int, ...] = ()
     """Versions that were running when the process before this one died by a native crash."""
+    device: str | None = None
+    """Where the live version runs, ``cpu`` or ``gpu``; null where none does."""
 
 
 class GatewayReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -210,6 +210,20 @@ class Deploy(Request, frozen=True):
             "DURATION",
         ),
     ] = ""
+    device: Annotated[
+        Literal["auto", "cpu", "gpu", "tensorrt"] | None,
+        _flag(
+            "where it runs: auto is the GPU where there is one that has all operators of the model, and else the CPU; gpu and tensorrt "
+            "are refused where they cannot be had (kept until it is changed)"
+        ),
+    ] = None
+    gpu_memory: Annotated[
+        str,
+        _flag(
+            "the most that each version may take of the GPU's memory, such as 2GB (kept until it is changed; none takes it away)",
+            "SIZE",
+        ),
+    ] = ""
     output_range: Annotated[
         str,
         _flag(

@@ -13,6 +13,7 @@ __all__ = [
     "MODEL_FILES",
     "ROUTE_FORMAT",
     "CanaryRoute",
+    "Device",
     "Flavor",
     "Route",
     "Segment",
@@ -24,6 +25,9 @@ __all__ = [
 ]
 
 ROUTE_FORMAT = 1
+
+Device = Literal["auto", "cpu", "gpu", "tensorrt"]
+"""Where a model runs: on the GPU where there is one that has every operator of it, or where it is told; never elsewhere unsaid."""
 
 Flavor = Literal["onnx", "python"]
 """How a version is kept: as an ONNX file, or as trusted Python that a process of its own answers for."""
@@ -50,6 +54,10 @@ class VersionFiles(msgspec.Struct, frozen=True):
     flavor: Flavor = "onnx"
     isolate: bool = False
     """Whether it answers from a process of its own until it has been live."""
+    device: Device = "auto"
+    """Where it runs; as its model's `Serving` says."""
+    gpu_bytes: int | None = None
+    """The most that it may take of the GPU's memory; null for no bound of its own."""
 
 
 class ShadowPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +139,10 @@ class Serving(msgspec.Struct, frozen=True):
     """Numbers among the outputs that lie outside count as failures for the breaker."""
     key: str = ""
     """Column by which canaries split the traffic; empty: that of the version's contract, else none."""
+    device: Device = "auto"
+    """Where its versions run."""
+    gpu_bytes: int | None = None
+    """GPU memory that each of its versions may take; None for whatever is free."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -161,4 +173,6 @@ class Route(msgspec.Struct, frozen=True):
     def file(self, version: int) -> VersionFiles:
         """The files of `version`; every version in `loaded()` has them. What is or was live needs no process of its own any more."""
         found = next(entry for entry in self.files if entry.version == version)
-        return replace(found, isolate=False) if found.isolate and version in (self.live, self.previous) else found
+        proven = version in (self.live, self.previous)
+        serving = self.serving
+        return replace(found, isolate=found.isolate and not proven, device=serving.device, gpu_bytes=serving.gpu_bytes)

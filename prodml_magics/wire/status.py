@@ -75,6 +75,8 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Null while the gateway is down."""
     problem: str | None = None
     """Why the gateway could not follow the route, when it could not."""
+    device: str | None = None
+    """Where the live version runs, ``cpu`` or ``gpu``; null while the gateway is down."""
 
 
 class StatusReport(msgspec.Struct, frozen=True, kw_only=True):

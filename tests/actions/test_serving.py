@@ -34,6 +34,8 @@ from prodml_magics.wire.routes import CanaryRoute, Route, Serving, ShadowRoute
         ({"output_range": "0:"}, Serving(), Serving(output_range=(0, float("inf")))),
         ({"idle": "30m"}, Serving(), Serving(idle_seconds=1800)),
         ({"idle": "none"}, Serving(idle_seconds=1800), Serving()),
+        ({"device": "gpu", "gpu_memory": "2GB"}, Serving(20), Serving(20, device="gpu", gpu_bytes=2 * 10**9)),
+        ({"device": "auto", "gpu_memory": "none"}, Serving(device="cpu", gpu_bytes=9), Serving()),
         ({"output_range": "none"}, Serving(output_range=(0, 1)), Serving()),
         ({"keep": "none"}, Serving(keep_seconds=30 * 86_400), Serving()),
         ({}, Serving(1, 2, (), 3, "serve", 0.5, 90_000), Serving(1, 2, (), 3, "serve", 0.5, 90_000)),
@@ -52,6 +54,8 @@ def test_what_is_no_latency_is_refused_with_an_example(text: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
+        ({"device": "cpu", "gpu_memory": "1GB"}, "--gpu-memory is for a model on a GPU; leave it out, or give --device gpu"),
+        ({"gpu_memory": "much"}, "--gpu-memory"),
         ({"fsync": "soon"}, "--fsync 'soon' is not a time; write always, none, or a time such as 100ms"),
         ({"fsync": "0ms"}, "--fsync '0ms' is not a time"),
         ({"output_range": "1:0"}, "--output-range '1:0' is no range; write LOW:HIGH"),

@@ -6,7 +6,7 @@ import asyncio
 import json
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import numpy as np
@@ -15,6 +15,12 @@ import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from echo import DTYPES, values
 from engines.conftest import Served
+
+from prodml_magics.actions.deploy import deploy
+from prodml_magics.actions.status import status
+from prodml_magics.errors import Unavailable
+from prodml_magics.inference.providers import missing_for_gpu
+from prodml_magics.wire.requests import Deploy, Status
 
 JsonTensor = dict[str, Any]
 
@@ -218,9 +224,9 @@ def test_configuration_statistics_and_repository_through_tritons_client(served: 
 def test_versions_stand_in_paths(http: httpx.Client) -> None:
     for path in ("", "/ready", "/config", "/stats"):
         assert http.get(f"/v2/models/cancer/versions/1{path}").status_code == 200
-        for version, status in (("9", 404), ("x", 400), ("9" * 500, 400), ("1.0", 400), ("-1", 400)):
+        for version, code in (("9", 404), ("x", 400), ("9" * 500, 400), ("1.0", 400), ("-1", 400)):
             answer = http.get(f"/v2/models/cancer/versions/{version}{path}")
-            assert (answer.status_code, set(answer.json())) == (status, {"error"}), (path, version)
+            assert (answer.status_code, set(answer.json())) == (code, {"error"}), (path, version)
         assert http.get(f"/v2/models/nobody{path}").status_code == 404
     assert http.get("/v2/models/cancer").json()["versions"] == ["1"]
 
@@ -235,3 +241,14 @@ def test_packed_requests_and_answers_through_tritons_client(served: Served, clie
         response_compression_algorithm=algorithm,
     )
     np.testing.assert_allclose(result.as_numpy("probabilities"), served.placed.model.predict_proba(rows), atol=1e-5)
+
+
+@pytest.mark.skipif(missing_for_gpu() is None, reason="a GPU is here")
+@pytest.mark.parametrize("device", ["gpu", "tensorrt"])
+def test_a_gpu_that_is_not_here_is_refused_and_nothing_changes(served: Served, device: Literal["gpu", "tensorrt"]) -> None:
+    before = served.workspace.route("cancer")
+    with pytest.raises(Unavailable, match=r"^no GPU to serve from: .*; (use --device cpu|pip install .*)$"):
+        deploy(served.workspace, Deploy(model="cancer@1", device=device))
+    assert served.workspace.route("cancer") == before
+    shown = {model.name: model.device for model in status(served.workspace, Status()).record.models}
+    assert shown == {"cancer": "cpu", "echo": "cpu", "idle": None}

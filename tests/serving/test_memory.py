@@ -21,10 +21,11 @@ from serving.test_overload import URL
 from versions import Placed, place
 
 from prodml_magics.errors import Unavailable
+from prodml_magics.inference.cuda import gpu_memory
 from prodml_magics.inference.session import open_session
 from prodml_magics.serving.asleep import Asleep
 from prodml_magics.serving.limits import Limits
-from prodml_magics.serving.memory import Memory, expected_bytes, give_back
+from prodml_magics.serving.memory import Memory, expected_bytes, give_back, gpu_memory_of_all
 from prodml_magics.serving.version import LoadedVersion
 from prodml_magics.wire.routes import CanaryRoute, Route, Serving, ShadowRoute
 
@@ -66,6 +67,30 @@ def test_what_does_not_fit_is_refused_with_what_would_have_to_go_and_nothing_is_
     assert not idle[0].away
     memory.make_room(0, idle, ())
     assert not idle[0].away, "enough is free for what is there"
+
+
+def test_the_gpu_has_a_memory_of_its_own_in_which_versions_are_counted_by_what_they_take_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = 70 * MIB
+    monkeypatch.setattr("prodml_magics.serving.memory.gpu_memory", lambda: (used, 100 * MIB))
+    memory = gpu_memory_of_all()
+    assert memory is not None
+    held: list[Any] = [Held("first", 500, 1.0), Held("second", 500, 2.0)]
+    for each, mib in zip(held, (10, 20), strict=True):
+        each.gpu_bytes = mib * MIB
+    memory.make_room(30 * MIB, held, held, "new@1")
+    assert not any(each.away for each in held)
+    memory.make_room(35 * MIB, held, held, "new@1")
+    assert [each.away for each in held] == [True, False]
+    with pytest.raises(
+        Unavailable, match=r"new@1 needs about 80 MiB of the GPU and 30 MiB of 100 MiB are free; .* second@1 \(20 MiB\)"
+    ):
+        memory.make_room(80 * MIB, (), held, "new@1")
+
+
+def test_where_no_gpu_is_there_is_no_memory_of_it() -> None:
+    assert (gpu_memory_of_all() is None) == (gpu_memory() is None)
 
 
 def test_without_a_bound_nothing_is_ever_lacking() -> None:
