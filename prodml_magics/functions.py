@@ -66,7 +66,8 @@ def deploy(model: str, **flags: Any) -> Any:
     Flags: ``blue_green``, ``bake``, ``guard``, ``margin``, ``alpha``, ``why``, ``variant``, ``dry_run``, ``shadow_first``, ``slo_p99``,
     ``max_batch``, ``mask``, ``cache``, ``cache_ttl``, ``fsync``, ``on_log_failure``, ``log_sample``, ``keep``, ``baseline``,
     ``default``, ``output_range``, ``idle``, ``device``, ``gpu_memory``, ``key``; with ``canary``: ``isolate``,
-    ``min_rows``, ``deadline``, ``segment``, each as on the command line. Returns ``.url .version .previous``; with a ladder also ``.phase .guards .verdict``.
+    ``min_rows``, ``deadline``, ``segment``, each as on the command line. Returns ``.url .version .previous``;
+    with a ladder also ``.phase .guards .verdict``.
     """
     return _run("deploy", {"model": model, **_joined(flags)})
 

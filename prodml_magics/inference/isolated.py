@@ -19,6 +19,7 @@ from prodml_magics.errors import DeadlineExceeded, GateRefused, ModelFailure, Un
 from prodml_magics.inference.frames import receive, send
 from prodml_magics.inference.messages import Answer, Run, Start, pack, unpack
 from prodml_magics.inference.process import child_environment, command, how_it_ended
+from prodml_magics.inference.providers import Device
 
 __all__ = ["IsolatedSession", "RunRefused", "TimedOutputs"]
 
@@ -47,7 +48,6 @@ class IsolatedSession:
     """
 
     isolated = True
-    device: Literal["cpu", "gpu"] = "cpu"
 
     def __init__(
         self,
@@ -58,10 +58,13 @@ class IsolatedSession:
         run_seconds: float = 30.0,
         start_seconds: float = 120.0,
         quiet: bool = False,
+        device: Device = "cpu",
+        gpu_bytes: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._module = module
-        self._start = msgspec.msgpack.encode(Start(model, contract))
+        self.device: Literal["cpu", "gpu"] = "cpu"
+        self._start = msgspec.msgpack.encode(Start(model, contract, device, gpu_bytes))
         self._run_seconds, self._start_seconds = run_seconds, start_seconds
         self._stderr = subprocess.DEVNULL if quiet else None
         self._monotonic = monotonic
@@ -135,6 +138,7 @@ class IsolatedSession:
         if answer.refused:
             self._end()
             raise GateRefused(f"the model cannot be loaded: {answer.refused}")
+        self.device = "gpu" if answer.device == "gpu" else "cpu"
 
     def _ask(self, message: bytes, seconds: float) -> Answer:
         link, process = self._link, self._process

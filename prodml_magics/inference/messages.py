@@ -32,6 +32,9 @@ class Start(msgspec.Struct, frozen=True):
 
     model: bytes
     contract: bytes
+    device: str = "cpu"
+    """Where it is to run, for models whose process can choose."""
+    gpu_bytes: int | None = None
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -47,6 +50,8 @@ class Answer(msgspec.Struct, frozen=True):
     refused: str = ""
     seconds: float = 0.0
     """What the run took, without the way there and back."""
+    device: str = "cpu"
+    """Where the model runs, in the answer to the first message."""
 
 
 def pack(tensors: Mapping[str, np.ndarray]) -> dict[str, Packed]:

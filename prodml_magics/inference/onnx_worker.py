@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from prodml_magics.inference.messages import Start
+from prodml_magics.inference.providers import Gpu
 from prodml_magics.inference.session import open_session
 from prodml_magics.inference.worker import answer_for
 
@@ -23,8 +25,9 @@ def main() -> None:
     answer_for(_load)
 
 
-def _load(model: bytes, _contract: bytes) -> Callable[[Tensors], Tensors]:
-    return open_session(model, device="cpu").run
+def _load(start: Start) -> tuple[Callable[[Tensors], Tensors], str]:
+    session = open_session(start.model, device=start.device, gpu=Gpu(start.gpu_bytes))  # type: ignore[arg-type]
+    return session.run, session.device
 
 
 if __name__ == "__main__":

@@ -24,11 +24,12 @@ from prodml_magics.inference.messages import Answer, Run, Start, pack, unpack
 __all__ = ["answer_for", "end_with", "own_socket"]
 
 Tensors = Mapping[str, np.ndarray]
-Load = Callable[[bytes, bytes], Callable[[Tensors], Tensors]]
+Load = Callable[[Start], tuple[Callable[[Tensors], Tensors], str]]
+"""From the first message to what runs, and where it does."""
 
 
 def answer_for(load: Load) -> None:
-    """Load the model and contract of the first message with `load`, then answer every run until the other side closes."""
+    """Load the model of the first message with `load`, then answer every run until the other side closes."""
     link = own_socket()
     threading.Thread(target=end_with, args=(link,), daemon=True).start()
     with suppress(ValueError, OSError):
@@ -36,10 +37,9 @@ def answer_for(load: Load) -> None:
     model = None
     while (message := receive(link)) is not None:
         if model is None:
-            start = msgspec.msgpack.decode(message, type=Start)
             try:
-                model = load(start.model, start.contract)
-                answer = Answer()
+                model, device = load(msgspec.msgpack.decode(message, type=Start))
+                answer = Answer(device=device)
             except Exception as error:  # a user's own code: whatever it throws is the answer
                 answer = Answer(refused=_line(error))
         else:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from prodml_magics.contract.schema import read_contract
+from prodml_magics.inference.messages import Start
 from prodml_magics.inference.worker import answer_for
 from prodml_magics.registry.bundle import read_bundle
 
@@ -23,10 +24,10 @@ def main() -> None:
     answer_for(_load)
 
 
-def _load(model: bytes, contract: bytes) -> Callable[[Tensors], Tensors]:
-    known = read_contract(contract)
-    answering = read_bundle(model, known)
-    return lambda tensors: answering.answer(known, tensors)
+def _load(start: Start) -> tuple[Callable[[Tensors], Tensors], str]:
+    known = read_contract(start.contract)
+    answering = read_bundle(start.model, known)
+    return lambda tensors: answering.answer(known, tensors), "cpu"
 
 
 if __name__ == "__main__":

@@ -149,9 +149,11 @@ def _try(model: bytes, samples: bytes, where: str) -> None:
 def _opened(files: VersionFiles, model: bytes, contract: bytes, device: Device, gpu: Gpu) -> Runner:
     # Python is never loaded into a worker: the process that unpickles it is known here by the name of its module alone.
     if files.flavor == "python":
+        if device in ("gpu", "tensorrt"):
+            raise Unavailable(f"a Python model runs where its own code says, not on --device {device}; give --device auto")
         return IsolatedSession(_PYTHON, model, contract)
     if files.isolate:
-        return IsolatedSession(_ONNX, model, contract)
+        return IsolatedSession(_ONNX, model, contract, device=device, gpu_bytes=gpu.memory_bytes)
     return open_session(model, device=device, gpu=gpu)
 
 

@@ -31,7 +31,7 @@ def test_what_a_gateway_must_hold_is_named_once_live_first() -> None:
 
 def test_files_are_found_by_version() -> None:
     entries = tuple(VersionFiles(version, f"models/m/{version}", "a", "b") for version in (1, 2))
-    assert Route("m", 1, live=2, files=entries).file(2) is entries[1]
+    assert Route("m", 1, live=2, files=entries).file(2) == entries[1]
     with pytest.raises(StopIteration):
         Route("m", 1, live=2, files=entries).file(3)
 
