@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from prodml_magics.stats.drift.psi import smoothed
+
 __all__ = ["kullback_leibler"]
 
 
 def kullback_leibler(reference: Any, current: Any) -> Any:
     """Σ q·ln(q/p) ≥ 0 in nats, q the shares of now, over the last axis of two count arrays [..., bins].
 
-    Shares are smoothed by adding a half to every bin, as for `psi`; equals ``scipy.stats.entropy(q, p)`` of those (Kullback &
+    Shares are smoothed as for `psi`; equals ``scipy.stats.entropy(q, p)`` of those (Kullback &
     Leibler 1951, Ann. Math. Stat. 22, 79–86).
     """
     xp = reference.__array_namespace__()
-    p, q = _smoothed(reference), _smoothed(current)
+    p, q = smoothed(reference, current)
     return (q * (xp.log(q) - xp.log(p))).sum(axis=-1)
-
-
-def _smoothed(counts: Any) -> Any:
-    return (counts + 0.5) / (counts.sum(axis=-1, keepdims=True) + 0.5 * counts.shape[-1])

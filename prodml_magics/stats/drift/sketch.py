@@ -39,6 +39,10 @@ _MOST_BESIDE = 0.3
 """Share of the values in bins that have to be sorted, from which on sorting all of them is quicker."""
 
 
+_MANY = 0.5
+"""Share of the values in bins with an edge from which on all are looked at."""
+
+
 class SketchGrid(NamedTuple):
     """Where a numeric column is counted: `edges` of the reference's dtype, and the middle from which moments are taken.
 
@@ -152,16 +156,29 @@ def _sketch_by_bins(grid: SketchGrid, made: _EdgeTable, values: NDArray[Any]) ->
     if gaps.any():
         values = values[~gaps]
     place = places(made.table, values, made.room)
-    near = made.special[place]
-    beside, of_beside = values[near], place[near]
-    above = np.bincount(of_beside[beside > made.edge[of_beside]], minlength=BINS + 2)
-    beside = np.sort(beside[made.sorted_bins[of_beside]])
-    if len(beside) > _MOST_BESIDE * len(values):
+    of_bins = np.bincount(place, minlength=BINS + 2)
+    if of_bins[made.sorted_bins].sum() > _MOST_BESIDE * len(values):
         return None
-    counts = _counts_by_bins(grid.edges, made, np.bincount(place, minlength=BINS + 2), above, beside)
+    above, beside = _beside_edges(made, values, place, of_bins)
+    counts = _counts_by_bins(grid.edges, made, of_bins, above, beside)
     finite = not len(beside) or bool(np.isfinite(beside[0]) and np.isfinite(beside[-1]))  # infinite values lie in the outer bins
     moments, known = _moments(values if finite else values[np.isfinite(values)], grid)
     return NumericSketch(rows, rows - len(values), counts, _beyond(beside, counts, grid), moments, known)
+
+
+def _beside_edges(
+    made: _EdgeTable, values: NDArray[Any], place: NDArray[np.intp], of_bins: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """Per bin with one edge the values above it, and the values of the bins that are sorted, sorted.
+
+    Places are looked up by number, which is several times quicker than by mask; few values are picked out first.
+    """
+    if of_bins[made.special].sum() < _MANY * len(values):
+        near = np.flatnonzero(made.special.take(place))
+        values, place = values.take(near), place.take(near)
+    above = place.take(np.flatnonzero(values > made.edge.take(place)))
+    beside = values.take(np.flatnonzero(made.sorted_bins.take(place)))
+    return np.bincount(above, minlength=BINS + 2), np.sort(beside)
 
 
 def _counts_by_bins(

@@ -114,7 +114,8 @@ def _single(evidence: Evidence, adjusted: float, alpha: float) -> Verdict:
 def _decision(evidence: Evidence, adjusted: float, alpha: float) -> tuple[bool | None, str]:
     tolerance = f"{evidence.tolerance:.2g}"
     if evidence.rows < FEWEST_ROWS:
-        return None, f"{evidence.rows} rows are too few to tell; {FEWEST_ROWS} are needed"
+        few = "1 row is" if evidence.rows == 1 else f"{evidence.rows} rows are"
+        return None, f"{few} too few to tell; {FEWEST_ROWS} are needed"
     if evidence.effect <= evidence.tolerance:
         return False, f"{evidence.finding}, within the tolerance of {tolerance}"
     if math.isnan(adjusted):
