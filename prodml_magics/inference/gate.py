@@ -13,6 +13,7 @@ from typing import Any
 from prodml_magics.errors import GateRefused, first_line
 from prodml_magics.inference.operators import CONTROL_FLOW, DOMAINS, allowed_operators
 from prodml_magics.inference.sizes import check_sizes
+from prodml_magics.inference.trees import check_trees
 
 __all__ = ["LARGEST_MODEL", "check_model"]
 
@@ -27,8 +28,9 @@ def check_model(model: bytes, *, trusted_exporter: bool = False) -> None:
     """Return when the file may be loaded; raise `GateRefused` with the reason when not.
 
     Checked: size, that it parses, no external data, versions, domains, operators, no subgraphs and local functions, no
-    operator that makes its output as large as the input says, declared against actual bytes of every constant, and
-    `onnx.checker`. `trusted_exporter` lets control flow and sized operators pass in a graph that our converter wrote.
+    operator that makes its output as large as the input says, declared against actual bytes of every constant, trees whose
+    nodes and columns are all there, and `onnx.checker`. `trusted_exporter` lets control flow and sized operators pass in a graph
+    that our converter wrote.
     """
     graph = _parse(model)
     _check_versions(graph)
@@ -41,6 +43,7 @@ def check_model(model: bytes, *, trusted_exporter: bool = False) -> None:
             _check_constant(tensor)
     _check_nodes([node for inner in graphs for node in inner.node], trusted_exporter)
     _check_form(graph)
+    check_trees(graph)
     if not trusted_exporter:
         check_sizes(graph.graph)
 
