@@ -34,15 +34,21 @@ def stream(
     failing: tuple[float, float] = (0.005, 0.005),
     slow: float = 1.0,
     keys: list[str] | None = None,
+    frauds: tuple[float, float] = (0.02, 0.02),
+    scores: tuple[float, float] = (2.0, 2.0),
 ) -> Requests:
     """Randomised requests of one step, each a run of its own; `failing` are the error rates of control and canary.
 
-    `slow` multiplies the times of the canary.
+    `slow` multiplies the times of the canary. `frauds` are the shares of answers that say so, `scores` the first parameter of the
+    beta distribution of the scores, whose second is 8.
     """
     canary = rng.random(requests) < steps[step] / 100
     status = np.where(rng.random(requests) < np.where(canary, failing[1], failing[0]), 500, 200)
     latency = rng.lognormal(1.4, 0.6, requests) * np.where(canary, slow, 1.0)
-    return Requests(canary, np.full(requests, step), status, latency, np.ones(requests, np.int64), keys or [""] * requests)
+    found = Requests(canary, np.full(requests, step), status, latency, np.ones(requests, np.int64), keys or [""] * requests)
+    other = rng.spawn(1)[0]  # so that what is said changes nothing of what fails and how long it takes
+    said = other.random(requests) < np.where(canary, frauds[1], frauds[0])
+    return found._replace(said={"class:fraud": said}, score=other.beta(np.where(canary, scores[1], scores[0]), 8.0))
 
 
 def earlier(rng: np.random.Generator) -> np.ndarray:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec.structs import replace
 
-from prodml_magics.actions.answered import ARMS, COLUMNS, fresh_evidence, live_of, requests_of
+from prodml_magics.actions.answered import ARMS, COLUMNS, asks_answers, fresh_evidence, live_of, requests_of, score_of
 from prodml_magics.actions.labelled import Labelled
 from prodml_magics.actions.perform import perform, running
 from prodml_magics.actions.rollout import evidence_of
@@ -142,10 +142,13 @@ class _Counted:
         self._evidence: Evidence | None = None
         self._seen: Seen = {}
         self._labelled = Labelled()
+        self._score: str | None = None
 
     def count(self, workspace: Workspace, state: RolloutState, drained: list[LakeRows]) -> Evidence:
         """The evidence with `drained` in it, kept in the ledger when it has grown."""
         before = self._evidence
+        if self._score is None:
+            self._score = score_of(workspace, state)
         evidence = before if before is not None else self._resumed(workspace, state)
         for rows in drained:
             evidence = self._with(state, evidence, rows.writer, rows.table, rows.until)
@@ -165,7 +168,7 @@ class _Counted:
         return replace(counted, marks={**evidence.marks, writer: until})
 
     def _counted(self, state: RolloutState, evidence: Evidence, writer: str, table: pa.Table) -> Evidence:
-        counted = fold(state.plan, evidence, requests_of(state, table), self._seen)
+        counted = fold(state.plan, evidence, requests_of(state, table, self._score or ""), self._seen)
         return fold_live(state.plan, counted, writer, *live_of(state, table), self._seen)
 
     def _resumed(self, workspace: Workspace, state: RolloutState) -> Evidence:
@@ -196,4 +199,5 @@ def _rows(workspace: Workspace, state: RolloutState) -> pl.DataFrame:
     frame = workspace.lake.rows(state.model, arms=ARMS, statuses=None, since=since)
     if frame.is_empty() or "rollout" not in frame.columns:
         return pl.DataFrame(schema={name: pl.String if name == "writer" else pl.Int64 for name in COLUMNS})
-    return frame.select(COLUMNS)
+    asked = asks_answers(state.plan) and "outputs" in frame.columns
+    return frame.select(*COLUMNS, *(("outputs",) if asked else ()))

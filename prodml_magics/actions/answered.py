@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.rollouts.baking import Before
-from prodml_magics.rollouts.evidence import Evidence, Requests, begin, failures_of, rates_of
-from prodml_magics.wire.rollouts import RolloutState
+from prodml_magics.rollouts.evidence import Evidence, Requests, begin, failures_of, rates_of, scores_of
+from prodml_magics.rollouts.guards import class_of, is_class, is_rate, is_score
+from prodml_magics.wire.rollouts import RolloutPlan, RolloutState
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["ARMS", "COLUMNS", "fresh_evidence", "live_of", "requests_among", "requests_of"]
+__all__ = ["ARMS", "COLUMNS", "asks_answers", "fresh_evidence", "live_of", "requests_among", "requests_of", "score_of"]
 
 ARMS = ("live", "canary", "fallback")
 COLUMNS = (
@@ -69,17 +70,57 @@ def _before(state: RolloutState, requests: pl.DataFrame) -> Before:
     units = requests.filter((requests["key"] == "") | requests["key"].is_first_distinct())
     status = units["status"].to_numpy()
     nobody = np.zeros(len(status), bool)  # these are the control's own answers
-    failed = {guard.metric: int(failures_of(guard.metric, status, nobody).sum()) for guard in rates_of(state.plan)}
+    rates = [guard.metric for guard in rates_of(state.plan) if is_rate(guard.metric)]
+    failed = {metric: int(failures_of(metric, status, nobody).sum()) for metric in rates}
     return Before(units.height, failed)
 
 
-def requests_of(state: RolloutState, table: pa.Table) -> Requests:
+def requests_of(state: RolloutState, table: pa.Table, score: str = "") -> Requests:
     """The randomised requests of this rollout among rows of one writer: the first row of each stands for it.
 
-    Where another version stood in for the canary they are still the canary's.
+    Where another version stood in for the canary they are still the canary's. `score` names the output whose mean is guarded.
     """
     mine = pc.and_(pc.equal(table["rollout"], state.id), pc.is_in(table["arm"], pa.array(ARMS)))
-    return requests_among(state, table.filter(pc.fill_null(mine, False)).sort_by("sequence"))
+    rows = table.filter(pc.fill_null(mine, False)).sort_by("sequence")
+    return _with_answers(state, requests_among(state, rows), rows, score)
+
+
+def asks_answers(plan: RolloutPlan) -> bool:
+    """Whether a guard looks at what was answered."""
+    return any(is_class(guard.metric) or is_score(guard.metric) for guard in plan.guards)
+
+
+def score_of(workspace: Workspace, state: RolloutState) -> str:
+    """The output whose mean is guarded: the probability of the last class; empty where none is."""
+    if not scores_of(state.plan):
+        return ""
+    classes = workspace.contract(state.model, state.plan.control).classes
+    return f"probability_{classes[-1]}"
+
+
+def _with_answers(state: RolloutState, found: Requests, rows: pa.Table, score: str) -> Requests:
+    """`found` with what was answered, where a guard asks for it; what another version said in place of one is none of its answers."""
+    classes = [guard.metric for guard in state.plan.guards if is_class(guard.metric)]
+    if not classes and not score:
+        return found
+    first = rows["row"].to_numpy() == 0
+    own = pc.not_equal(rows["arm"], "fallback").to_numpy()
+    label = _output(rows, "label")
+    said = {metric: (own & pc.fill_null(pc.equal(label, class_of(metric)), False).to_numpy())[first] for metric in classes}
+    if not score:
+        return found._replace(said=said)
+    value = np.where(own, pc.cast(_output(rows, score), pa.float64()).to_numpy(zero_copy_only=False), np.nan)
+    starts = np.flatnonzero(first)
+    sums = np.add.reduceat(value, starts) if len(starts) else np.zeros(0)
+    return found._replace(said=said, score=sums / np.diff(np.append(starts, len(value))))
+
+
+def _output(rows: pa.Table, name: str) -> pa.ChunkedArray:
+    """A field of what was answered; null where there was no answer."""
+    kind = rows.schema.field("outputs").type if "outputs" in rows.schema.names else None
+    if kind is None or not pa.types.is_struct(kind) or kind.get_field_index(name) < 0:
+        return pa.chunked_array([pa.nulls(rows.num_rows, pa.string() if name == "label" else pa.float64())])
+    return pc.struct_field(rows["outputs"], name)
 
 
 def live_of(state: RolloutState, table: pa.Table) -> tuple[Requests, NDArray[np.int64]]:

@@ -6,7 +6,7 @@ from prodml_magics.actions.canary import state_of
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import InvalidInput, UsageError
-from prodml_magics.rollouts.guards import is_mean, read_guards
+from prodml_magics.rollouts.guards import needs_control, read_guards
 from prodml_magics.wire.requests import Deploy
 from prodml_magics.wire.rollouts import RolloutPlan, RolloutState
 from prodml_magics.wire.routes import Route
@@ -22,11 +22,9 @@ def watch(workspace: Workspace, request: Deploy, before: Route, version: int) ->
     """The rollout that watches `version` for ``--bake`` once it is live; none where no other version was, to return to, or
     where nobody wants it to be (``--bake none``)."""
     guards = read_guards(request.guard, request.margin)
-    late = [guard.metric for guard in guards if is_mean(guard.metric)]
-    if late:
-        raise InvalidInput(
-            f"{late[0]} waits for labels and needs a version beside the live one; use a ladder, such as --canary 5,25,100"
-        )
+    lonely = [guard.metric for guard in guards if needs_control(guard.metric)]
+    if lonely:
+        raise InvalidInput(f"{lonely[0]} compares two versions at the same time; use a ladder, such as --canary 5,25,100")
     bake = None if request.bake == _UNWATCHED else parse_duration(request.bake or _BAKE).total_seconds()
     if bake is None or before.live is None or before.live == version:
         return None

@@ -17,7 +17,7 @@ from prodml_magics.actions.workspace import Workspace
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import InvalidInput
 from prodml_magics.rollouts.evidence import Evidence, means_of
-from prodml_magics.rollouts.guards import BOUNDS
+from prodml_magics.rollouts.guards import BOUNDS, class_of, is_class, is_score
 from prodml_magics.rollouts.means import MeanTally, Units, tally_of
 from prodml_magics.storage.labels import LabelStore, with_labels
 from prodml_magics.wire.rollouts import Guard, RolloutPlan, RolloutState
@@ -32,15 +32,20 @@ _AGAIN = 5.0
 
 
 def refuse_guards(guards: tuple[Guard, ...], contract: Contract, what: str) -> None:
-    """`InvalidInput` for a guard on labels that a model's answers cannot be held against."""
+    """`InvalidInput` for a guard on labels or answers that a model does not give what it needs."""
     for guard in guards:
-        if guard.metric not in BOUNDS:
+        if guard.metric not in BOUNDS and not is_score(guard.metric) and not is_class(guard.metric):
             continue
         outputs = [tensor.name for tensor in contract.outputs]
         if contract.task != "classification" or "label" not in outputs or not contract.classes:
             raise InvalidInput(f"{guard.metric} needs a classifier, and {what} is none; guard it by error_rate,latency_p99")
-        if guard.metric == "log_loss" and "probabilities" not in outputs:
-            raise InvalidInput(f"log_loss needs probabilities, and {what} answers labels alone; guard it by accuracy")
+        if (guard.metric == "log_loss" or is_score(guard.metric)) and "probabilities" not in outputs:
+            raise InvalidInput(f"{guard.metric} needs probabilities, and {what} answers labels alone; guard it by accuracy")
+        texts = tuple(dict.fromkeys(class_texts(contract).values()))
+        if is_class(guard.metric) and class_of(guard.metric) not in texts:
+            raise InvalidInput(
+                f"{ascii(class_of(guard.metric))[:40]} is no class of {what}; its classes are {', '.join(texts)[:200]}"
+            )
 
 
 class Labelled:

@@ -12,8 +12,8 @@ from prodml_magics.actions.results import PlanResult
 from prodml_magics.actions.sampled import requests_behind
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
-from prodml_magics.errors import GateRefused, NotFound
-from prodml_magics.rollouts.guards import is_mean, margin_text, read_guards
+from prodml_magics.errors import GateRefused, InvalidInput, NotFound
+from prodml_magics.rollouts.guards import is_mean, margin_text, needs_control, read_guards
 from prodml_magics.rollouts.plan import read_steps
 from prodml_magics.rollouts.planner import Traffic, rows_until_harm, rows_until_no_worse, seen_in_step, sighted
 from prodml_magics.rollouts.simulate import simulated_rows
@@ -36,6 +36,7 @@ def plan(workspace: Workspace, request: Plan) -> PlanResult:
     steps = [step for step in read_steps(request.canary) if step < 100]
     guards = read_guards(request.guard, request.margin)
     effects = _effects(guards, request.effect)
+    _refuse_unplanned(guards)
     refuse_guards(guards, workspace.contract(name, live), f"{name}@{live}")
     traffic = _labelled(workspace, name, live, request.window, guards, _traffic(workspace, name, live, request.window))
     pairs = list(zip(guards, effects, strict=True))
@@ -59,6 +60,12 @@ def plan(workspace: Workspace, request: Plan) -> PlanResult:
         advice = f"try {record.proposal}" if record.proposal else "wait for more traffic, or allow a larger effect"
         raise GateRefused(f"{blind[0]}; {advice}")
     return PlanResult(record)
+
+
+def _refuse_unplanned(guards: tuple[Guard, ...]) -> None:
+    unknown = [guard.metric for guard in guards if needs_control(guard.metric) and not is_mean(guard.metric)]
+    if unknown:
+        raise InvalidInput(f"{unknown[0]} cannot be planned ahead; plan with guards on failures, quantiles of latency and labels")
 
 
 def _effects(guards: tuple[Guard, ...], text: str) -> list[Guard]:

@@ -17,7 +17,7 @@ from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import InvalidInput, NotFound
 from prodml_magics.rollouts.evidence import Requests
-from prodml_magics.rollouts.guards import is_mean, margin_text, read_guards
+from prodml_magics.rollouts.guards import margin_text, needs_control, read_guards
 from prodml_magics.rollouts.plan import read_steps
 from prodml_magics.rollouts.whatif import Recorded, Redecided, redecide
 from prodml_magics.wire.events import Event
@@ -112,12 +112,12 @@ def _taken_back(events: Sequence[Event], done: Event, state: RolloutState) -> bo
 
 
 def _plan(request: Whatif, plan: RolloutPlan) -> RolloutPlan:
-    """`plan` with what is asked for in its place; without the guards on labels that it had."""
+    """`plan` with what is asked for in its place; without the guards on labels, answers and mean times that it had."""
     guards = _guards(request, plan.guards)
-    late = [guard.metric for guard in guards if is_mean(guard.metric)]
-    if late and request.guard:
-        raise InvalidInput(f"{late[0]} waits for labels, which are not decided anew; give guards on failures and latency")
-    guards = tuple(guard for guard in guards if not is_mean(guard.metric))
+    other = [guard.metric for guard in guards if needs_control(guard.metric)]
+    if other and request.guard:
+        raise InvalidInput(f"{other[0]} is not decided anew, only failures and quantiles of latency; give guards on those")
+    guards = tuple(guard for guard in guards if not needs_control(guard.metric))
     changes: dict[str, Any] = {"guards": guards or read_guards("", "")}
     if request.canary:
         changes["steps"] = read_steps(request.canary)

@@ -8,7 +8,8 @@ may do what they like; see `prodml_magics.stats.sequential`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -17,8 +18,10 @@ from msgspec.structs import replace
 from numpy.typing import ArrayLike, NDArray
 
 from prodml_magics.rollouts.baking import Answered, Baked, Before, fold_baked
-from prodml_magics.rollouts.guards import is_latency, is_mean, is_rate, level_of
+from prodml_magics.rollouts.durations import Durations, add_durations
+from prodml_magics.rollouts.guards import is_class, is_duration, is_latency, is_mean, is_rate, is_score, level_of
 from prodml_magics.rollouts.means import MeanTally
+from prodml_magics.rollouts.moved import Moved, Scored, add_scores
 from prodml_magics.rollouts.runs import Tally, add_runs, joined, parted
 from prodml_magics.stats.sequential.difference import NO_WORSE, log_increments
 from prodml_magics.stats.sequential.exceedances import LEVELS, Floor, freeze
@@ -33,6 +36,7 @@ __all__ = [
     "Requests",
     "Seen",
     "begin",
+    "durations_of",
     "failures_of",
     "fold",
     "fold_live",
@@ -41,10 +45,13 @@ __all__ = [
     "limits_of",
     "means_of",
     "rates_of",
+    "scores_of",
 ]
 
 EVIDENCE_FORMAT = 1
 FLOOR = Floor()
+_SIZES = 64
+"""More than the size classes of runs that there can be."""
 _LEARNED = 200
 """Live runs from which thresholds are frozen when there is no earlier traffic."""
 
@@ -67,7 +74,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     requests: tuple[tuple[int, ...], tuple[int, ...]]
     """Randomised requests by arm and step: what the split is judged by."""
     counts: Counts
-    """Failures, in the order of the plan's rate guards."""
+    """Failures, or answers that say a class, in the order of the plan's guards on them."""
     slower: Tally | None = None
     """Runs beyond the thresholds, a canary's beyond the lifted ones; none until there are thresholds."""
     margins: dict[str, Tally] = {}
@@ -85,6 +92,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Per writer of the request log, the sequence number up to which its rows are counted."""
     means: dict[str, MeanTally] = {}
     """What the labels that have come say, by guard; made anew from rows and labels whenever some have come."""
+    moved: Moved | None = None
+    """What the answers say of the mean score; none where it is not guarded."""
+    durations: dict[str, Durations] = {}
+    """Moments of run times, where their mean is guarded, by step and size class of the run."""
     keyed: bool = False
     """Whether any request carried a routing key."""
     mismatch: bool = False
@@ -114,6 +125,10 @@ class Requests(NamedTuple):
     key: Sequence[str]
     fallback: NDArray[np.bool_] | None = None
     """Whether another version stood in for the one that kept failing; none did where this is null."""
+    said: Mapping[str, NDArray[np.bool_]] = MappingProxyType({})
+    """Whether it said a class, by guard on one."""
+    score: NDArray[np.float64] | None = None
+    """NaN where there is none; null where it is not guarded."""
 
 
 Seen = dict[str, set[str]]
@@ -121,13 +136,23 @@ Seen = dict[str, set[str]]
 
 
 def rates_of(plan: RolloutPlan) -> tuple[Guard, ...]:
-    """The guards that count failed requests."""
-    return tuple(guard for guard in plan.guards if is_rate(guard.metric))
+    """The guards that count requests: those that failed, or those whose answer says a class."""
+    return tuple(guard for guard in plan.guards if is_rate(guard.metric) or is_class(guard.metric))
 
 
 def latencies_of(plan: RolloutPlan) -> tuple[Guard, ...]:
     """The guards that count slow runs."""
     return tuple(guard for guard in plan.guards if is_latency(guard.metric))
+
+
+def durations_of(plan: RolloutPlan) -> tuple[Guard, ...]:
+    """The guards on the mean time of runs."""
+    return tuple(guard for guard in plan.guards if is_duration(guard.metric))
+
+
+def scores_of(plan: RolloutPlan) -> tuple[Guard, ...]:
+    """The guards on the mean score."""
+    return tuple(guard for guard in plan.guards if is_score(guard.metric))
 
 
 def means_of(plan: RolloutPlan) -> tuple[Guard, ...]:
@@ -156,6 +181,7 @@ def begin(
         sizes=dict.fromkeys(absolute, ((0, 0), (0, 0))),
         earlier_error_rate=error_rate,
         before=before or Before(),
+        moved=Moved() if scores_of(plan) else None,
     )
     return _with_thresholds(evidence, latencies) if latencies is not None and len(latencies) >= _LEARNED else evidence
 
@@ -183,7 +209,8 @@ def fold(plan: RolloutPlan, evidence: Evidence, batch: Requests, seen: Seen) -> 
     requests = _plus(evidence.requests, _table(np.ones(len(batch.canary), bool), batch, steps))
     after = _with_differences(plan, evidence, batch, keyed, seen)
     after = replace(after, counts=counts, requests=requests, keyed=evidence.keyed or bool(keyed.any()))
-    return _with_beginnings(_with_runs(plan, after, batch) if latencies_of(plan) else after)
+    after = _with_scores(plan, after, batch, keyed, seen)
+    return _with_beginnings(_with_runs(plan, after, batch) if latencies_of(plan) or durations_of(plan) else after)
 
 
 def fold_live(
@@ -207,7 +234,14 @@ def limits_of(plan: RolloutPlan, evidence: Evidence) -> dict[str, float]:
 
 def _failed(plan: RolloutPlan, batch: Requests) -> dict[str, NDArray[np.bool_]]:
     fallback = np.zeros(len(batch.status), bool) if batch.fallback is None else batch.fallback
-    return {guard.metric: failures_of(guard.metric, batch.status, fallback) for guard in rates_of(plan)}
+    failed = {
+        guard.metric: failures_of(guard.metric, batch.status, fallback) for guard in rates_of(plan) if is_rate(guard.metric)
+    }
+    nobody = np.zeros(len(batch.status), bool)
+    return {
+        guard.metric: failed[guard.metric] if guard.metric in failed else batch.said.get(guard.metric, nobody)
+        for guard in rates_of(plan)
+    }
 
 
 def failures_of(metric: str, status: NDArray[np.int64], fallback: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -226,15 +260,41 @@ def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Eviden
     thresholds = np.array(evidence.thresholds)
     limits = np.where(canary[:, None], FLOOR.lifted(thresholds), thresholds)
     slower = add_runs(evidence.slower, canary, took[:, None] > limits, MORE)
+    evidence = _with_durations(plan, evidence, batch)
     margins = dict(evidence.margins)
     sizes = np.log2(np.maximum(rows, 1)).astype(np.int64)
     guards = latencies_of(plan)
+    if not guards:
+        return replace(evidence, slower=slower)
     beyond = np.stack([_beyond_margin(guard, evidence, canary, took) for guard in guards], axis=1)
     for size in sorted(set(sizes.tolist())):  # a smaller batch is quicker: alike is only what is of like size
         names, of_size = [f"{guard.metric}/{size}" for guard in guards], sizes == size
         known = joined([margins.get(name, Tally.empty(1, len(FEWER))) for name in names])
         margins |= zip(names, parted(add_runs(known, canary[of_size], beyond[of_size], FEWER)), strict=True)
     return replace(evidence, slower=slower, margins=margins)
+
+
+def _with_durations(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Evidence:
+    guards = durations_of(plan)
+    if not guards:
+        return evidence
+    first = batch.run_rows > 0
+    sizes = np.log2(batch.run_rows[first]).astype(np.int64)
+    stratum = batch.step[first] * _SIZES + sizes
+    clip, margin = evidence.thresholds[-1], guards[0].margin
+    durations = add_durations(
+        evidence.durations, batch.canary[first], batch.run_ms[first], stratum, clip=clip, margin=margin, floor=FLOOR
+    )
+    return replace(evidence, durations=durations)
+
+
+def _with_scores(plan: RolloutPlan, evidence: Evidence, batch: Requests, keyed: NDArray[np.bool_], seen: Seen) -> Evidence:
+    """The first answered request of each key counts, and every one without a key."""
+    if evidence.moved is None or batch.score is None:
+        return evidence
+    units = _first(np.isfinite(batch.score), keyed, batch.key, seen.setdefault("score", set()))
+    scored = Scored(batch.canary[units], batch.step[units], batch.score[units])
+    return replace(evidence, moved=add_scores(evidence.moved, scored, evidence.shares, scores_of(plan)[0].margin))
 
 
 def _beyond_margin(guard: Guard, evidence: Evidence, canary: NDArray[np.bool_], took: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import math
 
+from msgspec.structs import replace
+
 from prodml_magics.errors import InvalidInput
 from prodml_magics.wire.rollouts import Guard
 
-__all__ = ["BOUNDS", "DEFAULT_GUARDS", "GUARDS", "is_latency", "is_mean", "is_rate", "level_of", "margin_text", "read_guards"]
+__all__ = [
+    "BOUNDS",
+    "DEFAULT_GUARDS",
+    "GUARDS",
+    "class_of",
+    "is_class",
+    "is_duration",
+    "is_latency",
+    "is_mean",
+    "is_rate",
+    "is_score",
+    "level_of",
+    "margin_text",
+    "needs_control",
+    "read_guards",
+]
 
 _RATES = {name: Guard(name, 0.005, False) for name in ("error_rate", "timeout_rate", "fallback_rate")}
 _LATENCIES = {f"latency_p{percent}": Guard(f"latency_p{percent}", 0.2, True) for percent in (50, 75, 90, 95, 99)}
+_DURATIONS = {"latency_mean": Guard("latency_mean", 0.2, True)}
 _MEANS = {"accuracy": Guard("accuracy", 0.02, False), "log_loss": Guard("log_loss", 0.05, False)}
+_SCORES = {"score": Guard("score", 0.02, False)}
+_CLASS = "class:"
+_OF_CLASS = Guard(_CLASS, 0.5, True)
 
 BOUNDS: dict[str, float] = {"accuracy": 1.0, "log_loss": 3.0}
 """Largest value of what is averaged: the log loss (nats) is clipped there, at a probability of 5 %."""
 
-GUARDS: dict[str, Guard] = _RATES | _LATENCIES | _MEANS
-"""Every guard with its default margin."""
+GUARDS: dict[str, Guard] = _RATES | _LATENCIES | _DURATIONS | _MEANS | _SCORES
+"""Every guard with its default margin, but those on a class (``class:fraud``), of which there are as many as classes."""
 
 DEFAULT_GUARDS = ("error_rate", "latency_p99")
 
@@ -25,6 +46,11 @@ DEFAULT_GUARDS = ("error_rate", "latency_p99")
 def is_latency(metric: str) -> bool:
     """Whether the guard counts slow requests rather than failed ones."""
     return metric in _LATENCIES
+
+
+def is_duration(metric: str) -> bool:
+    """Whether the guard averages the times of runs."""
+    return metric in _DURATIONS
 
 
 def is_mean(metric: str) -> bool:
@@ -35,6 +61,30 @@ def is_mean(metric: str) -> bool:
 def is_rate(metric: str) -> bool:
     """Whether the guard counts failed requests."""
     return metric in _RATES
+
+
+def is_score(metric: str) -> bool:
+    """Whether the guard averages a score that lies between 0 and 1."""
+    return metric in _SCORES
+
+
+def is_class(metric: str) -> bool:
+    """Whether the guard counts the answers that say one class."""
+    return metric.startswith(_CLASS)
+
+
+def class_of(metric: str) -> str:
+    """The class that a guard counts.
+
+    >>> class_of("class:fraud")
+    'fraud'
+    """
+    return metric.removeprefix(_CLASS)
+
+
+def needs_control(metric: str) -> bool:
+    """Whether the guard says nothing of a version that has none beside it."""
+    return not is_rate(metric) and not is_latency(metric)
 
 
 def level_of(metric: str) -> float:
@@ -57,36 +107,38 @@ def read_guards(names: str, margins: str) -> tuple[Guard, ...]:
     >>> [guard.metric for guard in read_guards("", "")]
     ['error_rate', 'latency_p99']
     """
-    chosen = [_known(name.strip()) for name in names.split(",")] if names.strip() else list(DEFAULT_GUARDS)
+    chosen = [_known(name.strip()).metric for name in names.split(",")] if names.strip() else list(DEFAULT_GUARDS)
     given = dict(_margin(entry) for entry in margins.split(",")) if margins.strip() else {}
     for name in given:
         if name not in chosen:
             raise InvalidInput(
                 f"there is a margin for {name}, which is not guarded; add it to --guard {','.join([*chosen, name])}"
             )
-    return tuple(given.get(name, GUARDS[name]) for name in dict.fromkeys(chosen))
+    return tuple(given.get(name, _known(name)) for name in dict.fromkeys(chosen))
 
 
-def _known(name: str) -> str:
+def _known(name: str) -> Guard:
+    """The guard of that name with its default margin."""
+    if is_class(name) and class_of(name):
+        return replace(_OF_CLASS, metric=name)
     if name not in GUARDS:
-        raise InvalidInput(f"{ascii(name)[:40]} is no guard; guards are {', '.join(GUARDS)}")
-    return name
+        raise InvalidInput(f"{ascii(name)[:40]} is no guard; guards are {', '.join(GUARDS)}, class:NAME")
+    return GUARDS[name]
 
 
 def _margin(entry: str) -> tuple[str, Guard]:
     name, equals, text = (part.strip() for part in entry.partition("="))
-    metric = _known(name)
-    relative = text.endswith("%")
+    usual = _known(name)
+    metric, relative = usual.metric, text.endswith("%")
     try:
         value = float(text.removesuffix("%")) / (100 if relative else 1)
     except ValueError:
         value = math.nan
-    if is_latency(metric) and value > 0 and not relative:
-        raise InvalidInput(f"a margin of {metric} needs a unit: {text} of what; write {metric}=20%")
-    if is_mean(metric) and value > 0 and relative:
-        raise InvalidInput(f"a margin of {metric} is a difference, not {text}; write {metric}={GUARDS[metric].margin:g}")
+    if usual.relative and value > 0 and not relative:
+        raise InvalidInput(f"a margin of {metric} needs a unit: {text} of what; write {metric}={margin_text(usual)}")
+    if not usual.relative and not is_rate(metric) and value > 0 and relative:
+        raise InvalidInput(f"a margin of {metric} is a difference, not {text}; write {metric}={usual.margin:g}")
     if not equals or not 0 < value < (10 if relative else 1):
-        relatively, absolutely = f"{metric}=20%", f"{metric}={GUARDS[metric].margin:g}"
-        form = relatively if is_latency(metric) else absolutely if is_mean(metric) else f"{relatively} or {absolutely}"
+        form = f"{metric}=20% or {metric}={usual.margin:g}" if is_rate(metric) else f"{metric}={margin_text(usual)}"
         raise InvalidInput(f"{ascii(entry)[:60]} is no margin; write {form}")
     return metric, Guard(metric, value, relative)

@@ -16,12 +16,15 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from prodml_magics.rollouts.canary import Judgement
-from prodml_magics.rollouts.evidence import Beginning, Evidence, latencies_of, means_of, rates_of
-from prodml_magics.rollouts.guards import BOUNDS, is_latency, is_mean, level_of, margin_text
+from prodml_magics.rollouts.durations import beyond_floor, beyond_margin, means, shift
+from prodml_magics.rollouts.evidence import Beginning, Evidence, durations_of, latencies_of, means_of, rates_of, scores_of
+from prodml_magics.rollouts.guards import BOUNDS, is_class, is_duration, is_latency, is_mean, is_score, level_of, margin_text
 from prodml_magics.rollouts.harm import culprits
+from prodml_magics.rollouts.moved import interval, log_moved, log_within
 from prodml_magics.rollouts.runs import Tally, log_e_since
 from prodml_magics.rollouts.watched import unwell, watched_verdicts
 from prodml_magics.stats.sequential.block_pairs import log_mean_of
+from prodml_magics.stats.sequential.clipped_mean import BURN_IN, half_width, log_higher
 from prodml_magics.stats.sequential.interval import ratio_interval
 from prodml_magics.stats.sequential.mixture import log_mean_exp
 from prodml_magics.stats.sequential.onset import log_over_onsets
@@ -32,6 +35,7 @@ from prodml_magics.wire.rollouts import Guard, GuardVerdict, RolloutPlan, Rollou
 
 __all__ = ["judge", "latched", "log_harm", "log_no_worse", "verdicts"]
 
+Floats = NDArray[np.float64]
 _MOST = 700.0
 
 
@@ -58,13 +62,20 @@ def judge(state: RolloutState, evidence: Evidence) -> Judgement:
 
 
 def log_harm(plan: RolloutPlan, evidence: Evidence) -> dict[str, float]:
-    """Log e-value against "no worse at all", per rate and once for latency (named after its first guard)."""
-    found = dict(zip((guard.metric for guard in rates_of(plan)), _log_more(evidence), strict=True))
+    """Log e-value against "no worse at all", per rate and once for latency (named after its first guard).
+
+    Of a score or a class, whose direction is neither good nor bad: against "within the margin on both sides".
+    """
+    found = dict(zip((guard.metric for guard in rates_of(plan)), _log_more(plan, evidence), strict=True))
     for guard in latencies_of(plan)[:1]:
         found[guard.metric] = _log_slower(evidence.slower, evidence.beginnings)
     for guard in means_of(plan):
         tally = evidence.means.get(guard.metric)
         found[guard.metric] = 0.0 if tally is None or tally.mismatch else float(log_mean_of(tally.harm))
+    for guard in scores_of(plan):
+        found[guard.metric] = 0.0 if evidence.moved is None else log_moved(evidence.moved)
+    for guard in durations_of(plan):
+        found[guard.metric] = log_higher(beyond_floor(evidence.durations))
     return found
 
 
@@ -73,14 +84,25 @@ def _void(guard: Guard, evidence: Evidence) -> bool:
     return guard.metric in evidence.means and evidence.means[guard.metric].mismatch
 
 
-def _log_more(evidence: Evidence) -> list[float]:
-    """Of each rate guard, over the start and every beginning."""
+def _log_more(plan: RolloutPlan, evidence: Evidence) -> list[float]:
+    """Of each guard that counts requests, over the start and every beginning."""
     counts = np.array([evidence.counts, *(begun.counts for begun in evidence.beginnings)])
     if not counts.size:
         return []
     counts[1:] = counts[0] - counts[1:]
     canary, both = counts[:, :, 1].sum(axis=-1), counts.sum(axis=2)
-    return list(log_over_onsets(log_e_value(canary, both, evidence.shares, MORE).T).tolist())
+    log_e = log_e_value(canary, both, evidence.shares, MORE)
+    for index, guard in enumerate(rates_of(plan)):
+        if is_class(guard.metric):
+            log_e[:, index] = _log_outside(canary[:, index], both[:, index], evidence.shares, 1 + guard.margin)
+    return list(log_over_onsets(log_e.T).tolist())
+
+
+def _log_outside(canary: NDArray[np.int64], both: NDArray[np.int64], shares: Sequence[float], within: float) -> Floats:
+    """Against a ratio from 1/`within` to `within`: half of the stake on either side."""
+    more = log_e_value(canary, both, shares, MORE * within, within)
+    fewer = log_e_value(canary, both, shares, FEWER / within, 1 / within)
+    return log_mean_exp(np.stack([more, fewer], axis=-1))
 
 
 def _log_slower(slower: Tally | None, beginnings: Sequence[Beginning]) -> float:
@@ -99,10 +121,18 @@ def log_no_worse(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> float:
     if is_mean(guard.metric):
         tally = evidence.means.get(guard.metric)
         return 0.0 if tally is None or tally.mismatch else float(log_mean_of(tally.no_worse))
+    if is_score(guard.metric):
+        return 0.0 if evidence.moved is None else log_within(evidence.moved)
+    if is_duration(guard.metric):
+        return log_higher(beyond_margin(evidence.durations))
     if not guard.relative:
         return float(log_mean_exp(evidence.differences[guard.metric]))
     canary, both = _events(guard, plan, evidence)
-    return float(log_e_value(canary.sum(), both, evidence.shares, within(guard.margin), 1 + guard.margin))
+    ratios, null = within(guard.margin), 1 + guard.margin
+    more = float(log_e_value(canary.sum(), both, evidence.shares, ratios, null))
+    if not is_class(guard.metric):
+        return more
+    return min(more, float(log_e_value(canary.sum(), both, evidence.shares, 1 / ratios, 1 / null)))
 
 
 def _log_no_slower(guard: Guard, evidence: Evidence) -> float:
@@ -152,7 +182,7 @@ def _verdict(guard: Guard, state: RolloutState, evidence: Evidence, harm: dict[s
         high=found.high,
         canary_rows=found.canary_rows,
         control_rows=found.control_rows,
-        of="difference" if is_mean(guard.metric) else "ratio",
+        of="difference" if found.control_mean is not None or is_mean(guard.metric) else "ratio",
         canary_mean=found.canary_mean,
         control_mean=found.control_mean,
         rows_needed=None if passed or worse else _needed(guard, state, evidence, log_good),
@@ -175,15 +205,20 @@ class _Found(NamedTuple):
 def _found(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> _Found:
     if is_mean(guard.metric):
         return _mean_found(guard, evidence)
+    if is_score(guard.metric):
+        return _score_found(plan, evidence)
+    if is_duration(guard.metric):
+        return _duration_found(plan, evidence)
     return _latency_found(guard, evidence) if is_latency(guard.metric) else _rate_found(guard, plan, evidence)
 
 
 def _rate_found(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> _Found:
     canary, both = _events(guard, plan, evidence)
-    interval = ratio_interval(canary.sum(), both, evidence.shares, plan.alpha)
-    better = float(log_e_value(canary.sum(), both, evidence.shares, FEWER)) >= math.log(1 / plan.alpha)
-    high = interval.high if math.isfinite(interval.high) else None
-    return _Found(int(canary.sum()), int(both.sum() - canary.sum()), interval.low, high, better, *_requests(evidence))
+    ratios = ratio_interval(canary.sum(), both, evidence.shares, plan.alpha)
+    fewer = float(log_e_value(canary.sum(), both, evidence.shares, FEWER)) >= math.log(1 / plan.alpha)
+    better = fewer and not is_class(guard.metric)
+    high = ratios.high if math.isfinite(ratios.high) else None
+    return _Found(int(canary.sum()), int(both.sum() - canary.sum()), ratios.low, high, better, *_requests(evidence))
 
 
 def _latency_found(guard: Guard, evidence: Evidence) -> _Found:
@@ -205,6 +240,35 @@ def _mean_found(guard: Guard, evidence: Evidence) -> _Found:
     return _Found(canary, control, low, high, better, canary, control, means[1], means[0])
 
 
+def _score_found(plan: RolloutPlan, evidence: Evidence) -> _Found:
+    """Its events are the answered units."""
+    if evidence.moved is None or not sum(evidence.moved.units):
+        return _Found(0, 0, None, None, False, 0, 0)
+    (control, canary), sums = evidence.moved.units, evidence.moved.sums
+    low, high = interval(evidence.moved, plan.alpha)
+    mine, theirs = (total / units if units else None for total, units in ((sums[1], canary), (sums[0], control)))
+    return _Found(canary, control, low, high, False, canary, control, mine, theirs)
+
+
+def _duration_found(plan: RolloutPlan, evidence: Evidence) -> _Found:
+    """Its events are runs, its means milliseconds."""
+    control, canary = means(evidence.durations)
+    apart = shift(evidence.durations)
+    width = half_width(apart, plan.alpha)
+    low, high = (apart.mean - width, apart.mean + width) if math.isfinite(width) else (None, None)
+    return _Found(
+        canary.size,
+        control.size,
+        low,
+        high,
+        high is not None and high < 0,
+        canary.size,
+        control.size,
+        canary.mean if canary.size else None,
+        control.mean if control.size else None,
+    )
+
+
 def _requests(evidence: Evidence) -> tuple[int, int]:
     return sum(evidence.requests[1]), sum(evidence.requests[0])
 
@@ -218,8 +282,14 @@ def _note(guard: Guard, evidence: Evidence, *, events: int) -> str:
         return "the split is unsound: no verdict counts"
     if is_mean(guard.metric):
         return _label_note(guard, evidence)
-    if is_latency(guard.metric) and not evidence.thresholds:
+    if is_score(guard.metric):
+        return "it may move to neither side by more than its margin"
+    if (is_latency(guard.metric) or is_duration(guard.metric)) and not evidence.thresholds:
         return f"learning what is slow from the first live runs ({len(evidence.learning)} so far)"
+    if is_duration(guard.metric):
+        return f"asymptotic, of times clipped at {evidence.thresholds[-1]:.3g} ms, after {BURN_IN} runs of the canary"
+    if is_class(guard.metric):
+        return "no answer of either version says it" if not events else "neither more nor less often by its margin"
     if guard.relative and not is_latency(guard.metric) and not events:
         return "no event on either arm: a relative margin cannot decide; an absolute one can"
     return ""
@@ -238,6 +308,10 @@ def _needed(guard: Guard, state: RolloutState, evidence: Evidence, log_good: flo
     """Requests that "no worse" is expected to take still, if the arms are alike and the rates stay as they are."""
     if is_mean(guard.metric):
         return _needed_of_mean(guard, state, evidence, log_good)
+    if is_score(guard.metric):
+        return _needed_of_score(guard, state, evidence, log_good)
+    if is_duration(guard.metric):
+        return None
     rows = _expected(guard, state.share, _control_rate(guard, state.plan, evidence), state.plan.alpha)
     left = rows * max(0.0, 1 - log_good / math.log(1 / state.plan.alpha))
     return round(left) if math.isfinite(left) else None
@@ -261,6 +335,17 @@ def _needed_of_mean(guard: Guard, state: RolloutState, evidence: Evidence, log_g
     )
     left = units * max(0.0, 1 - log_good / math.log(1 / state.plan.alpha))
     return round(left * answered / sum(tally.units)) if math.isfinite(left) else None
+
+
+def _needed_of_score(guard: Guard, state: RolloutState, evidence: Evidence, log_good: float) -> int | None:
+    moved = evidence.moved
+    if moved is None or not sum(moved.units):
+        return None
+    middle, variance = float(f"{sum(moved.sums) / sum(moved.units):.2g}"), float(f"{moved.variance:.2g}")
+    units = rows_for_mean(state.share, middle, variance, margin=guard.margin, bound=1.0, alpha=state.plan.alpha)
+    left = units * max(0.0, 1 - log_good / math.log(1 / state.plan.alpha))
+    answered = sum(map(sum, evidence.requests))
+    return round(left * answered / sum(moved.units)) if math.isfinite(left) else None
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,7 @@ import math
 
 from prodml_magics.rollouts.baking import log_as_before, log_unwell, seen_of, tolerated
 from prodml_magics.rollouts.evidence import Evidence
-from prodml_magics.rollouts.guards import is_latency, is_mean, level_of, margin_text
+from prodml_magics.rollouts.guards import is_latency, level_of, margin_text, needs_control
 from prodml_magics.rollouts.harm import culprits
 from prodml_magics.wire.rollouts import Guard, GuardVerdict, RolloutPlan
 
@@ -16,8 +16,8 @@ _MOST = 700.0
 
 
 def watched_guards(plan: RolloutPlan) -> tuple[Guard, ...]:
-    """Guards that need no control beside them: all but those that wait for labels."""
-    return tuple(guard for guard in plan.guards if not is_mean(guard.metric))
+    """Guards that need no control beside them: those on failures and on quantiles of latency."""
+    return tuple(guard for guard in plan.guards if not needs_control(guard.metric))
 
 
 def unwell(plan: RolloutPlan, evidence: Evidence) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ class Deploy(Request, frozen=True):
         str,
         _flag(
             "what must not get worse (default: error_rate,latency_p99); also timeout_rate, fallback_rate, latency_p50, _p75, _p90, "
-            "_p95, and on labels, of a canary, accuracy, log_loss",
+            "_p95; of a canary latency_mean, on labels accuracy, log_loss, on answers score, class:NAME",
             "GUARDS",
         ),
     ] = ""

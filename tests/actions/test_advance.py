@@ -365,7 +365,7 @@ REFUSED: list[tuple[Deploy, type[ProdmlError], str]] = [
     (
         Deploy(model="cancer@2", guard="accuracy"),
         InvalidInput,
-        "accuracy waits for labels and needs a version beside the live one",
+        "accuracy compares two versions at the same time; use a ladder",
     ),
     (Deploy(model="cancer@2", margin="latency_p99=3"), InvalidInput, "needs a unit"),
     (Deploy(model="cancer@2", segment="mean radius=1"), UsageError, "--segment is for a canary"),

@@ -91,7 +91,11 @@ def test_what_was_taken_back_by_hand_is_an_incident_that_a_ladder_would_have_cau
 @pytest.mark.parametrize(
     ("request_", "kind", "said"),
     [
-        (Whatif(model="cancer", guard="accuracy"), InvalidInput, "accuracy waits for labels, which are not decided anew"),
+        (
+            Whatif(model="cancer", guard="accuracy"),
+            InvalidInput,
+            "accuracy is not decided anew, only failures and quantiles of latency",
+        ),
         (Whatif(model="cancer", guard="speed"), InvalidInput, "'speed' is no guard"),
         (Whatif(model="cancer", canary="50,5"), InvalidInput, "do not rise"),
         (Whatif(model="cancer", bake="soon"), UsageError, "'soon' is not a duration"),

@@ -3,7 +3,7 @@
 python tests/benchmarks/rollouts.py [--runs 2000] [--only NAME …]
 
 Streams are simulated: binomial failures, log-normal run times (sigma 0.6), base rates that rise with the share. Every share is printed
-with its 95 % binomial interval. Names: alarms, ladder, power, table, bake, speed.
+with its 95 % binomial interval. Names: alarms, ladder, answers, power, table, bake, speed.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from prodml_magics.wire.rollouts import RolloutPlan
 ALPHA = 0.05
 EIGHT = "error_rate,timeout_rate,fallback_rate,latency_p50,latency_p75,latency_p90,latency_p95,latency_p99"
 """Every guard that needs no labels."""
+
+
+BY_ANSWER = ("score", "class:fraud", "latency_mean")
 
 
 def shown(hits: int, runs: int) -> str:
@@ -101,6 +104,30 @@ def ladder(runs: int) -> None:
         print(f"  split called unsound {shown(mismatch, runs)}; no worse on every guard by the end {shown(passed, runs)}")
         for metric in log_harm(chosen, evidence):  # all latency guards share one e-value against "no slower"
             print(f"  {metric} alone ever worse {shown(alone.get(metric, 0), runs)}", flush=True)
+
+
+def answers(runs: int) -> None:
+    """Guards on answers and mean times through a ladder whose levels rise: ever worse, ever no worse; alike and just at the margin."""
+    chosen = plan(guards=read_guards("score,class:fraud,latency_mean", ""))
+    for name, how in (
+        ("alike", lambda rate: {"frauds": (rate, rate)}),
+        ("at the margin", lambda rate: {"frauds": (rate, 1.5 * rate), "slow": 1.2, "scores": (2.0, 0.22 * 8 / 0.78)}),
+        ("beyond it", lambda rate: {"frauds": (rate, 3 * rate), "slow": 1.5, "scores": (2.0, 3.0)}),
+    ):
+        rng = np.random.default_rng(6)
+        worse, passed = dict.fromkeys(BY_ANSWER, 0), dict.fromkeys(BY_ANSWER, 0)
+        for _ in range(runs):
+            evidence, seen, named = begin(chosen, 3, latencies=earlier(rng)), Seen(), set[str]()
+            for step, rate in ((0, 0.005), (1, 0.01), (2, 0.02), (3, 0.05)):
+                for _ in range(10):
+                    evidence = latched(chosen, fold(chosen, evidence, stream(rng, 500, step, **how(rate)), seen))
+                    named |= {metric for metric, e in log_harm(chosen, evidence).items() if e >= np.log(1 / chosen.alpha)}
+            for metric in BY_ANSWER:
+                worse[metric] += metric in named
+                passed[metric] += metric in evidence.passed
+        print(f"{name}, ladder 1/5/25/50 %, 20,000 requests, 40 looks")
+        for metric in BY_ANSWER:
+            print(f"  {metric:12} worse {shown(worse[metric], runs)}   no worse {shown(passed[metric], runs)}", flush=True)
 
 
 def power(runs: int) -> None:
@@ -229,7 +256,7 @@ def _baked(rng: np.random.Generator, chosen: RolloutPlan, failing: float, slow: 
     return float("inf")
 
 
-PARTS: dict[str, Callable[[int], None]] = {each.__name__: each for each in (alarms, ladder, power, table, bake, speed)}
+PARTS: dict[str, Callable[[int], None]] = {each.__name__: each for each in (alarms, ladder, answers, power, table, bake, speed)}
 
 
 def main() -> None:

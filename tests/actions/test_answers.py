@@ -1,0 +1,87 @@
+"""Guards on what was answered, over the lake: the controller reads labels and scores of rows, and a kill loses none."""
+
+from __future__ import annotations
+
+import pytest
+from homes import go_live
+from rehearsal import Controller, Traffic, begin, clock
+
+from prodml_magics.actions.deploy import deploy
+from prodml_magics.actions.rollout import evidence_of, rollout
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.clock import ManualClock
+from prodml_magics.errors import InvalidInput
+from prodml_magics.rollouts.evidence import Evidence
+from prodml_magics.rollouts.guards import read_guards
+from prodml_magics.wire.requests import Deploy, Plan, Rollout
+
+GUARDED = {"guards": read_guards("error_rate,class:1,score,latency_mean", ""), "steps": (50.0, 100.0)}
+
+
+@pytest.fixture
+def home(workspace: Workspace) -> Workspace:
+    """cancer@1 live, by a clock that stands still."""
+    manual = Workspace(workspace.home, actor="ann@laptop (test)", clock=ManualClock(), environment={})
+    go_live(manual, 1)
+    return manual
+
+
+def kept(workspace: Workspace) -> Evidence:
+    state = workspace.rollout("cancer")
+    assert state is not None
+    found = evidence_of(workspace, state)
+    assert found is not None
+    return found
+
+
+def test_a_candidate_that_says_a_class_far_too_seldom_goes_back_alone(home: Workspace) -> None:
+    traffic, controller = Traffic(home, 0, right=(0.2, 0.02)), Controller(home)
+    begin(home, **GUARDED)
+    for _ in range(10):
+        traffic.send(400)
+        clock(home).advance(5)
+        if controller.look():
+            break
+    event = home.ledger.events("cancer")[-1]
+    assert event.payload["text"] == "cancer@2: class:1 worse at 0.5 of the traffic"
+    assert home.route("cancer").live == 1
+    assert "class:1: neither more nor less often by its margin" in str(rollout(home, Rollout(model="cancer")))
+
+
+def test_whoever_is_killed_counts_each_answer_once_and_failures_have_none(home: Workspace) -> None:
+    traffic, controller = Traffic(home, 1, right=(0.3, 0.3), failing=0.2, keys=2_000), Controller(home)
+    begin(home, **(GUARDED | {"guards": read_guards("class:1,score", "")}))
+    traffic.send(300)
+    controller.look()
+    controller.killed()
+    traffic.send(300)
+    controller.look()
+    found = kept(home)
+    rows = home.lake.rows("cancer")
+    said = rows.filter(rows["outputs"].struct.field("label") == "1")
+    assert found.moved is not None and sum(found.moved.units) == rows["key"].n_unique()
+    assert sum(found.moved.sums) == pytest.approx(0.5 * rows["key"].n_unique())
+    assert sum(map(sum, found.counts[0])) == said["key"].n_unique()
+    assert len(rows) < 600
+
+
+@pytest.mark.parametrize(
+    ("guard", "message"),
+    [
+        ("class:2", "'2' is no class of cancer@2; its classes are 0, 1"),
+        ("class:", "'class:' is no guard"),
+    ],
+)
+def test_a_class_that_the_model_does_not_have_is_refused(home: Workspace, guard: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        deploy(home, Deploy(model="cancer@2", canary="5,100", guard=guard, dry_run=True))
+
+
+def test_a_switch_of_all_traffic_and_a_plan_say_that_they_cannot_be_guarded_so(home: Workspace) -> None:
+    from prodml_magics.actions.plan import plan
+
+    for guard in ("score", "class:1", "latency_mean"):
+        with pytest.raises(InvalidInput, match=f"{guard} compares two versions at the same time; use a ladder"):
+            deploy(home, Deploy(model="cancer@2", guard=guard, dry_run=True))
+        with pytest.raises(InvalidInput, match=f"{guard} cannot be planned ahead"):
+            plan(home, Plan(model="cancer", guard=guard))
