@@ -202,13 +202,19 @@ def fold(plan: RolloutPlan, evidence: Evidence, batch: Requests, seen: Seen) -> 
     if not len(batch.canary):
         return evidence
     steps = len(evidence.shares)
-    keyed = _keyed(batch)
-    happened = _failed(plan, batch)
-    fresh = [_first(mask, keyed, batch.key, seen.setdefault(metric, set())) for metric, mask in happened.items()]
-    counts = tuple(_plus(old, _table(mask, batch, steps)) for old, mask in zip(evidence.counts, fresh, strict=True))
-    requests = _plus(evidence.requests, _table(np.ones(len(batch.canary), bool), batch, steps))
-    after = _with_differences(plan, evidence, batch, keyed, seen)
-    after = replace(after, counts=counts, requests=requests, keyed=evidence.keyed or bool(keyed.any()))
+    keyed, happened = _keyed(batch), _failed(plan, batch)
+    everyone = np.ones(len(batch.canary), bool)
+    masks = [*happened.values(), everyone]
+    if keyed.any():  # differences are of units, of which each fails at its first request or never
+        fresh = [_first(mask, keyed, batch.key, seen.setdefault(metric, set())) for metric, mask in happened.items()]
+        units = _first(everyone, keyed, batch.key, seen.setdefault("units", set()))
+        masks = [*fresh, everyone, *(units & mask for mask in happened.values()), units]
+    tables = _tables(masks, batch, steps)
+    most = len(happened) + 1
+    counts = tuple(_plus(old, new) for old, new in zip(evidence.counts, tables, strict=False))
+    requests = _plus(evidence.requests, tables[most - 1])
+    after = _with_differences(plan, evidence, dict(zip(happened, tables[-most:], strict=False)), tables[-1])
+    after = replace(after, counts=counts, requests=requests, keyed=evidence.keyed or len(masks) > most)
     after = _with_scores(plan, after, batch, keyed, seen)
     return _with_beginnings(_with_runs(plan, after, batch) if latencies_of(plan) or durations_of(plan) else after)
 
@@ -303,7 +309,7 @@ def _beyond_margin(guard: Guard, evidence: Evidence, canary: NDArray[np.bool_], 
 
 
 def _keyed(batch: Requests) -> NDArray[np.bool_]:
-    return np.fromiter((bool(key) for key in batch.key), np.bool_, len(batch.key))
+    return np.fromiter(map(bool, batch.key), np.bool_, len(batch.key))
 
 
 def _first(mask: NDArray[np.bool_], keyed: NDArray[np.bool_], keys: Sequence[str], seen: set[str]) -> NDArray[np.bool_]:
@@ -318,10 +324,11 @@ def _first(mask: NDArray[np.bool_], keyed: NDArray[np.bool_], keys: Sequence[str
     return kept
 
 
-def _table(mask: NDArray[np.bool_], batch: Requests, steps: int) -> NDArray[np.int64]:
-    """How many of `mask` fall on each arm and step, [2, steps]."""
-    cells = batch.canary[mask] * steps + batch.step[mask]
-    return np.bincount(cells, minlength=2 * steps).reshape(2, steps)
+def _tables(masks: Sequence[NDArray[np.bool_]], batch: Requests, steps: int) -> NDArray[np.int64]:
+    """How many of each of `masks` fall on each arm and step, [masks, 2, steps]."""
+    cells = batch.canary * steps + batch.step
+    falls = (cells[:, None] == np.arange(2 * steps)).astype(np.float64)
+    return (np.array(masks, np.float64) @ falls).astype(np.int64).reshape(len(masks), 2, steps)
 
 
 def _plus(old: Sequence[Sequence[int]], new: NDArray[np.int64]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -329,16 +336,17 @@ def _plus(old: Sequence[Sequence[int]], new: NDArray[np.int64]) -> tuple[tuple[i
     return tuple(control), tuple(canary)
 
 
-def _with_differences(plan: RolloutPlan, evidence: Evidence, batch: Requests, keyed: NDArray[np.bool_], seen: Seen) -> Evidence:
+def _with_differences(
+    plan: RolloutPlan, evidence: Evidence, events: Mapping[str, NDArray[np.int64]], rows: NDArray[np.int64]
+) -> Evidence:
+    """With the `events` by guard, and the `rows`, of the units of a batch, [2, steps] each."""
     if not evidence.differences:
         return evidence
-    units = _first(np.ones(len(batch.canary), bool), keyed, batch.key, seen.setdefault("units", set()))
-    rows, happened = _table(units, batch, len(evidence.shares)), _failed(plan, batch)
     differences, sizes = dict(evidence.differences), dict(evidence.sizes)
     for guard in rates_of(plan):
         if guard.metric in differences:
-            events = _table(units & happened[guard.metric], batch, len(evidence.shares))
-            differences[guard.metric], sizes[guard.metric] = _difference(guard, evidence, events, rows)
+            found = _difference(guard, evidence, events[guard.metric], rows)
+            differences[guard.metric], sizes[guard.metric] = found
     return replace(evidence, differences=differences, sizes=sizes)
 
 

@@ -85,18 +85,15 @@ def log_expected(canary: int, control: int, slow: ArrayLike, ratios: Floats) -> 
     drawn = np.asarray(slow, np.int64)[:, None]
     most = min(canary, int(drawn.max(initial=0)))
     x = np.arange(most + 1)
-    chosen = _log_choose(canary, x) + _log_choose(control, drawn - x) - _log_choose(canary + control, drawn)
+    f, every = _log_factorials(max(canary + control, _LARGEST).bit_length()), canary + control
+    rest = drawn - x
+    inside = np.minimum(np.maximum(rest, 0), control)
+    of_canary = f[canary] - f[x] - f[canary - x]
+    of_control = np.where(inside == rest, f[control] - f[inside] - f[control - inside], -np.inf)
+    chosen = of_canary + of_control - (f[every] - f[drawn] - f[every - drawn])
     if most <= _PLAIN:  # no power of a bet overflows
         return np.asarray(np.log(np.exp(chosen) @ _powers(tuple(ratios.tolist()))[: most + 1]))
     return log_sum_exp(chosen[:, None, :] + x * np.log(ratios)[:, None])
-
-
-def _log_choose(n: int, k: NDArray[np.int64]) -> Floats:
-    """log of n over k; −inf where there is no such choice."""
-    inside = np.minimum(np.maximum(k, 0), n)
-    factorial = _log_factorials(max(n, _LARGEST).bit_length())
-    found = factorial[n] - factorial[inside] - factorial[n - inside]
-    return np.where(inside == k, found, -np.inf)
 
 
 @lru_cache(maxsize=32)
