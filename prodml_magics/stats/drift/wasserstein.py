@@ -26,8 +26,23 @@ def wasserstein(reference: NDArray[Any], current: NDArray[Any]) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
         if n == m:
             return float(np.abs(np.subtract(reference, current, dtype=precision)).mean())
-        of_reference, of_current, weights = _steps(n, m)
-        return float(np.abs(np.subtract(reference[of_reference], current[of_current], dtype=precision)) @ weights)
+        return _over_steps(reference, current, precision)
+
+
+_BLOCK = 131_072
+"""Steps that are looked at at a time: fresh memory for all of them would cost more than the arithmetic."""
+
+
+def _over_steps(reference: NDArray[Any], current: NDArray[Any], precision: type[np.floating[Any]]) -> float:
+    of_reference, of_current, weights = _steps(len(reference), len(current))
+    total = 0.0
+    for start in range(0, len(weights), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        apart = np.subtract(reference.take(of_reference[part]), current.take(of_current[part]), dtype=precision)
+        np.abs(apart, out=apart)
+        apart *= weights[part]
+        total += float(apart.sum())  # a product of vectors would start threads of its own beside those of the columns
+    return total
 
 
 @lru_cache(maxsize=4)
