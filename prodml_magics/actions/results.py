@@ -285,7 +285,9 @@ class RolloutResult(Result[RolloutRecord]):
 
     def facts(self) -> list[tuple[str, str]]:
         each = self.record
-        steps = " → ".join(f"[{step:g} %]" if at == each.step else f"{step:g} %" for at, step in enumerate(each.steps))
+        live = each.phase in ("baking", "done") and each.steps[-1] >= 100
+        here = len(each.steps) - 1 if live else each.step
+        steps = " → ".join(f"[{step:g} %]" if at == here else f"{step:g} %" for at, step in enumerate(each.steps))
         found = [("ladder", steps), ("against", f"version {each.control}")]
         if each.segment or each.key:
             ways = [f"only {each.segment}" if each.segment else "", f"by {each.key}" if each.key else ""]

@@ -18,9 +18,9 @@ def read_steps(text: str | Sequence[float]) -> tuple[float, ...]:
     (1.0, 5.0, 25.0, 50.0, 100.0)
     """
     words = text.split(",") if isinstance(text, str) else list(text)
-    steps = tuple(_percent(word) for word in words if str(word).strip())
-    if not steps:
+    if not any(str(word).strip() for word in words):
         raise InvalidInput("the ladder has no steps; write percents of the traffic, such as --canary 1,5,25,50,100")
+    steps = tuple(_percent(word) for word in words)
     if any(after <= before for before, after in pairwise(steps)):
         raise InvalidInput(
             f"the steps {_shown(steps)} do not rise; write them in order, such as --canary {_shown(sorted(set(steps)))}"

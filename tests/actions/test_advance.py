@@ -68,6 +68,7 @@ def test_a_good_candidate_walks_the_ladder_to_its_end(home: Workspace) -> None:
     assert [each.live for each in entries[-5:]] == [1, 1, 1, 2, 2]
     assert [each.share for each in entries[-5:]] == [0.05, 0.25, 0.5, None, None]
     assert timeline(home, Timeline(model="cancer")).picture() is not None
+    assert "ladder: 5 % → 25 % → 50 % → [100 %]" in str(rollout(home, Rollout(model="cancer")))
 
 
 @pytest.mark.parametrize(("how", "guard"), [({"failing": 0.2}, "error_rate"), ({"slow": 4.0}, "latency_p99")])

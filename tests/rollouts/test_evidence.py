@@ -194,6 +194,7 @@ def test_guards_and_margins_are_read() -> None:
     [
         ("", "has no steps"),
         (",", "has no steps"),
+        ("5,,25", "'' is no step"),
         ("5,1", "do not rise; write them in order, such as --canary 1,5"),
         ("5,5", "do not rise"),
         ("50,101", "'101' is no step"),
