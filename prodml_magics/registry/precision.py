@@ -36,17 +36,26 @@ _NO_ARITHMETIC = frozenset(
 def precisions(model: Any) -> tuple[Precision, ...]:
     """The precisions to try, in order: float32 first, except where it is known to answer otherwise than scikit-learn.
 
-    Arithmetic in front of a tree (a scaler, say) in float32 moves rows across thresholds: there double comes first.
+    Arithmetic in front of a tree (a scaler, say) in float32 moves rows across thresholds, one in a thousand, which the rows of a gate
+    may not show: there double is the only one.
     """
     parts = list(nested(model))
     if cutoff_of(unwrap(model)) or any(type(part).__name__ in _DOUBLE_ONLY for part in parts):
         return ("FP64",)
-    double = any(type(part).__name__.startswith(_DOUBLE_THRESHOLDS) or _computes_before_trees(part) for part in parts)
+    if any(_computes_before_trees(part) for part in parts):
+        return ("FP64",)
+    double = any(type(part).__name__.startswith(_DOUBLE_THRESHOLDS) for part in parts)
     return ("FP64", "FP32") if double else ("FP32", "FP64")
 
 
 def _computes_before_trees(part: Any) -> bool:
     steps = [step for _, step in getattr(part, "steps", ())]
-    if not steps or not any(type(inner).__name__.startswith(_TREES) for inner in nested(steps[-1])):
-        return False
-    return any(type(inner).__name__ not in _NO_ARITHMETIC for step in steps[:-1] for inner in nested(step))
+    if not steps:
+        return _has_trees(getattr(part, "final_estimator_", None))  # over the probabilities of others
+    return _has_trees(steps[-1]) and any(
+        type(inner).__name__ not in _NO_ARITHMETIC for step in steps[:-1] for inner in nested(step)
+    )
+
+
+def _has_trees(model: Any) -> bool:
+    return any(type(inner).__name__.startswith(_TREES) for inner in nested(model))

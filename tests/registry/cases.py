@@ -322,6 +322,28 @@ CASES = [
     Case("PolynomialFeatures", lambda: pipe(prep.PolynomialFeatures(2), prep.StandardScaler(), LR()), "iris", "FP32"),
     Case("RobustScaler", lambda: pipe(prep.RobustScaler(), LR()), "cancer", "FP32"),
     Case("MinMaxScaler before trees", lambda: pipe(prep.MinMaxScaler(), RF(10, **S)), "cancer", "FP64"),
+    Case(
+        "imputer and scaler before trees",
+        lambda: pipe(impute.SimpleImputer(), prep.RobustScaler(), RF(10, **S)),
+        "cancer missing",
+        "FP64",
+    ),
+    Case(
+        "imputer and quantiles before HGB",
+        lambda: pipe(impute.SimpleImputer(strategy="median"), prep.QuantileTransformer(n_quantiles=10), HGB(max_iter=10, **S)),
+        "cancer missing",
+        "FP64",
+    ),
+    Case("PowerTransformer before trees", lambda: pipe(prep.PowerTransformer(), RF(10, **S)), "iris", "unsupported"),
+    Case("PolynomialFeatures before trees", lambda: pipe(prep.PolynomialFeatures(2), RF(10, **S)), "iris", "refused"),
+    Case(
+        "Stacking with a forest on top",
+        lambda: ensemble.StackingClassifier(
+            [("a", LR(max_iter=5000)), ("b", naive_bayes.GaussianNB())], final_estimator=RF(10, **S), cv=3
+        ),
+        "cancer",
+        "FP64",
+    ),
     Case("SimpleImputer", lambda: pipe(impute.SimpleImputer(), prep.StandardScaler(), LR()), "cancer missing", "FP32"),
     Case(
         "KBins, values on the edges",

@@ -95,7 +95,7 @@ LIGHTGBM = [
     of_lightgbm("huber", "LGBMRegressor", "diabetes", "FP64", SILENT, objective="huber"),
     *links("LGBMRegressor", of_lightgbm, "regression l1 fair quantile mape poisson gamma tweedie"),
     Case("scaler before LGBMClassifier", lambda: scaled(lgbm("LGBMClassifier")), "cancer", "FP64"),
-    Case("imputer before LGBMClassifier", lambda: pipe(impute.SimpleImputer(), lgbm("LGBMClassifier")), "cancer missing", "FP32"),
+    Case("imputer before LGBMClassifier", lambda: pipe(impute.SimpleImputer(), lgbm("LGBMClassifier")), "cancer missing", "FP64"),
 ]
 
 

@@ -1,5 +1,5 @@
-"""Which values are missing, beside the imputed ones: ``SimpleImputer(add_indicator=True)``, whose columns skl2onnx drops, and
-``MissingIndicator``, which it does not know.
+"""Missing numbers replaced and marked: ``SimpleImputer``, which onnxruntime has in float32 alone, its ``add_indicator=True``, whose
+columns skl2onnx drops, and ``MissingIndicator``, which it does not know.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ def use_own_indicators() -> None:
     plain, plain_shape = get_converter("SklearnSimpleImputer"), get_shape_calculator("SklearnSimpleImputer")
 
     def convert(scope: Any, operator: Any, container: Any) -> None:
-        if operator.raw_operator.indicator_ is None:
-            plain(scope, operator, container)
+        if _numbers(operator):
+            _imputed(scope, operator, container)
         else:
-            _imputed_and_missing(scope, operator, container)
+            plain(scope, operator, container)
 
     def shape(operator: Any) -> None:
-        if operator.raw_operator.indicator_ is None:
-            plain_shape(operator)
+        model = operator.raw_operator
+        marked = 0 if model.indicator_ is None else len(model.indicator_.features_)
+        if marked or _numbers(operator):
+            _declare(operator, len(_kept(model)) + marked)
         else:
-            model = operator.raw_operator
-            _declare(operator, len(_kept(model)) + len(model.indicator_.features_))
+            plain_shape(operator)
 
     update_registered_converter(SimpleImputer, "ProdmlSimpleImputer", shape, convert)
     update_registered_converter(
@@ -46,10 +47,13 @@ def use_own_indicators() -> None:
     )
 
 
+def _numbers(operator: Any) -> bool:
+    return {type(value.type).__name__ for value in operator.inputs} <= {"FloatTensorType", "DoubleTensorType"}
+
+
 def _declare(operator: Any, width: int) -> None:
     """An output of numbers as wide as those that come in."""
-    kinds = {type(value.type).__name__ for value in operator.inputs}
-    if kinds - {"FloatTensorType", "DoubleTensorType"}:
+    if not _numbers(operator):
         name = type(operator.raw_operator).__name__
         raise Unsupported(f"{name} marks missing values of columns that are no numbers; mark them in the data")
     operator.outputs[0].type = type(operator.inputs[0].type)([None, width])
@@ -63,7 +67,7 @@ def _kept(imputer: Any) -> np.ndarray:
     return np.flatnonzero(~np.isnan(statistics.astype(np.float64)))
 
 
-def _imputed_and_missing(scope: Any, operator: Any, container: Any) -> None:
+def _imputed(scope: Any, operator: Any, container: Any) -> None:
     emitter, model = Emitter(scope, container), operator.raw_operator
     rows, kept = _joined(emitter, operator), _kept(model)
     missing = _missing(emitter, operator, rows, model.missing_values)
@@ -71,6 +75,9 @@ def _imputed_and_missing(scope: Any, operator: Any, container: Any) -> None:
     fill = emitter.constant(model.statistics_.astype(dtype)[None, :])
     whole = emitter.node("Where", [missing, fill, rows], version=9)
     values = emitter.node("Gather", [whole, emitter.constant(kept)], version=13, axis=1)
+    if model.indicator_ is None:
+        emitter.put("Identity", [values], operator.outputs[0].full_name, version=16)
+        return
     marks = _marks(emitter, operator, missing, model.indicator_.features_)
     emitter.put("Concat", [values, marks], operator.outputs[0].full_name, version=13, axis=1)
 
