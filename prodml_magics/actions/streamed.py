@@ -42,8 +42,8 @@ def scan(path: Path) -> Scanned | None:
 
     try:
         footer = pq.ParquetFile(path).metadata
-    except (pa.ArrowInvalid, OSError):
-        return None  # reading it whole says what is wrong
+    except (pa.ArrowException, OSError):
+        return None  # reading it whole says what is wrong, or knows a type that Arrow does not
     size = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
     return Scanned(pl.scan_parquet(path), footer.num_rows, size)
 

@@ -34,6 +34,7 @@ def _frame(rows: int, seed: int, shift: float) -> pl.DataFrame:
             "city": rng.choice(["Oslo", "Rome"] + (["Lima"] if shift else []), rows),
             "note": [f"text {i} {'x' * int(n)}" for i, n in enumerate(rng.integers(1, 9, rows))],
             "member": rng.random(rows) < 0.3,
+            "hour": pl.Series(rng.integers(0, 86_400, rows) * 10**9).cast(pl.Time),
             "at": np.datetime64("2026-01-01T00:00:00", "us") + rng.integers(0, 10**12, rows),
             "empty": pl.Series([None] * rows, dtype=pl.Float64),
         }
@@ -82,7 +83,7 @@ def test_sketches_say_what_all_rows_say(files: tuple[str, str, str], nowhere: Wo
 
 
 def _spread(name: str) -> float:
-    return {"whole": 1_000.0, "at": 1e6, "note": 10.0}.get(name, 1.0)
+    return {"whole": 1_000.0, "at": 1e6, "note": 10.0, "hour": 1e5}.get(name, 1.0)
 
 
 def test_without_a_change_nothing_has_drifted(files: tuple[str, str, str], nowhere: Workspace) -> None:
@@ -104,6 +105,13 @@ def test_what_needs_rows_is_refused_with_the_way_out(
 ) -> None:
     with pytest.raises(kind, match=said):
         drift(nowhere, Drift(model=files[0], current=files[1], memory=TINY, **flags))  # type: ignore[arg-type]
+
+
+def test_integers_of_128_bits_are_read_whole(tmp_path: Path, nowhere: Workspace) -> None:
+    path = str(tmp_path / "wide.parquet")
+    pl.DataFrame({"wide": pl.Series(range(5_000), dtype=pl.Int128)}).write_parquet(path)
+    found = drift(nowhere, Drift(model=path, current=path, memory=TINY))
+    assert (found.record.device, found.record.columns[0]["kind"], found.drifted) == ("cpu", "numeric", ())
 
 
 def test_exact_reads_everything_whatever_the_bound(files: tuple[str, str, str], nowhere: Workspace) -> None:

@@ -20,14 +20,13 @@ def as_array(values: Any) -> NDArray[Any]:
         array = np.fromiter(values, dtype=object, count=len(values))
     if array.dtype.kind != "O" or array.ndim != 1:
         return array
-    listed = array.tolist()
-    first = next((value for value in listed if not is_missing(value)), None)
+    first = next((value for value in array if not is_missing(value)), None)
     kind = next((kind for kind in _TEMPORAL if isinstance(first, kind)), None)
     if kind is None and not hasattr(first, "start_time"):
         return array
     dtype, read = ("M8[us]", _beginning) if kind is None else _TEMPORAL[kind]
     try:
-        return np.array([None if is_missing(value) else read(value) for value in listed], dtype)
+        return np.array([None if is_missing(value) else read(value) for value in array], dtype)
     except (TypeError, ValueError, OverflowError, AttributeError):  # of several kinds: they stay levels
         return array
 

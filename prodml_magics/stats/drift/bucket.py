@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput, Unsupported
+from prodml_magics.stats.drift.arrays import as_array
 from prodml_magics.stats.drift.columns import Numbers, as_levels, as_numbers, as_texts
 from prodml_magics.stats.drift.level_counts import LevelCounts, add_levels, count_levels
 from prodml_magics.stats.drift.reference import Column, EmbeddingColumn, LevelColumn, NumericColumn, Reference
@@ -45,6 +46,7 @@ def _grid(column: Column) -> Grid:
 
 def sketch_column(name: str, grid: Grid, values: NDArray[Any]) -> Sketch:
     """Count a column's values [rows]; raises InvalidInput for one that is no longer numeric."""
+    values = as_array(values)
     if isinstance(grid, SketchGrid):
         plain = values.dtype in (np.float32, np.float64) and grid.edges.dtype.kind == "f"
         return sketch_numbers(grid, Numbers(values, len(values)) if plain else as_numbers(name, values))
