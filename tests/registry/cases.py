@@ -334,6 +334,8 @@ CASES = [
         "cancer missing",
         "FP64",
     ),
+    Case("Binarizer, values on the threshold", lambda: pipe(prep.Binarizer(threshold=1.5), LR()), "iris", "FP32"),
+    Case("Binarizer, a threshold between floats", lambda: pipe(prep.Binarizer(threshold=0.1), LR()), "iris", "FP32", SILENT),
     Case("PowerTransformer before trees", lambda: pipe(prep.PowerTransformer(), RF(10, **S)), "iris", "unsupported"),
     Case("PolynomialFeatures before trees", lambda: pipe(prep.PolynomialFeatures(2), RF(10, **S)), "iris", "refused"),
     Case(

@@ -12,6 +12,7 @@ import numpy as np
 from prodml_magics.contract.cells import NULL_CATEGORY
 from prodml_magics.contract.schema import Column
 from prodml_magics.errors import Unsupported
+from prodml_magics.registry.converters.binarizer import use_own_binarizer
 from prodml_magics.registry.converters.cutoff import cutoff_of, label_by
 from prodml_magics.registry.converters.discriminant import use_own_discriminant
 from prodml_magics.registry.converters.emit import finish, use_library, use_own_trees
@@ -62,6 +63,7 @@ def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any
     use_own_trees()
     use_own_discriminant()
     use_own_indicators()
+    use_own_binarizer()
     _use_libraries(model)
     try:
         with warnings.catch_warnings():
