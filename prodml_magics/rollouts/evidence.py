@@ -26,6 +26,7 @@ from prodml_magics.rollouts.runs import Tally, add_runs, joined, parted
 from prodml_magics.stats.sequential.difference import NO_WORSE, log_increments
 from prodml_magics.stats.sequential.exceedances import LEVELS, Floor, freeze
 from prodml_magics.stats.sequential.onset import beginnings_due
+from prodml_magics.stats.sequential.quantiles import add_values
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE
 from prodml_magics.wire.rollouts import Guard, RolloutPlan
 
@@ -96,6 +97,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What the answers say of the mean score; none where it is not guarded."""
     durations: dict[str, Durations] = {}
     """Moments of run times, where their mean is guarded, by step and size class of the run."""
+    times: tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]] = ((), ())
+    """Runs by arm and bin of 2 % of their times, where their quantiles are guarded: what their bands are read from."""
     keyed: bool = False
     """Whether any request carried a routing key."""
     mismatch: bool = False
@@ -259,6 +262,9 @@ def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Eviden
     """Runs are counted once there are thresholds; those from which the thresholds are learned are spent."""
     first = batch.run_rows > 0
     canary, took, rows = batch.canary[first], batch.run_ms[first], batch.run_rows[first]
+    if latencies_of(plan):  # for people alone, so that no more is done here than count
+        counted = [add_values(dict(arm), took[canary == mine]) for arm, mine in zip(evidence.times, (False, True), strict=True)]
+        evidence = replace(evidence, times=(tuple(counted[0].items()), tuple(counted[1].items())))
     if evidence.slower is None:
         learning = (*evidence.learning, *took[~canary].tolist())
         after = replace(evidence, learning=learning)

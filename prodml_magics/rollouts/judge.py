@@ -28,6 +28,7 @@ from prodml_magics.stats.sequential.clipped_mean import BURN_IN, half_width, log
 from prodml_magics.stats.sequential.interval import ratio_interval
 from prodml_magics.stats.sequential.mixture import log_mean_exp
 from prodml_magics.stats.sequential.onset import log_over_onsets
+from prodml_magics.stats.sequential.quantiles import Band, band
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE, log_e_value, within
 from prodml_magics.stats.sequential.rows_needed import rows_for_difference, rows_for_mean, rows_for_ratio
 from prodml_magics.stats.sequential.sample_ratio import ALPHA, log_mismatch
@@ -186,7 +187,7 @@ def _verdict(guard: Guard, state: RolloutState, evidence: Evidence, harm: dict[s
         canary_mean=found.canary_mean,
         control_mean=found.control_mean,
         rows_needed=None if passed or worse else _needed(guard, state, evidence, log_good),
-        note=_note(guard, evidence, events=found.canary + found.control),
+        note=_note(guard, plan, evidence, events=found.canary + found.control),
     )
 
 
@@ -277,7 +278,7 @@ def _latency(harm: dict[str, float]) -> float:
     return next((value for name, value in harm.items() if is_latency(name)), 0.0)
 
 
-def _note(guard: Guard, evidence: Evidence, *, events: int) -> str:
+def _note(guard: Guard, plan: RolloutPlan, evidence: Evidence, *, events: int) -> str:
     if evidence.mismatch:
         return "the split is unsound: no verdict counts"
     if is_mean(guard.metric):
@@ -286,13 +287,28 @@ def _note(guard: Guard, evidence: Evidence, *, events: int) -> str:
         return "it may move to neither side by more than its margin"
     if (is_latency(guard.metric) or is_duration(guard.metric)) and not evidence.thresholds:
         return f"learning what is slow from the first live runs ({len(evidence.learning)} so far)"
+    if is_latency(guard.metric):
+        return _bands(guard, plan, evidence)
     if is_duration(guard.metric):
         return f"asymptotic, of times clipped at {evidence.thresholds[-1]:.3g} ms, after {BURN_IN} runs of the canary"
     if is_class(guard.metric):
         return "no answer of either version says it" if not events else "neither more nor less often by its margin"
-    if guard.relative and not is_latency(guard.metric) and not events:
+    if guard.relative and not events:
         return "no event on either arm: a relative margin cannot decide; an absolute one can"
     return ""
+
+
+def _bands(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> str:
+    """The quantile of both arms, for people; the verdict does not rest on it."""
+    control, canary = (band(dict(counts), level_of(guard.metric), plan.alpha) for counts in evidence.times)
+    if control is None or canary is None:
+        return ""
+    return f"runs of the canary {_band_text(canary)}, of the live version {_band_text(control)}"
+
+
+def _band_text(found: Band) -> str:
+    high = f"{found.high:.3g}" if math.isfinite(found.high) else "∞"
+    return f"{found.value:.3g} ms ({found.low:.3g} to {high})"
 
 
 def _label_note(guard: Guard, evidence: Evidence) -> str:

@@ -233,3 +233,15 @@ def test_all_requests_of_one_run_are_one_event_and_runs_are_held_against_runs_of
         "latency_p99/1": (((0, 0),), (0, 1)),
         "latency_p99/3": (((0, 0),), (1, 0)),
     }
+
+
+def test_the_quantiles_of_both_arms_are_told_with_their_bands() -> None:
+    rng = np.random.default_rng(8)
+    evidence = walked(PLAN, begin(PLAN, 3, latencies=earlier(rng)), [stream(rng, 1_000, 3, slow=2.0) for _ in range(4)])
+    note = verdicts(rollout(PLAN, step=3), evidence)[1].note
+    canary, live = (
+        float(each.partition(" ms")[0]) for each in note.removeprefix("runs of the canary ").split(", of the live version ")
+    )
+    truth = float(np.exp(1.4 + 0.6 * 2.3263478740408408))
+    assert live == pytest.approx(truth, rel=0.15) and canary == pytest.approx(2 * truth, rel=0.15)
+    assert msgspec.json.decode(msgspec.json.encode(evidence), type=Evidence) == evidence
