@@ -67,6 +67,7 @@ export interface ModelStatus {
   updated_at: string | null;
   traffic: Traffic | null;
   problem: string | null;
+  device: string | null;
 }
 
 /** Everything at one moment; it can be had even when nothing runs. */

@@ -36,6 +36,7 @@ export function model(change: Partial<ModelStatus> = {}): ModelStatus {
     updated_at: '2026-01-01T00:00:00Z',
     traffic: TRAFFIC,
     problem: null,
+    device: null,
     ...change
   };
 }
