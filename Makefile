@@ -84,7 +84,7 @@ ifeq ($(NODE_OK),yes)
 	@npm run --silent test
 endif
 	@$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not alone"
-	@$(BIN)/python -m pytest -q -m alone
+	@$(BIN)/python -m pytest -q -m alone tests/engines tests/ui
 
 bench: setup ## speed and memory, as ratios against peers in the same run
 	@for script in tests/benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
