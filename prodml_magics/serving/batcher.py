@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "Lane", "Request", "run_timed"]
 
+_HEADROOM = 0.75
+"""Share of a latency objective that an answer is expected to take at most: one in a hundred takes as much longer than expected."""
+
 Tensors = dict[str, np.ndarray]
 Request = Pending | PlainRequest
 
@@ -113,6 +116,10 @@ class Lane:
         self._hung = False
         """Whether requests of a run that hung are tried again, one by one."""
         self._running_rows = 0
+        self._pace = 0.0
+        """Seconds that a row takes while runs in a thread follow one another: the run, and all that the loop does between two."""
+        self._ended = 0.0
+        """When the last such run ended, where others waited for it; else 0."""
         self._turns = turns
         self._apart = False
         """Whether requests wait that each run by themselves."""
@@ -162,11 +169,11 @@ class Lane:
             most //= others + 1
         if waiting and queue.rows + rows > limits.queue_rows and own + rows > most:
             raise Unavailable(f"{self.version.model} has {queue.rows} rows waiting; try again in a second")
-        expected = self.version.expected_seconds(waiting + rows)
-        if expected > min(patience, limits.objective):
+        expected = max(self.version.expected_seconds(waiting + rows), self._pace * (waiting + rows))
+        if expected > min(patience, _HEADROOM * limits.objective):
             raise Overloaded(
                 f"{self.version.model} has {waiting} rows before this, an answer would take {expected:.3g} s and may take "
-                f"{min(patience, limits.objective):.3g} s; send fewer rows a second, or deploy a faster version",
+                f"{min(patience, _HEADROOM * limits.objective):.3g} s; send fewer rows a second, or deploy a faster version",
                 expected,
             )
 
@@ -247,6 +254,7 @@ class Lane:
         if failed or large.whole:
             self._large = None
             self._finish([large.pending], large.inputs, outputs if failed else large.outputs(), large.seconds)
+        self._paced(rows)
         self._done()
 
     def _inline(self, batch: list[Request], rows: int) -> bool:
@@ -266,7 +274,16 @@ class Lane:
     def _back(self, batch: list[Request], inputs: Tensors, run: asyncio.Future[tuple[Tensors | Exception, float]]) -> None:
         self._running, self._running_rows = [], 0
         self._finish(batch, inputs, *run.result())
+        self._paced(len(next(iter(inputs.values()))))
         self._done()
+
+    def _paced(self, rows: int) -> None:
+        """Take a run in a thread into the pace; one that nobody waited for says only what runs take."""
+        now = time.monotonic()
+        found = (now - self._ended) / rows if self._ended else self.version.seconds_per_row
+        before = self._pace or self.version.seconds_per_row
+        self._pace = before + 0.1 * (min(found, 4 * before) - before)  # as `LoadedVersion.measured`
+        self._ended = now if self._queue else 0.0
 
     def _done(self) -> None:
         self._scheduled = False

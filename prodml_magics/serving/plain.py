@@ -45,7 +45,7 @@ _decoder = msgspec.json.Decoder(_PlainRequest)
 class PlainForm:
     """What a plain request to a model looks like: its only input, floats of shape [rows, `width`]."""
 
-    __slots__ = ("_code", "_row", "datatype", "dtype", "name", "width")
+    __slots__ = ("_code", "_row", "datatype", "dtype", "name", "row_bytes", "width")
 
     def __init__(self, name: str, datatype: str, width: int) -> None:
         self.name = name
@@ -53,6 +53,7 @@ class PlainForm:
         self.width = width
         self._code = _CODES[datatype]
         self.dtype = np.dtype(f"<{self._code}")
+        self.row_bytes = width * self.dtype.itemsize
         self._row = struct.Struct(f"<{width}{self._code}").pack
 
     def decode(self, body: bytes) -> tuple[str, bytes, int] | None:

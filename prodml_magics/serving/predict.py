@@ -203,8 +203,10 @@ class Predictor:
         model = _unquoted(model)
         tenant = self._access.tenant(headers, model)
         lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers)
-        body = self._plain_body(headers, body)
         length = _header_length(headers)
+        if lane.busy and lane.cached is None and lane.split is None:  # before it is decoded: a refusal is to cost little
+            lane.check_room(self._patience(headers), _least_rows(lane, length, body), tenant)
+        body = self._plain_body(headers, body)
 
         def read(lane: Lane) -> Read:
             return (_plain(lane, body) if length is None else None) or _checked(decode_request(body, length), lane)
@@ -463,6 +465,13 @@ def _header_length(headers: Headers) -> int | None:
     if not value.isdigit() or len(value) > 12:
         raise InvalidInput("Inference-Header-Content-Length is not a length in bytes")
     return int(value)
+
+
+def _least_rows(lane: Lane, length: int | None, body: bytes) -> int:
+    """How many rows a body has, as far as its size says; 1 where it does not."""
+    if length is None or lane.plain is None:
+        return 1
+    return max(1, (len(body) - length) // lane.plain.row_bytes)
 
 
 def _plain(lane: Lane, body: bytes) -> Read | None:

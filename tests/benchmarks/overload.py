@@ -3,7 +3,9 @@
 python tests/benchmarks/overload.py [--seconds 5]
 
 An open loop sends at multiples of the peak that a closed loop reached, however slowly answers come; latencies count from when a request
-was due. Goodput are answers within the objective. The gateway is pinned to one core, generator and controller are on the other.
+was due. Goodput are answers within the objective. The gateway is pinned to one core, the generator to the other; the controller rests
+meanwhile, since it would take the generator's core, unless `--drain` is given. Where the generator is as busy as it can be, latencies
+are its own.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import platform
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -39,14 +42,17 @@ def curve(name: str, url: str, rows: np.ndarray, objective: float, seconds: floa
     peak = max(wrk(url, body, headers, count, seconds, folder)[0] for count in (2, 4, 8))
     print(f"{name}: peak {peak:,.0f} requests/s, objective {objective * 1e3:.0f} ms")
     for times in TIMES:
+        before, began = sum(psutil.Process().cpu_times()[:2]), time.perf_counter()
         found = open_loop(url, body, headers, times * peak, seconds)
+        own = (sum(psutil.Process().cpu_times()[:2]) - before) / (time.perf_counter() - began)
         within = int((found.accepted <= objective).sum())
         tail = np.quantile(found.accepted, 0.99) * 1e3 if len(found.accepted) else float("nan")
         refusal = np.quantile(found.refused, 0.99) * 1e3 if len(found.refused) else float("nan")
         print(
             f"  {times:3.1f}x offered {found.offered:7,.0f}/s  goodput {within / found.seconds:7,.0f}/s  "
             f"{within / found.seconds / peak:5.2f} of the peak  p99 of accepted {tail:6.1f} ms  refused {len(found.refused):7,} "
-            f"(p99 {refusal:6.1f} ms)  failed {found.failed}  unsent {found.unsent}  {gateway.memory_info().rss >> 20} MiB",
+            f"(p99 {refusal:6.1f} ms)  failed {found.failed}  unsent {found.unsent}  {gateway.memory_info().rss >> 20} MiB  "
+            f"generator {own:.0%} busy",
             flush=True,
         )
 
@@ -55,7 +61,9 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--drain", action="store_true", help="let the controller drain beside the generator")
+    arguments = parser.parse_args()
+    seconds = arguments.seconds
     if shutil.which("wrk") is None or (os.cpu_count() or 1) < 2:
         sys.exit("wrk and two cores are needed: apt-get install wrk")
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, CPU execution provider")
@@ -79,10 +87,14 @@ def main() -> None:
             psutil.Process(controller.pid).cpu_affinity([1])
             psutil.Process().cpu_affinity([1])
             sent = rows.astype(np.float64 if wide else np.float32)
+            drains = psutil.Process(controller.pid)
+            if not arguments.drain:
+                drains.suspend()
             curve("forest of 200 trees, 128 rows", urls[0], sent, 0.05, seconds, gateway, Path(folder))
             curve(
                 "logistic regression, one row", urls[1], placed.rows[:1].astype(np.float32), 0.02, seconds, gateway, Path(folder)
             )
+            drains.resume()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from homes import infer_body
 from serving.test_gateway import Gateway
 from versions import Placed
 
+from prodml_magics.errors import Overloaded
 from prodml_magics.serving.limits import Limits, limits_for
 from prodml_magics.wire.routes import Route, Serving
 
@@ -27,6 +29,7 @@ class Slow:
     def __init__(self, session: Any, seconds: float) -> None:
         self.session, self.seconds = session, seconds
         self.batches: list[int] = []
+        self.lane: Any = None
 
     def run(self, tensors: Any) -> Any:
         rows = len(tensors["input"])
@@ -48,6 +51,7 @@ def served(placed: Placed, serving: Serving, seconds: float, scenario: Any) -> N
         version.seconds_per_row = version.seconds_per_run = seconds
         transport = httpx.ASGITransport(app=gateway.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            slow.lane = gateway.router.lane("cancer")
             await scenario(client, slow)
         await gateway.router.close()
 
@@ -87,6 +91,40 @@ def test_the_clients_own_deadline_refuses_early_as_well(placed: Placed) -> None:
         assert (await patient).status_code == 200
 
     served(placed, Serving(), 0.02, scenario)
+
+
+def test_what_the_loop_does_between_two_runs_is_part_of_what_is_expected(placed: Placed) -> None:
+    async def scenario(client: httpx.AsyncClient, slow: Slow) -> None:
+        lane = slow.lane
+        lane._answered = lambda _batch: time.sleep(0.1)  # as long as five runs
+        answers = await asyncio.gather(*(client.post(URL, json=infer_body(placed.rows[:1])) for _ in range(12)))
+        assert {answer.status_code for answer in answers} == {200}
+        running = asyncio.create_task(client.post(URL, json=infer_body(placed.rows[:1])))
+        while not lane.busy:
+            await asyncio.sleep(0)
+        assert lane.version.expected_seconds(9) < 0.75, "by runs alone there would be time"
+        with pytest.raises(Overloaded, match="has 1 rows before this"):
+            lane.check_room(math.inf, 8)
+        lane.check_room(math.inf, 1)
+        assert (await running).status_code == 200
+
+    served(placed, Serving(slo_p99_ms=1000, batch_rows=1), 0.02, scenario)
+
+
+def test_a_large_request_is_refused_before_it_is_read(placed: Placed) -> None:
+    head = b"{no!"
+    junk = head + bytes(4 * 30 * 100)
+    headers = {"inference-header-content-length": str(len(head))}
+
+    async def scenario(client: httpx.AsyncClient, _slow: Slow) -> None:
+        assert (await client.post(URL, content=junk, headers=headers)).status_code == 400
+        first = asyncio.create_task(client.post(URL, json=infer_body(placed.rows[:5])))
+        await asyncio.sleep(0.03)
+        assert (await client.post(URL, content=junk, headers=headers)).status_code == 503, "100 rows by its size"
+        assert (await client.post(URL, content=junk[:1000], headers=headers)).status_code == 400, "few rows: read, and wrong"
+        assert (await first).status_code == 200
+
+    served(placed, Serving(slo_p99_ms=1000), 0.02, scenario)
 
 
 def test_a_batch_is_as_large_as_the_model_is_told(placed: Placed) -> None:
