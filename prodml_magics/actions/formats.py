@@ -36,8 +36,16 @@ def size(count: int) -> str:
 
 
 def span(seconds: float) -> str:
-    """A duration in the unit that fits."""
-    return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+    """A duration in the unit that fits.
+
+    >>> span(0.25), span(5.61), span(300), span(86_400)
+    ('250 ms', '5.6 s', '5 min', '24 h')
+    """
+    if seconds < 1:
+        return f"{seconds * 1e3:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
 def moment(at: datetime | None) -> str:

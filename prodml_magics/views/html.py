@@ -59,7 +59,7 @@ def _facts(facts: Sequence[tuple[str, str]]) -> str:
         return ""
     name = f'<span style="color: {_MUTED}">%s</span>'
     items = (
-        f'<span style="margin-right: 22px; white-space: nowrap">{name % escape(key)} {escape(formatted(value))}</span>'
+        f'<span style="margin-right: 22px; display: inline-block; max-width: 100%">{name % escape(key)} {escape(formatted(value))}</span>'
         for key, value in facts
     )
     return f'<div style="margin: 2px 0 8px">{" ".join(items)}</div>'

@@ -100,7 +100,7 @@ def _latency(alt: Any, latency: Mapping[str, Mapping[str, float]], names: Mappin
     up = alt.Y("ms:Q", title="milliseconds", axis=alt.Axis(tickCount=5))
     base = alt.Chart(alt.Data(values=data)).encode(x=across, xOffset=alt.XOffset("arm:N", sort=list(names.values())), y=up)
     bars = base.mark_bar(cornerRadiusEnd=2, opacity=0.9).encode(color=alt.Color("arm:N", scale=colours, legend=legend))
-    labels = base.mark_text(dy=-6, fontSize=10, color=MUTED).encode(text=alt.Text("ms:Q", format=".3~g"))
+    labels = base.mark_text(dy=-6, fontSize=10, color=MUTED).encode(text=alt.Text("ms:Q", format=".2~g"))
     return alt.layer(bars, labels).properties(width=230, height=270, title=_title(alt, "latency"))
 
 
