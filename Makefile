@@ -11,6 +11,8 @@ RPC := prodml_magics/serving/rpc
 NODE_OK := $(shell node -e 'process.exit(+process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null && echo yes)
 AS_ROOT := $(shell test "$$(id -u)" = 0 && echo --allow-root)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Another environment that happens to be active is not meant; IPython and uv would take it for theirs.
+unexport VIRTUAL_ENV
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
