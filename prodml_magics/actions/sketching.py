@@ -108,7 +108,9 @@ class Sketching:
             return
         if not counted.edges.hours_until:
             counted.edges = _edges_at(self._workspace.clock.now())
-        fresh = rows.table.filter(pc.and_(pc.greater_equal(rows.table["sequence"], mark), pc.equal(rows.table["status"], 200)))
+        wanted = pc.and_(pc.greater_equal(rows.table["sequence"], mark), pc.equal(rows.table["status"], 200))
+        # Most often all are, and a copy of every column costs more than counting them.
+        fresh = rows.table if pc.all(wanted).as_py() else rows.table.filter(wanted)
         if fresh.num_rows:
             self._sketch(model, counted, fresh)
         counted.marks[rows.writer] = counted.unkept[rows.writer] = rows.until
@@ -126,7 +128,7 @@ class Sketching:
             for cell in cells.tolist():
                 inside = of_arm & (seconds // 300 == cell)
                 if inside.any():
-                    self._add(counted, grids, arm, int(cell) * 300, rows.filter(pl.Series(inside)))
+                    self._add(counted, grids, arm, int(cell) * 300, rows if inside.all() else rows.filter(pl.Series(inside)))
 
     def _add(self, counted: _Model, grids: list[VersionGrid], arm: str, second: int, rows: pl.DataFrame) -> None:
         counted.add(counted.edges.key(ROWS_ALONE, arm, second), rows.height, {})

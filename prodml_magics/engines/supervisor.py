@@ -24,6 +24,7 @@ import msgspec
 import psutil
 
 from prodml_magics.engines.endings import end, ended
+from prodml_magics.engines.priority import yield_to_others
 from prodml_magics.engines.sockets import adopted, socket_for
 from prodml_magics.engines.watch import Watch, room_for_models
 from prodml_magics.storage.runtime import Lock, lock_holder, read_runtime, worker_role, write_runtime
@@ -35,6 +36,8 @@ _log = logging.getLogger("supervisor")
 _HEALTHY_SECONDS = 10.0
 _LONGEST_PAUSE = 5.0
 _STOP_SECONDS = 15.0
+_CONTROLLER_NICE = 5
+"""A third of the weight of a gateway: where the gateways could use every core, verdicts and the lake still keep up."""
 
 
 class Child:
@@ -42,6 +45,7 @@ class Child:
 
     `rpc` is a socket that only keeps a port: grpc binds its own, sharing it, and nobody takes it while the service is replaced.
     `control` is a second socket, on which this process alone answers where several share the port of `listening`.
+    `nice` is how far it stands back where the cores do not suffice for all.
     """
 
     def __init__(
@@ -55,8 +59,10 @@ class Child:
         rpc: socket.socket | None = None,
         control: socket.socket | None = None,
         listen: Listen | None = None,
+        nice: int = 0,
     ) -> None:
         self.role = role
+        self._nice = nice
         listen = listen or Listen()
         self.own_url = f"http://127.0.0.1:{(control or listening).getsockname()[1]}"
         """Where this very process answers."""
@@ -90,6 +96,8 @@ class Child:
         if self.pid is None:
             self._process = self._start()
             self.pid = self._process.pid
+            if self._nice:
+                yield_to_others(self.pid, self._nice)
         self.started_at = datetime.now(UTC)
 
     def wait(self) -> None:
@@ -279,9 +287,14 @@ def main() -> None:
         sys.exit(f"the gateway cannot listen: {error.strerror or error}; choose another with `prodml up --port PORT`")
     children = [
         *gateways,
-        # Niced from its first instruction, so that not even its imports delay a gateway that starts beside it.
+        # Niced from its first moment, so that not even its imports delay a gateway that starts beside it.
         Child(
-            "controller", ["nice", "-n", "10", sys.executable, "-m", "prodml_magics.controller", *common], controller, home, token
+            "controller",
+            [sys.executable, "-m", "prodml_magics.controller", *common],
+            controller,
+            home,
+            token,
+            nice=_CONTROLLER_NICE,
         ),
     ]
     supervisor = Supervisor(home, children, token, listen)

@@ -99,6 +99,7 @@ class Lake:
                     partition_by=["date"],
                     schema_mode="merge",
                     commit_properties=CommitProperties(app_transactions=marks),
+                    writer_properties=_encoding(rows.schema),
                     configuration=PROPERTIES if table is None else None,
                 )
             except Exception as error:
@@ -230,6 +231,19 @@ class Lake:
 def _beyond(table: Any, batch: LakeRows) -> LakeRows:
     """The part of `batch` that lies behind what the table has recorded of its writer."""
     done = 0 if table is None else table.transaction_version(batch.writer) or 0
-    if not done:
+    if not batch.table.num_rows or pc.min(batch.table["sequence"]).as_py() >= done:
         return batch
     return LakeRows(batch.writer, batch.table.filter(pc.greater_equal(batch.table["sequence"], done)), max(done, batch.until))
+
+
+def _encoding(schema: pa.Schema) -> Any:
+    """Dictionaries for texts that repeat: among measured numbers few are equal, and looking for them costs most of a write."""
+    from deltalake import ColumnProperties, WriterProperties
+
+    fields = [(field.name, field.type) for field in schema]
+    nested = [(f"{name}.{each.name}", each.type) for name, kind in fields if pa.types.is_struct(kind) for each in kind]
+    texts = [name for name, kind in fields + nested if pa.types.is_string(kind) and name not in ("request_id", "key")]
+    return WriterProperties(
+        default_column_properties=ColumnProperties(dictionary_enabled=False),
+        column_properties={name: ColumnProperties(dictionary_enabled=True) for name in texts},
+    )

@@ -43,7 +43,7 @@ def blocks_table(blocks: Sequence[Block], writer: str, contract: Contract) -> pa
         "rollout": pa.array(np.repeat(np.array([block.rollout for block in blocks], np.int64), sizes)),
         "share": pa.array(np.repeat(np.array([block.share for block in blocks], np.float64), sizes)),
         "log_share": pa.array(np.repeat(np.array([block.log_share for block in blocks], np.float64), sizes)),
-        "mirrors": pa.array([each for block in blocks for each in block.mirrors or (None,) * block.rows], pa.int64()),
+        "mirrors": _mirrors(blocks, count),
     }
     fields["inputs"] = _struct(decode_columns(contract, _tensors([block.inputs for block in blocks])))
     if blocks[0].outputs is not None:
@@ -69,10 +69,16 @@ def _repeat(values: list[str], rows: np.ndarray) -> pa.Array:
     return pa.array(values, pa.string()).take(pa.array(np.repeat(np.arange(len(values)), rows)))
 
 
+def _mirrors(blocks: Sequence[Block], count: int) -> pa.Array:
+    if not any(block.mirrors for block in blocks):
+        return pa.nulls(count, pa.int64())
+    return pa.array([each for block in blocks for each in block.mirrors or (None,) * block.rows], pa.int64())
+
+
 def _days(microseconds: np.ndarray) -> pa.Array:
-    days = microseconds // 86_400_000_000
-    texts = {int(day): datetime.fromtimestamp(int(day) * 86_400, UTC).date().isoformat() for day in np.unique(days)}
-    return pa.array([texts[day] for day in days.tolist()], pa.string())
+    days, place = np.unique(microseconds // 86_400_000_000, return_inverse=True)
+    texts = [datetime.fromtimestamp(day * 86_400, UTC).date().isoformat() for day in days.tolist()]
+    return pa.array(texts, pa.string()).take(pa.array(place))
 
 
 def _struct(columns: Mapping[str, np.ndarray]) -> pa.Array:
@@ -86,5 +92,7 @@ def _arrow(values: np.ndarray) -> pa.Array:
 
 
 def _text(values: np.ndarray) -> pa.Array:
+    if values.dtype.kind in "iu":
+        return pa.array(values).cast(pa.string())
     texts = [None if value is None or value != value else str(value) for value in values.tolist()]
     return pa.array(texts, pa.string())

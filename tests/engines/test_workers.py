@@ -58,6 +58,7 @@ def test_two_workers_share_a_port_and_survive_each_other(tmp_path: Path) -> None
             up(workspace, Up(workers=3))
         url = str(deploy(workspace, Deploy(model="cancer@1")).url)
         pids = status(workspace, Status()).record.gateway.pids
+        assert os.getpriority(os.PRIO_PROCESS, services.controller().pid) > 0, "it stands back where the workers need every core"
         assert len(set(pids)) == 2
         runtime = services.runtime()
         assert runtime is not None and [worker.pid for worker in runtime.gateway.workers] == list(pids)
