@@ -26,7 +26,7 @@ from prodml_magics.actions.sampled import sampling_note
 from prodml_magics.actions.scores import calibration_of
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.slices import compare_slices, search_slices
-from prodml_magics.actions.streamed import Scanned, large, sampled_reference, scan, sketched
+from prodml_magics.actions.streamed import Scanned, large, one_sided, sampled_reference, scan, sketched
 from prodml_magics.actions.watching import watch_model
 from prodml_magics.actions.windows import before, parse_duration, parse_time
 from prodml_magics.actions.workspace import Workspace
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from prodml_magics.stats.drift import Detection, Reference
+    from prodml_magics.stats.drift.changed import Changed
 
 __all__ = ["drift", "last_seen"]
 
@@ -77,6 +78,8 @@ class _Sides(NamedTuple):
     model: str | None = None
     version: int | None = None
     seen_until: datetime | None = None
+    changed: Mapping[str, Changed] = {}
+    """Columns that cannot be read."""
 
 
 # ── two frames ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -99,14 +102,32 @@ def _between_frames(workspace: Workspace, request: Drift) -> DriftResult:
     files = [scan(Path(frame)) if isinstance(frame, str | Path) else None for frame in (request.model, request.current)]
     if files[0] and files[1] and not request.exact and any(large(each, request.memory) for each in files):
         return _between_files(workspace.clock, files[0], files[1], request)
-    reference = as_columns(request.model, "reference frame")
-    current = as_columns(request.current, "current frame")
-    if not reference:
+    opaque: tuple[set[str], set[str]] = set(), set()
+    reference = as_columns(request.model, "reference frame", opaque[0])
+    current = as_columns(request.current, "current frame", opaque[1])
+    if not reference and not opaque[0]:
         raise InvalidInput("the reference frame has no columns; give one with the columns to compare")
-    _check_schemas(reference, current, request)
+    _check_names({**reference, **dict.fromkeys(opaque[0])}, {**current, **dict.fromkeys(opaque[1])}, request)
     rows = len(next(iter(current.values()), ()))
     window = Window(since=None, until=None, rows=rows)
-    return _result(_Sides(_prepared(reference, request), current, window, "the reference frame", reference), request)
+    changed = _opaque(len(next(iter(reference.values()), ())), rows, opaque, request)
+    kept = [{name: values for name, values in side.items() if name not in changed} for side in (reference, current)]
+    sides = _Sides(_prepared(kept[0], request), kept[1], window, "the reference frame", kept[0], changed=changed)
+    return _result(sides, request)
+
+
+def _opaque(before: int, now: int, opaque: tuple[set[str], set[str]], request: Drift) -> dict[str, Changed]:
+    """Columns that a side holds in a form that nothing can be said of; nobody knows whether one has moved that both hold so."""
+    from prodml_magics.stats.drift.changed import Changed
+
+    found = {}
+    for name in sorted(opaque[0] | opaque[1]):
+        both = name in opaque[0] and name in opaque[1]
+        held = "holds" if both else "held" if name in opaque[0] else "now holds"
+        reason = f"{held} structs or complex numbers, which have no order; give their parts as columns of their own"
+        if not request.columns or name in request.columns:
+            found[name] = Changed("categorical", (before, now), (0, 0), reason, None if both else True)
+    return found
 
 
 def _between_files(clock: Clock, reference: Scanned, current: Scanned, request: Drift) -> DriftResult:
@@ -119,12 +140,14 @@ def _between_files(clock: Clock, reference: Scanned, current: Scanned, request: 
         flag = "--method" if request.method else "--by" if request.by else "--embed"
         raise UsageError(f"{flag} needs the rows, and the files exceed --memory {request.memory:g}; raise it, or add --exact")
     names = [dict.fromkeys(each.frame.collect_schema().names()) for each in (reference, current)]
-    _check_schemas(names[0], names[1], request)
-    summarised = sampled_reference(reference, list(request.columns or names[0]), _SAMPLE, request.memory)
+    _check_names(names[0], names[1], request)
+    common = [name for name in names[0] if name in names[1] and (not request.columns or name in request.columns)]
+    summarised = sampled_reference(reference, common, _SAMPLE, request.memory)
     started = clock.monotonic()
-    sketches = sketched(current, summarised, request.memory)
+    sketches, refused = sketched(current, summarised, request.memory)
+    changed = one_sided(reference, current, request.columns) | refused
     tolerances = None if request.tolerance is None else Tolerances(request.tolerance, request.tolerance)
-    found = detect_sketches(summarised, sketches, alpha=request.alpha, tolerances=tolerances, fdr=request.fdr)
+    found = detect_sketches(summarised, sketches, alpha=request.alpha, tolerances=tolerances, fdr=request.fdr, changed=changed)
     found = found._replace(seconds=clock.monotonic() - started)
     window = Window(since=None, until=None, rows=current.rows)
     kept = min(_SAMPLE, reference.rows)
@@ -133,7 +156,7 @@ def _between_files(clock: Clock, reference: Scanned, current: Scanned, request: 
     if left := [name for name in summarised.names if name not in found.names]:
         note = f"vectors are not compared from sketches ({_named(left)} left out); raise --memory, or add --exact"
         record = msgspec.structs.replace(record, note=note)
-    return DriftResult(record, {name: sketch_detail(summarised, sketches[name], name).to_dict() for name in found.names})
+    return DriftResult(record, {name: sketch_detail(summarised, sketch, name).to_dict() for name, sketch in sketches.items()})
 
 
 def _prepared(columns: Mapping[str, np.ndarray], request: Drift, *, calibrate: bool = False) -> Reference:
@@ -145,18 +168,15 @@ def _prepared(columns: Mapping[str, np.ndarray], request: Drift, *, calibrate: b
     return prepare(chosen or columns, sample=max(1, rows) if request.exact else _SAMPLE, calibrate=calibrate)
 
 
-def _check_schemas(reference: Mapping[str, Any], current: Mapping[str, Any], request: Drift) -> None:
-    """Frames of other columns are only compared in those that are named."""
+def _check_names(reference: Mapping[str, Any], current: Mapping[str, Any], request: Drift) -> None:
+    """Refuse names that neither frame has, and frames that have no column in common."""
+    from prodml_magics.stats.drift.changed import check_common
+
+    either = {**reference, **current}
     for name in request.columns:
-        for side, columns in (("reference", reference), ("current", current)):
-            if name not in columns:
-                raise InvalidInput(f"the {side} frame has no column {name!r}; {did_you_mean(name, list(columns))}")
-    if request.columns:
-        return
-    gone, new = [name for name in reference if name not in current], [name for name in current if name not in reference]
-    if gone or new:
-        parts = [f"{what} {_named(names)}" for what, names in (("only the reference has", gone), ("only now has", new)) if names]
-        raise InvalidInput(f"the frames have different columns: {', '.join(parts)}; name those to compare with --columns")
+        if name not in either:
+            raise InvalidInput(f"neither frame has a column {name!r}; {did_you_mean(name, list(either))}")
+    check_common(reference, current)
 
 
 def _named(names: list[str]) -> str:
@@ -198,7 +218,8 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
         sides = _against_rows(which.name, version, earlier, rows, window, request)
     sides = _without_masked(sides, workspace.route(which.name).serving.mask, request)
     result = _result(sides._replace(model=which.name, version=version, seen_until=seen), request)
-    onsets = _onsets(workspace, asked, version, sides, rows, result.record.drifted, request.alpha)
+    moved = [name for name in result.record.drifted if name in result.details]
+    onsets = _onsets(workspace, asked, version, sides, rows, moved, request.alpha)
     note = "; ".join(filter(None, (result.record.note, sampling_note(rows))))
     scores = calibration_of(workspace, which.name, version, rows, request.alpha)
     verdict: Literal["drift", "no drift", "undecided"] = "drift" if scores.get("drifted") else result.record.verdict
@@ -365,10 +386,16 @@ def _columns(frame: pl.DataFrame, reference: Reference, version: int) -> Columns
     columns: Columns = {}
     for name in reference.names:
         source = answers if name in outputs else inputs
-        if name not in source.columns:
-            raise InvalidInput(f"the served rows have no column {name!r}: they were answered by a version with other columns")
-        columns[name] = source[name].to_numpy()
-    return columns
+        if name in source.columns:
+            columns[name] = source[name].to_numpy()
+        elif name in outputs and answers.is_empty():
+            columns[name] = np.zeros(0)
+    return columns | {name: inputs[name].to_numpy() for name in _new(inputs, reference)}
+
+
+def _new(inputs: pl.DataFrame, reference: Reference) -> list[str]:
+    """Inputs that the reference does not have; those that only other versions took are empty in these rows."""
+    return [name for name in inputs.columns if name not in reference.columns and inputs[name].null_count() < inputs.height]
 
 
 def _window(request: Drift, now: datetime) -> tuple[datetime | None, datetime | None]:
@@ -400,12 +427,13 @@ def _result(sides: _Sides, request: Drift) -> DriftResult:
         reference, current = with_embeddings(sides.reference, sides.rows, sides.current, request.embed)
         sides = sides._replace(reference=reference, current=current)
     reference, current = sides.reference, sides.current
-    found = detect_request(reference, current, request)
-    if request.by and sides.rows is not None:
-        slices = compare_slices(sides.rows, current, request)
-    else:
-        slices = search_slices(reference, sides.rows, current, request)
-    details = {name: column_detail(reference, current[name], name).to_dict() for name in found.names}
+    found = detect_request(reference, current, request, changed=sides.changed)
+    # Parts are looked at, and pictures drawn, of what was compared alone.
+    current = {name: values for name, values in current.items() if name not in found.changed}
+    rows = None if sides.rows is None else {name: values for name, values in sides.rows.items() if name in current}
+    by = rows is not None and bool(request.by)
+    slices = compare_slices(rows or {}, current, request) if by else search_slices(reference, rows, current, request)
+    details = {name: column_detail(reference, current[name], name).to_dict() for name in found.names if name in current}
     return DriftResult(_record(sides, found, slices), details)
 
 
@@ -438,7 +466,8 @@ def _verdict(found: Detection) -> Literal["drift", "no drift", "undecided"]:
 
 def _summary(found: Detection) -> str:
     """What the columns that moved most look like, in sentences."""
-    places = sorted((i for i, name in enumerate(found.names) if name in found.drifted), key=lambda i: -found.effect[i])
+    effects = [np.inf if name in found.changed else effect for name, effect in zip(found.names, found.effect, strict=True)]
+    places = sorted((i for i, name in enumerate(found.names) if name in found.drifted), key=lambda i: -effects[i])
     said = [found.sentence[i] for i in places[:2]]
     said += [f"all numeric columns: {finding.reason}" for finding in found.joint if finding.drifted]
     more = f"{len(places) - 2} more columns drifted" if len(places) > 2 else ""

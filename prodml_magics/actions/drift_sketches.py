@@ -89,6 +89,9 @@ def _compared(workspace: Workspace, request: Drift, asked: Asked, version: int, 
     now = kept_window(workspace, asked, grid)
     if now is None:
         return f"not all of its rows were sketched on the quantiles of version {of_version}"
+    taken = [column.name for column in workspace.contract(asked.model, version).columns]
+    if any(name not in reference.columns for name in taken):
+        return "the live version takes columns that the version whose quantiles they are kept on does not"
     names = _names(reference, workspace.route(asked.model).serving.mask, request)
     if not stretches:
         return FromSketches(

@@ -31,7 +31,9 @@ def with_embeddings(
     from prodml_magics.stats.drift.reference import TextColumn
 
     function = _function(embed)
-    names = [name for name, column in reference.columns.items() if isinstance(column, TextColumn) and name in rows]
+    names = [
+        name for name, column in reference.columns.items() if isinstance(column, TextColumn) and name in rows and name in current
+    ]
     if not names:
         raise UsageError("--embed turns texts into vectors, and no column holds texts that hardly repeat; leave it out")
     before = {f"{name} (embedded)": _vectors(function, rows[name], name, seed=0) for name in names}

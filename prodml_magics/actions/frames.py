@@ -14,8 +14,19 @@ from prodml_magics.errors import InvalidInput, NotFound
 __all__ = ["as_columns", "read_frame"]
 
 
-def as_columns(frame: Any, what: str) -> dict[str, np.ndarray]:
-    """Named 1-D columns of a frame, a mapping, or a file path (.parquet, .csv, .arrow)."""
+def as_columns(frame: Any, what: str, opaque: set[str] | None = None) -> dict[str, np.ndarray]:
+    """Named 1-D columns of a frame, a mapping, or a file path (.parquet, .csv, .arrow).
+
+    Columns of structs and complex numbers are refused, or left out and added to `opaque`, where that is given.
+    """
+    found = _columns(frame, what, opaque)
+    if opaque is not None:
+        opaque |= {name for name, values in found.items() if values.dtype.kind in "cV"}
+        found = {name: values for name, values in found.items() if name not in opaque}
+    return found
+
+
+def _columns(frame: Any, what: str, opaque: set[str] | None) -> dict[str, np.ndarray]:
     from prodml_magics.stats.drift.arrays import as_array
 
     if isinstance(frame, str | Path):
@@ -26,7 +37,10 @@ def as_columns(frame: Any, what: str) -> dict[str, np.ndarray]:
         frame = frame.collect()
     if hasattr(frame, "columns") and hasattr(frame, "__getitem__"):
         _refuse_repeated([str(name) for name in frame.columns], what)
-        return {str(name): as_array(_values(frame[name], str(name), what)) for name in frame.columns}
+        if opaque is not None:
+            opaque |= {str(name) for name in frame.columns if _is_struct(frame[name])}
+        kept = [name for name in frame.columns if str(name) not in (opaque or ())]
+        return {str(name): as_array(_values(frame[name], str(name), what)) for name in kept}
     values = np.asarray(frame)
     if values.ndim != 2:
         raise InvalidInput(f"the {what} is {type(frame).__name__}; give a polars or pandas frame, a 2-D array or a file")
@@ -34,12 +48,15 @@ def as_columns(frame: Any, what: str) -> dict[str, np.ndarray]:
 
 
 def _values(series: Any, name: str, what: str) -> Any:
-    kind = str(getattr(series, "dtype", ""))
-    if kind.startswith("Struct"):
+    if _is_struct(series):
         raise InvalidInput(f"column {name!r} of the {what} holds structs; give their fields as columns: frame.unnest({name!r})")
-    if kind in ("Int128", "UInt128"):
+    if str(getattr(series, "dtype", "")) in ("Int128", "UInt128"):
         series = _of_128_bits(series)
     return series.to_numpy()
+
+
+def _is_struct(series: Any) -> bool:
+    return str(getattr(series, "dtype", "")).startswith("Struct")
 
 
 def _of_128_bits(series: Any) -> Any:

@@ -657,6 +657,11 @@ class TokensResult(Result[TokensRecord]):
         ]
 
 
+def _by_effect(row: Mapping[str, Any]) -> tuple[bool, bool, float]:
+    """What has drifted first, and among that the columns that came or went, which have no effect."""
+    return not row["drifted"], row["effect"] is not None, -(row["effect"] or 0.0)
+
+
 class DriftResult(Result[DriftRecord]):
     """Verdict per column, with what each column looked like."""
 
@@ -702,7 +707,7 @@ class DriftResult(Result[DriftRecord]):
 
     def table(self) -> Table:
         names = ("column", "drifted", "effect", "p_adjusted", "psi", "reason")
-        order = sorted(self.record.columns, key=lambda row: (not row["drifted"], -(row["effect"] or 0.0)))
+        order = sorted(self.record.columns, key=_by_effect)
         return names, [[row[name] for name in names] for row in order]
 
     def warnings(self) -> Sequence[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from prodml_magics.stats.drift import Reference
     from prodml_magics.stats.drift.bucket import Sketch
+    from prodml_magics.stats.drift.changed import Changed
 
-__all__ = ["Scanned", "large", "sampled_reference", "scan", "sketched"]
+__all__ = ["Scanned", "large", "one_sided", "sampled_reference", "scan", "sketched"]
 
 _GIB = 2**30
 _BATCH_BYTES = 128 * 2**20
@@ -69,20 +70,59 @@ def sampled_reference(scanned: Scanned, columns: list[str], rows: int, memory: f
     return prepare(as_columns(pl.concat(parts), "reference frame"))
 
 
-def sketched(scanned: Scanned, reference: Reference, memory: float) -> dict[str, Sketch]:
-    """Sketches of every column of the reference, exact however often the file was cut."""
+def sketched(scanned: Scanned, reference: Reference, memory: float) -> tuple[dict[str, Sketch], dict[str, Changed]]:
+    """Sketches of every column of the reference, exact however often the file was cut; and those that hold another kind of values."""
+    from prodml_magics.errors import InvalidInput
     from prodml_magics.stats.drift.bucket import add, grids_of, sketch_column
+    from prodml_magics.stats.drift.changed import Changed, another_kind, kind_of, no_number
 
     grids = grids_of(reference)
     found = {name: sketch_column(name, grid, np.zeros(0)) for name, grid in grids.items()}
+    refused: dict[str, str] = {}
 
     def collect(batch: pl.DataFrame, name: str) -> None:
-        found[name] = add(found[name], sketch_column(name, grids[name], batch[name].to_numpy()))
+        if name in refused:
+            return
+        column, values = reference.columns[name], batch[name].to_numpy()
+        try:
+            if reason := another_kind(column, values):
+                refused[name] = reason
+            else:
+                found[name] = add(found[name], sketch_column(name, grids[name], values))
+        except InvalidInput:
+            refused[name] = no_number(column, values)
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for batch in _batches(scanned, list(grids), memory, ordered=False, told="now"):
             list(pool.map(partial(collect, batch), grids))
-    return found
+    changed = {}
+    for name, reason in refused.items():
+        column, gaps = reference.columns[name], _gaps(scanned, name)
+        changed[name] = Changed(kind_of(column), (column.rows, scanned.rows), (column.missing, gaps), reason)
+    return {name: sketch for name, sketch in found.items() if name not in refused}, changed
+
+
+def one_sided(reference: Scanned, current: Scanned, wanted: Sequence[str]) -> dict[str, Changed]:
+    """Columns that only one of two files has; of the wanted ones, where some are."""
+    from prodml_magics.stats.drift.changed import NEW, VANISHED, Changed
+
+    schemas = [each.frame.collect_schema() for each in (reference, current)]
+    changed = {}
+    for place, (side, reason) in enumerate(((reference, VANISHED), (current, NEW))):
+        for name, dtype in schemas[place].items():
+            if name in schemas[1 - place] or (wanted and name not in wanted):
+                continue
+            rows, gaps = [0, 0], [0, 0]
+            rows[place], gaps[place] = side.rows, _gaps(side, name)
+            kind = "numeric" if dtype.is_numeric() or dtype.is_temporal() else "categorical"
+            changed[name] = Changed(kind, (rows[0], rows[1]), (gaps[0], gaps[1]), reason)
+    return changed
+
+
+def _gaps(scanned: Scanned, name: str) -> int:
+    import polars as pl
+
+    return int(scanned.frame.select(pl.col(name).null_count()).collect(engine="streaming").item())
 
 
 def _batches(scanned: Scanned, columns: list[str], memory: float, *, ordered: bool, told: str) -> Iterator[pl.DataFrame]:

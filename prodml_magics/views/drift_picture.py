@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ def drift_picture(rows: Sequence[Row], details: Mapping[str, Row], *, tolerance:
     """
     import altair as alt
 
-    ordered = sorted(rows, key=lambda row: -(row["effect"] or 0.0))
+    ordered = sorted(rows, key=lambda row: -_place(row))
     shown = ordered[:_MOST_BARS]
     parts = [_bars(alt, shown, tolerance)] if shown else [_nothing(alt)]
     worst = [row for row in ordered if row["column"] in details][:_MOST_DETAILS]
@@ -36,6 +37,11 @@ def drift_picture(rows: Sequence[Row], details: Mapping[str, Row], *, tolerance:
         parts.append(_panels(alt, [(row, details[row["column"]]) for row in worst]))
     chart = alt.vconcat(*parts, spacing=26).resolve_scale(color="independent")
     return render(chart, _finding(ordered), _explanation(ordered))
+
+
+def _place(row: Row) -> float:
+    """The effect; columns that came or went, or hold another kind of values, have none and come first."""
+    return row["effect"] if row["effect"] is not None else math.inf if row["drifted"] else 0.0
 
 
 def _finding(rows: Sequence[Row]) -> str:
@@ -70,6 +76,7 @@ def _bars(alt: Any, rows: Sequence[Row], tolerance: float) -> Any:
             "low": row["effect_low"],
             "tolerance": row.get("tolerance") or tolerance,
             "state": _state(row),
+            "told": _short(str(row["reason"]), 64) if row["effect"] is None and row["drifted"] else None,
         }
         for i, row in enumerate(rows)
     ]
@@ -90,7 +97,9 @@ def _bars(alt: Any, rows: Sequence[Row], tolerance: float) -> Any:
     bars = base.mark_bar(cornerRadiusEnd=2).encode(x=across, y=place, color=alt.Color("state:N", scale=colours, legend=legend))
     low = base.transform_filter("datum.low > 0").mark_tick(color=INK, thickness=1.5, size=9).encode(x="low:Q", y=place)
     limits = _tolerance(alt, shared.pop()) if len(shared) == 1 else (_own_tolerances(base, place),)
-    return alt.layer(bars, low, *limits).properties(width=WIDTH - 240, height=max(60, 19 * len(data)))
+    told = base.transform_filter("isValid(datum.told)").mark_text(align="left", dx=4, color=ALARM, fontSize=10.5)
+    words = [told.encode(x=alt.value(0), y=place, text="told:N")] if any(entry["told"] for entry in data) else []
+    return alt.layer(bars, low, *words, *limits).properties(width=WIDTH - 240, height=max(60, 19 * len(data)))
 
 
 def _own_tolerances(base: Any, place: Any) -> Any:

@@ -18,7 +18,7 @@ from prodml_magics.actions.drift import drift
 from prodml_magics.actions.slices import search_slices
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, UsageError
-from prodml_magics.stats.drift import from_arrow
+from prodml_magics.stats.drift import from_arrow, prepare, to_arrow
 from prodml_magics.stats.drift.joint import JOINT
 from prodml_magics.stats.drift.reference import NumericColumn
 from prodml_magics.storage.lake import LakeRows
@@ -152,6 +152,22 @@ def test_the_worst_part_is_found_against_the_rows_that_a_profile_keeps(served: W
     found = search_slices(profile, None, now, Drift(model="cancer"))
     assert found[0]["worst"] == moved
     assert found[0]["effect"] > 0.5 > found[0]["overall"]
+
+
+def test_served_columns_that_the_profile_has_not_and_those_it_alone_has_are_rows(served: Workspace) -> None:
+    """Against the profile of a version of other columns."""
+    add_version(served, 4, profile=False)
+    names = [column.name for column in served.contract("cancer", 4).columns]
+    rows = pl.DataFrame(training_rows(), schema=names).with_columns(pl.lit("x").alias(names[2]))
+    path = served.home / "profiles" / "cancer" / "4.arrow"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(to_arrow(prepare(rows.drop(names[1]).with_columns(gone=pl.lit(1.0)), calibrate=True)))
+    found = drift(served, Drift(model="cancer", window="1h", against="cancer@4"))
+    told = {row["column"]: row["reason"] for row in found.record.columns}
+    assert (told[names[1]], told["gone"]) == ("new column", "column vanished")
+    assert {names[1], "gone", names[0]} <= set(found.record.drifted)
+    assert {onset.column for onset in found.record.onsets} <= set(found.details)
+    assert "label" not in told
 
 
 def test_a_version_without_a_profile_can_still_be_compared_with_its_earlier_rows(served: Workspace) -> None:

@@ -97,7 +97,7 @@ def test_without_a_change_nothing_has_drifted(files: tuple[str, str, str], nowhe
     [
         ({"method": ("psi",)}, UsageError, "--method needs the rows, and the files exceed --memory 0.0001"),
         ({"by": "city"}, UsageError, "--by needs the rows"),
-        ({"columns": ("citty",)}, InvalidInput, "the reference frame has no column 'citty'; did you mean 'city'"),
+        ({"columns": ("citty",)}, InvalidInput, "neither frame has a column 'citty'; did you mean 'city'"),
     ],
 )
 def test_what_needs_rows_is_refused_with_the_way_out(
@@ -117,3 +117,25 @@ def test_integers_of_128_bits_are_read_whole(tmp_path: Path, nowhere: Workspace)
 def test_exact_reads_everything_whatever_the_bound(files: tuple[str, str, str], nowhere: Workspace) -> None:
     found = drift(nowhere, Drift(model=files[0], current=files[1], memory=TINY, exact=True, columns=("same",)))
     assert found.record.device == "cpu"
+
+
+def test_columns_that_came_went_or_changed_their_kind_are_rows(tmp_path: Path, nowhere: Workspace) -> None:
+    paths = [str(tmp_path / name) for name in ("before.parquet", "now.parquet")]
+    before = _frame(20_000, 0, 0.0)
+    before.write_parquet(paths[0], row_group_size=7_000)
+    now = before.drop("moved").with_columns(new=pl.lit(None, pl.String), at=pl.col("at").dt.epoch("s"), tied=pl.lit("n/a"))
+    now.write_parquet(paths[1], row_group_size=7_000)
+    whole = drift(nowhere, Drift(model=paths[0], current=paths[1]))
+    streamed = drift(nowhere, Drift(model=paths[0], current=paths[1], memory=TINY))
+    assert streamed.record.device == "cpu, from sketches"
+    told = {row["column"]: row["reason"] for row in streamed.record.columns if row["drifted"]}
+    assert told == {
+        "moved": "column vanished",
+        "tied": "held numbers in the reference and holds text such as 'n/a' now",
+        "at": "held dates in the reference and holds numbers now",
+        "new": "new column",
+    }
+    assert set(whole.record.drifted) == set(streamed.record.drifted)
+    assert _columns(streamed)["new"]["missing_current"] == 1.0
+    alone = drift(nowhere, Drift(model=paths[0], current=paths[1], memory=TINY, columns=("new", "same")))
+    assert [row["column"] for row in alone.record.columns] == ["same", "new"]

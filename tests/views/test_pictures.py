@@ -115,6 +115,16 @@ def test_undefined_and_undecided_columns_are_drawn(rows: Rows) -> None:
     assert "no columns to compare" in _texts(drift_picture([], {}))
 
 
+def test_columns_that_came_or_went_stand_first_in_words(rows: Rows) -> None:
+    gone = {**rows[-1], "column": "gone", "effect": None, "effect_low": None, "tolerance": None, "drifted": True}
+    picture = drift_picture([*rows, {**gone, "reason": "column vanished"}], {})
+    assert picture.title.startswith("4 of 28 columns drifted: gone, radius")
+    assert "column vanished" in _texts(picture)
+    alone = drift_picture([{**gone, "reason": "new column"}], {})
+    assert alone.title == "1 of 1 columns drifted: gone"
+    assert "new column" in _texts(alone)
+
+
 def test_names_that_look_like_code_are_only_names(rows: Rows) -> None:
     name = 'it\'s "datum" \\ [0] {x} 日本'
     assert name in _texts(drift_picture([{**rows[0], "column": name}], {}))

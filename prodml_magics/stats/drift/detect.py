@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,16 @@ from numpy.typing import NDArray
 
 from prodml_magics.clock import Clock, SystemClock
 from prodml_magics.errors import InvalidInput
+from prodml_magics.stats.drift.changed import (
+    Changed,
+    another_kind,
+    check_common,
+    kind_of,
+    new_column,
+    no_longer,
+    no_number,
+    vanished_column,
+)
 from prodml_magics.stats.drift.chosen import with_count_statistics, with_numeric_statistics
 from prodml_magics.stats.drift.columns import (
     Levels,
@@ -44,7 +54,7 @@ from prodml_magics.stats.drift.joint import JOINT, JointFinding, find_jointly, f
 from prodml_magics.stats.drift.joint.rows import joint_rows
 from prodml_magics.stats.drift.kernels import NumericStatistics, Pair, compute_with_numpy
 from prodml_magics.stats.drift.limits import limits_of_missing, limits_of_values
-from prodml_magics.stats.drift.reference import EmbeddingColumn, LevelColumn, NumericColumn, Reference, TextColumn
+from prodml_magics.stats.drift.reference import Column, EmbeddingColumn, LevelColumn, NumericColumn, Reference, TextColumn
 from prodml_magics.stats.drift.sketch import NumericSketch, TextSketch
 from prodml_magics.stats.drift.statistics import check_methods
 from prodml_magics.stats.drift.text import text_parts
@@ -73,6 +83,7 @@ def detect(
     fdr: Adjustment = "bh",
     methods: Sequence[str] = (),
     columns: Sequence[str] | None = None,
+    changed: Mapping[str, Changed] = {},
     device: Device = "auto",
     clock: Clock = _CLOCK,
 ) -> Detection:
@@ -93,16 +104,18 @@ def detect(
     (given tolerances are those of KS and total variation) and with a bootstrapped lower bound. Those of
     `prodml_magics.stats.drift.joint` look at all numeric columns at once; what they find is in ``.joint``.
 
-    `x` is an array [rows, columns of the reference], a mapping of name to 1-D array, or a frame; it may have other
-    columns than the reference only when `columns` picks those to compare. Columns of a mapping may differ in length (a
-    model's outputs are known for some of the rows only). Time: about one sort of `x`.
+    `x` is an array [rows, columns of the reference], a mapping of name to 1-D array, or a frame. Columns that are on one side only
+    (vanished or new), or that hold another kind of values than in the reference, have drifted without a test, and have no statistics;
+    ``.changed`` names them, those among them that `changed` tells of because the caller could not read them. Columns of a mapping
+    may differ in length (a model's outputs are known for some of the rows only). Time: about one sort of `x`.
 
-    Raises InvalidInput for columns that are absent, unknown or no longer numeric, Unavailable for a GPU that is not there.
+    Raises InvalidInput for `columns` that neither side has and where no column is on both, Unavailable for a GPU that is not there.
     """
     started = clock.monotonic()
     if fdr not in ADJUSTMENTS:
         raise InvalidInput(f"unknown false discovery control '{fdr}'; choose {', '.join(ADJUSTMENTS)}")
     gathered = gather(reference, x, alpha=alpha, tolerances=tolerances, methods=methods, columns=columns, device=device)
+    gathered = gathered._replace(changed={**gathered.changed, **changed})
     return judged(gathered, alpha, fdr)._replace(seconds=clock.monotonic() - started)
 
 
@@ -114,6 +127,8 @@ class Gathered(NamedTuple):
     comparisons: list[Comparison]
     others: list[list[Evidence]]
     """Per column, of its missing share and its unseen categories."""
+    changed: Mapping[str, Changed] = {}
+    """Columns that are not compared; in neither of the above."""
     joint: tuple[JointFinding, ...] = ()
     device: str = "cpu"
 
@@ -133,11 +148,14 @@ def gather(
         raise InvalidInput(f"alpha is {alpha}; give a share between 0 and 1, such as 0.05")
     check_methods(tuple(methods), tuple(JOINT))
     of_columns, jointly = ([name for name in methods if (name in JOINT) == joint] for joint in (False, True))
-    given = _pick(reference, x, columns)
-    current = {name: _read(reference, name, values) for name, values in given.items()}
+    given, changed = _pick(reference, x, columns)
+    current, others_now = _read_all(reference, given)
+    changed |= others_now
+    given = {name: given[name] for name in current}
     comparisons, where = _compare(reference, current, tolerances, alpha, device, (*of_columns, *jointly))
     others = [shares_evidence(reference, name, current[name], tolerances, alpha) for name in current]
-    return Gathered(reference, current, comparisons, others, _jointly(reference, given, jointly, alpha, where), where)
+    found = _jointly(reference, given, jointly, alpha, where)
+    return Gathered(reference, current, comparisons, others, changed, found, where)
 
 
 def judged(gathered: Gathered, alpha: float, fdr: Adjustment) -> Detection:
@@ -166,20 +184,38 @@ def _jointly(
     return tuple(find_jointly(methods, before, now.values, alpha, _putter(where), known))
 
 
-def _pick(reference: Reference, x: Any, columns: Sequence[str] | None) -> dict[str, NDArray[Any]]:
-    wanted = list(dict.fromkeys(columns)) if columns else list(reference.names)
-    for name in wanted:
-        if name not in reference.columns:
-            raise InvalidInput(f"the reference has no column '{name}'; {nearest(name, reference.names)}")
+def _pick(reference: Reference, x: Any, columns: Sequence[str] | None) -> tuple[dict[str, NDArray[Any]], dict[str, Changed]]:
+    """The columns of both sides, and those of one; of the wanted ones, where some are."""
+    wanted = list(dict.fromkeys(columns or ()))
     width = np.shape(x)[1] if isinstance(x, np.ndarray) and x.ndim == 2 else 0
-    given = named_columns(x, wanted if columns and width == len(wanted) else reference.names, equal=False)
+    given = named_columns(x, wanted if wanted and width == len(wanted) else reference.names, equal=False)
+    both = dict.fromkeys([*reference.names, *given])
     for name in wanted:
-        if name not in given:
-            raise InvalidInput(f"column '{name}' of the reference is absent; {nearest(name, given)}")
-    extra = [name for name in given if name not in reference.columns]
-    if extra and not columns:
-        raise InvalidInput(f"the reference has no column '{extra[0]}'; leave it out, or name the columns to compare")
-    return {name: given[name] for name in wanted}
+        if name not in both:
+            raise InvalidInput(f"neither side has a column '{name}'; {nearest(name, list(both))}")
+    if not wanted:
+        check_common(reference.columns, given)
+    chosen = wanted or list(both)
+    changed = {name: vanished_column(reference.columns[name]) for name in chosen if name not in given}
+    changed |= {name: new_column(name, given[name]) for name in chosen if name not in reference.columns}
+    return {name: given[name] for name in chosen if name not in changed}, changed
+
+
+def _read_all(reference: Reference, given: Mapping[str, NDArray[Any]]) -> tuple[dict[str, Current], dict[str, Changed]]:
+    """Every column as the reference has it, and those that are of another kind now."""
+    current, changed = {}, {}
+    for name, values in given.items():
+        column = reference.columns[name]
+        reason = another_kind(column, values)
+        if not reason:
+            try:
+                current[name] = _read(reference, name, values)
+                continue
+            except InvalidInput as error:
+                numeric = isinstance(column, NumericColumn)
+                reason = no_number(column, values) if numeric else str(error).removeprefix(f"column '{name}' ")
+        changed[name] = no_longer(column, values, reason)
+    return current, changed
 
 
 def _read(reference: Reference, name: str, values: NDArray[Any]) -> Current:
@@ -189,7 +225,7 @@ def _read(reference: Reference, name: str, values: NDArray[Any]) -> Current:
         return Current(vectors, vectors.rows - len(vectors.values))
     check_shape(name, values)
     if isinstance(column, NumericColumn):
-        numbers = as_numbers(name, values)
+        numbers = as_numbers(name, values if len(values) else np.zeros(0))
         return Current(numbers, numbers.rows - len(numbers.values))
     if isinstance(column, TextColumn):
         texts = as_texts(values)
@@ -323,41 +359,65 @@ def _verdicts(values: list[Evidence | str], others: list[list[Evidence]], alpha:
     return [judge(*column, alpha) for column in zip(values, others, shared, strict=True)]
 
 
-_KINDS = {NumericColumn: "numeric", LevelColumn: "categorical", TextColumn: "text", EmbeddingColumn: "embedding"}
+class _Row(NamedTuple):
+    """What is told of one column."""
+
+    kind: str
+    rows: tuple[int, int]
+    missing: tuple[int, int]
+    comparison: Comparison
+    verdict: Verdict
+
+
+def _rows(gathered: Gathered, verdicts: list[Verdict]) -> dict[str, _Row]:
+    """By column in the order of the reference, new ones last."""
+    reference, current, comparisons = gathered[:3]
+    rows = {
+        name: _Row(*_sizes(reference.columns[name], current[name]), comparison, verdict)
+        for name, comparison, verdict in zip(current, comparisons, verdicts, strict=True)
+    }
+    for name, found in gathered.changed.items():
+        verdict = Verdict(found.drifted, found.reason)
+        rows[name] = _Row(found.kind, found.rows, found.missing, Comparison(found.reason), verdict)
+    order = [*(name for name in reference.names if name in rows), *(name for name in rows if name not in reference.columns)]
+    return {name: rows[name] for name in order} if gathered.changed else rows
+
+
+def _sizes(column: Column, current: Current) -> tuple[str, tuple[int, int], tuple[int, int]]:
+    return kind_of(column), (column.rows, current.found.rows), (column.missing, current.missing)
 
 
 def _detection(gathered: Gathered, verdicts: list[Verdict]) -> Detection:
-    reference, current, comparisons, _, joint, device = gathered
-    columns = [reference.columns[name] for name in current]
-    rows_before, rows_now = [column.rows for column in columns], [column.found.rows for column in current.values()]
-    missing_before, missing_now = [column.missing for column in columns], [column.missing for column in current.values()]
-    judged = list(zip(current, verdicts, strict=True))
-    drifted = [name for name, verdict in judged if verdict.drifted]
-    undecided = [name for name, verdict in judged if verdict.drifted is None]
+    reference, rows = gathered.reference, _rows(gathered, verdicts)
+    comparisons, verdicts = [row.comparison for row in rows.values()], [row.verdict for row in rows.values()]
+    before, now = ([(row.missing[side], row.rows[side]) for row in rows.values()] for side in (0, 1))
+    drifted = [name for name, row in rows.items() if row.verdict.drifted]
+    undecided = [name for name, row in rows.items() if row.verdict.drifted is None]
     return Detection(
-        names=tuple(current),
-        kind=tuple(_KINDS[type(column)] for column in columns),
-        n_reference=np.array(rows_before, dtype=np.int64),
-        n_current=np.array(rows_now, dtype=np.int64),
-        missing_reference=_shares(missing_before, rows_before),
-        missing_current=_shares(missing_now, rows_now),
+        names=tuple(rows),
+        kind=tuple(row.kind for row in rows.values()),
+        n_reference=np.array([whole for _, whole in before], dtype=np.int64),
+        n_current=np.array([whole for _, whole in now], dtype=np.int64),
+        missing_reference=_shares(before),
+        missing_current=_shares(now),
         **{name: _floats(comparisons, name) for name in ("ks", "wasserstein", "psi", "js", "chi2", "tv")},
         **{name: _floats(verdicts, name) for name in ("p_value", "p_adjusted", "effect", "effect_low", "tolerance")},
         drifted=drifted,
         undecided=undecided,
+        changed=tuple(name for name in rows if name in gathered.changed),
         reason=tuple(verdict.reason for verdict in verdicts),
-        sentence=tuple(_sentence(reference, name, verdict) for name, verdict in judged),
+        sentence=tuple(_sentence(reference, name, row.verdict) for name, row in rows.items()),
         extra=_extra(comparisons),
-        joint=joint,
+        joint=gathered.joint,
         seconds=0.0,
-        device=device,
-        dataset=judge_dataset(tuple(current), drifted, undecided, reference.extras.get("importance") or {}),
+        device=gathered.device,
+        dataset=judge_dataset(tuple(rows), drifted, undecided, reference.extras.get("importance") or {}),
     )
 
 
 def _sentence(reference: Reference, name: str, verdict: Verdict) -> str:
     """Of a text the reason names the part that moved."""
-    return sentence_of(name, verdict, briefly=not isinstance(reference.columns[name], TextColumn))
+    return sentence_of(name, verdict, briefly=not isinstance(reference.columns.get(name), TextColumn))
 
 
 def _extra(comparisons: list[Comparison]) -> dict[str, NDArray[np.float64]]:
@@ -372,5 +432,5 @@ def _floats(records: Sequence[Any], name: str) -> NDArray[np.float64]:
     return np.array([getattr(record, name) for record in records], dtype=np.float64)
 
 
-def _shares(parts: list[int], rows: list[int]) -> NDArray[np.float64]:
-    return np.array([part / whole if whole else math.nan for part, whole in zip(parts, rows, strict=True)], dtype=np.float64)
+def _shares(parts: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+    return np.array([part / whole if whole else math.nan for part, whole in parts], dtype=np.float64)

@@ -11,6 +11,7 @@ from prodml_magics.clock import Clock, SystemClock
 from prodml_magics.stats.drift import calibration
 from prodml_magics.stats.drift.bucket import Bucket, Sketch
 from prodml_magics.stats.drift.calibration import CHUNKS, FEWEST_CALIBRATION_ROWS, Calibration
+from prodml_magics.stats.drift.changed import Changed
 from prodml_magics.stats.drift.columns import Levels
 from prodml_magics.stats.drift.comparison import Comparison, Side, compare_levels, compare_numbers, compare_texts, side_of
 from prodml_magics.stats.drift.cube import Cube
@@ -41,17 +42,19 @@ def detect_sketches(
     alpha: float = 0.05,
     tolerances: Tolerances | None = None,
     fdr: Adjustment = "bh",
+    changed: Mapping[str, Changed] = {},
     clock: Clock = _CLOCK,
 ) -> Detection:
     """What `detect` says, from sketches by column name, made on the grids of the reference (`bucket.grids_of`).
 
     The KS distance is that at the edges of the grid, which the exact one exceeds by at most the share of rows in a cell; a
-    lower bound taken from it still holds. PSI and Jensen–Shannon distance are exact.
+    lower bound taken from it still holds. PSI and Jensen–Shannon distance are exact. `changed` are columns that were not sketched,
+    because only one side has them or they hold another kind of values.
     """
     started = clock.monotonic()
     sides = _Sides(reference, {name: _own(reference.columns[name]) for name in sketches}, own=True)
     current = {name: _current(reference.columns[name], found) for name, found in sketches.items()}
-    return _detect(sides, current, alpha, tolerances, fdr, clock, started)
+    return _detect(sides, current, alpha, tolerances, fdr, clock, started, changed)
 
 
 def detect_between(
@@ -147,11 +150,12 @@ def _detect(
     fdr: Adjustment,
     clock: Clock,
     started: float,
+    changed: Mapping[str, Changed] = {},
 ) -> Detection:
     reference = sides.reference
     comparisons = [_comparison(sides, name, current[name], tolerances, alpha) for name in current]
     others = [shares_evidence(reference, name, current[name], tolerances, alpha) for name in current]
-    gathered = Gathered(reference, current, comparisons, others, device=_DEVICE)
+    gathered = Gathered(reference, current, comparisons, others, changed, device=_DEVICE)
     return judged(gathered, alpha, fdr)._replace(seconds=clock.monotonic() - started)
 
 

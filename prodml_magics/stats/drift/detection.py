@@ -57,6 +57,8 @@ class Detection(NamedTuple):
     """Names of the columns that have drifted."""
     undecided: list[str]
     """Names of the columns of which it cannot be told."""
+    changed: tuple[str, ...]
+    """Names of the columns that were not compared, since only one side has them, or they hold another kind of values now."""
     extra: Mapping[str, _Floats]
     """Statistics that were asked for by name; further columns of the frame where it does not have them anyway."""
     joint: tuple[JointFinding, ...]

@@ -41,8 +41,11 @@ function number(value, digits = 3) {
 
 const percent = (share) => (share === null ? "–" : `${number(share * 100)}%`);
 
+// A column that came or went has no effect, and stands above every one that has.
+const place = (row, key) => (key === "effect" && row.effect === null && row.drifted === true ? Infinity : row[key]);
+
 function compare(a, b, key) {
-  const [x, y] = [a[key], b[key]];
+  const [x, y] = [place(a, key), place(b, key)];
   if (x === y) return 0;
   if (x === null) return -1;
   if (y === null) return 1;
