@@ -48,11 +48,19 @@ def _refuse_names(contract: Contract, tensors: Mapping[str, np.ndarray]) -> None
 def _check_form(tensor: Tensor, array: np.ndarray) -> None:
     if array.dtype != DTYPES[tensor.datatype]:
         raise InvalidInput(f"tensor {tensor.name!r} is {_datatype(array)}; send {tensor.datatype} {list(tensor.shape)}")
-    if array.ndim != len(tensor.shape) or any(want not in (-1, got) for want, got in zip(tensor.shape, array.shape, strict=True)):
+    if not _fits(tensor.shape, array.shape):
         wanted = f"{list(tensor.shape)}, where -1 is any number"
         raise InvalidInput(f"tensor {tensor.name!r} has shape {list(array.shape)}; send {wanted}")
     if tensor.datatype == "BYTES" and not set(map(type, array.ravel().tolist())) <= {str}:
         raise InvalidInput(f"tensor {tensor.name!r} holds values that are not text; send every category as a string")
+
+
+def _fits(wanted: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    if len(wanted) != len(shape):
+        return False
+    # Rows are any number nearly always, and the rest is given.
+    usual = wanted[:1] == (-1,) and wanted[1:] == shape[1:]
+    return usual or all(want in (-1, got) for want, got in zip(wanted, shape, strict=True))
 
 
 def _datatype(array: np.ndarray) -> str:
@@ -63,10 +71,17 @@ def _datatype(array: np.ndarray) -> str:
 
 
 def _count_rows(contract: Contract, tensors: Mapping[str, np.ndarray]) -> int:
-    counts = {tensor.name: len(tensors[tensor.name]) for tensor in contract.inputs if tensor.shape and tensor.shape[0] == -1}
-    if len(set(counts.values())) > 1:
-        raise InvalidInput(f"tensors differ in their number of rows, {counts}; send the same rows in each")
-    rows = next(iter(counts.values()), 1)
+    if len(contract.inputs) == 1 and contract.inputs[0].shape[:1] == (-1,):
+        rows = len(tensors[contract.inputs[0].name])
+    else:
+        rows = _common_rows(contract, tensors)
     if not rows:
         raise InvalidInput("the request has no rows; send at least one")
     return rows
+
+
+def _common_rows(contract: Contract, tensors: Mapping[str, np.ndarray]) -> int:
+    counts = {tensor.name: len(tensors[tensor.name]) for tensor in contract.inputs if tensor.shape and tensor.shape[0] == -1}
+    if len(set(counts.values())) > 1:
+        raise InvalidInput(f"tensors differ in their number of rows, {counts}; send the same rows in each")
+    return next(iter(counts.values()), 1)

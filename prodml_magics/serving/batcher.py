@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from prodml_magics.contract.finite import all_finite
 from prodml_magics.errors import ModelFailure, Overloaded, ProdmlError, Unavailable, first_line
 from prodml_magics.inference.isolated import TimedOutputs
 from prodml_magics.inference.runs import RunEnded
@@ -322,12 +323,14 @@ class Lane:
         return self._limits.objective == math.inf or self.version.expected_seconds(rows) <= self._limits.objective / 2
 
     def _finish(self, batch: list[Request], inputs: Tensors, outputs: Tensors | Exception, seconds: float) -> None:
-        if all(pending.abandoned for pending in batch):
+        abandoned = sum([pending.abandoned for pending in batch])
+        if abandoned == len(batch):
             return
         if isinstance(outputs, Exception):
             self._fail(batch, inputs, outputs, seconds)
             return
-        batch, inputs, outputs = _without_abandoned(batch, inputs, outputs)
+        if abandoned:
+            batch, inputs, outputs = _without_abandoned(batch, inputs, outputs)
         try:
             now = time.monotonic()
             first = self._log.write(
@@ -440,6 +443,8 @@ def _check_rows(outputs: Tensors, rows: int) -> None:
 def _broken(batch: Sequence[Request], outputs: Tensors, bounds: tuple[float, float] | None, *, holes: bool) -> int:
     """How many requests were answered with numbers outside of `bounds`, or, unless the model has `holes`, with NaN or infinity."""
     numbers = [values for values in outputs.values() if values.dtype.kind == "f"]
+    if bounds is None and all(all_finite(values) for values in numbers):
+        return 0
     well = [_well(values, bounds, holes) for values in numbers]
     if all(each.all() for each in well):
         return 0
@@ -469,8 +474,6 @@ def _concatenate(batch: Sequence[Request], form: PlainForm | None) -> Tensors:
 
 
 def _without_abandoned(batch: list[Request], inputs: Tensors, outputs: Tensors) -> tuple[list[Request], Tensors, Tensors]:
-    if not any(pending.abandoned for pending in batch):
-        return batch, inputs, outputs
     keep = np.repeat([not pending.abandoned for pending in batch], [pending.rows for pending in batch])
     kept = [pending for pending in batch if not pending.abandoned]
     return kept, {k: v[keep] for k, v in inputs.items()}, {k: v[keep] for k, v in outputs.items()}

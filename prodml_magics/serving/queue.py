@@ -105,7 +105,7 @@ class FairQueue(Generic[T]):
     def _line(self, tenant: str) -> _Line[T]:
         line = self._lines.get(tenant)
         if line is None:
-            least = min((other.served for other in self._lines.values()), default=0)
+            least = min([other.served for other in self._lines.values()]) if self._lines else 0
             line = self._lines[tenant] = _Line(least)
         return line
 

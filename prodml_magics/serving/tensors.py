@@ -36,6 +36,7 @@ DATATYPES: dict[str, np.dtype[Any]] = {
 _NAMES = {dtype: name for name, dtype in DATATYPES.items()}
 _LENGTH = struct.Struct("<I")
 _MAX_DIMENSIONS = 8
+_MAX_VALUES = 2**48
 _SHOWN = 100
 
 
@@ -56,7 +57,9 @@ def datatype_of(values: np.ndarray) -> str:
 
 def check_shape(name: str, shape: Sequence[int]) -> int:
     """How many values `shape` holds; `InvalidInput` for one that is not usable."""
-    if len(shape) > _MAX_DIMENSIONS or any(not 0 <= size < 2**31 for size in shape):
+    outside = len(shape) > _MAX_DIMENSIONS or (shape and not 0 <= min(shape) <= max(shape) < 2**31)
+    # An array without values has strides as well, which numpy must be able to count.
+    if outside or (0 in shape and math.prod(size or 1 for size in shape) >= _MAX_VALUES):
         raise InvalidInput(
             f"input {_shown(name)}: shape {list(shape[:10])} is not usable; dimensions are 0 or more, at most {_MAX_DIMENSIONS}"
         )

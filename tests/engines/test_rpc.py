@@ -216,6 +216,7 @@ def raw(*chunks: bytes) -> Any:
         (INVALID, changed(shape=[-1, 30]), "not usable"),
         (INVALID, changed(shape=[2**40, 30]), "not usable"),
         (INVALID, changed(shape=[1] * 9), "not usable"),
+        (INVALID, changed(shape=[0, *[2**30] * 3]), "not usable"),
         (INVALID, changed(datatype="COMPLEX"), "COMPLEX"),
         (INVALID, changed(datatype="FP64"), "fp64_contents"),
         (INVALID, changed(name="x"), "no input tensor"),

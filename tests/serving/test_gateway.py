@@ -153,6 +153,7 @@ ROW = [[0.5] * 30]
         (400, infer_body(np.array(ROW), shape=[1, 29]), "29"),
         (400, infer_body(np.array(ROW), shape=[-1, 30]), "shape"),
         (400, infer_body(np.array(ROW), shape=[2, 15]), "15"),
+        (400, infer_body(np.empty((0, 30)), shape=[0, *[2**30] * 3]), "not usable"),
         (400, infer_body(np.array(ROW), data=[[0.5] * 30, [0.5]], shape=[2, 30]), "ragged"),
         (400, infer_body(np.array(ROW), data=[["a"] * 30]), "not a number"),
         (400, infer_body(np.array(ROW), data=[[True] * 30]), "not a number"),

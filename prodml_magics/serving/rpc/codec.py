@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,12 +43,14 @@ def decode_request(message: Any) -> InferRequest:
         raise InvalidInput(f"there are {len(raw)} raw_input_contents for {len(inputs)} inputs; send one for each, or none")
     tensors: dict[str, np.ndarray] = {}
     for index, tensor in enumerate(inputs):
-        if tensor.name in tensors:
-            raise InvalidInput(f"input {tensor.name[:100]!a} is given twice; send each input once")
+        # Every look at a field of a message makes an object; what is needed twice is taken once.
+        name, shape = tensor.name, list(tensor.shape)
+        if name in tensors:
+            raise InvalidInput(f"input {name[:100]!a} is given twice; send each input once")
         _refuse_shared_memory("input", tensor)
-        check_shape(tensor.name, tensor.shape)
+        check_shape(name, shape)
         values = _from_raw(tensor, raw[index]) if raw else _from_contents(tensor)
-        tensors[tensor.name] = shaped(tensor.name, values, tensor.shape)
+        tensors[name] = shaped(name, values, shape)
     return InferRequest(message.id, tensors, _wanted(message.outputs), bool(raw) or not inputs)
 
 
@@ -111,11 +114,10 @@ def _refuse_shared_memory(side: str, tensor: Any) -> None:
         raise InvalidInput(f"{side} {tensor.name[:100]!a} is in shared memory, which is not served; send tensors in the request")
 
 
-def encode_response(lane: Lane, request_id: str, request: InferRequest, answer: Answer) -> Any:
+def encode_response(lane: Lane, request_id: str, request: InferRequest, answer: Answer) -> bytes:
     """The ``ModelInferResponse`` of an answer: raw where the request was, else typed, as far as every output has a field."""
     version = lane.version
-    message = ModelInferResponse(model_name=version.model, model_version=str(version.version), id=request_id)
-    message.parameters["arm"].string_param = lane.arm
+    message = ModelInferResponse(id=request_id)
     outputs = [(name, _values(lane, request, answer, name)) for name in request.outputs or lane.outputs]
     raw = request.binary or any(datatype_of(values) not in _FIELDS for _, values in outputs)
     for name, values in outputs:
@@ -127,7 +129,16 @@ def encode_response(lane: Lane, request_id: str, request: InferRequest, answer: 
             flat = values.ravel().tolist()
             texts = [str(value).encode() for value in flat] if datatype == "BYTES" else flat
             getattr(output.contents, _FIELDS[datatype]).extend(texts)
-    return message
+    # Messages put one behind the other are read as one.
+    return _head(version.model, version.version, lane.arm) + message.SerializeToString()
+
+
+@lru_cache(1024)
+def _head(model: str, version: int, arm: str) -> bytes:
+    """What every answer of a version begins with."""
+    message = ModelInferResponse(model_name=model, model_version=str(version))
+    message.parameters["arm"].string_param = arm
+    return bytes(message.SerializeToString())
 
 
 def _values(lane: Lane, request: InferRequest, answer: Answer, name: str) -> np.ndarray:

@@ -68,7 +68,7 @@ class Service:
 
     async def _infer(self, data: bytes, context: Context) -> bytes:
         message = await _parsed(m.ModelInferRequest, data, context)
-        status, payload = await self._submit(message, context, _response)
+        status, payload = await self._submit(message, context, encode_response)
         if status != 200:
             await context.abort(code_of(status), message_of(payload))
         return payload
@@ -168,12 +168,8 @@ async def _parsed(kind: Any, data: bytes, context: Context) -> Any:
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the message is no {kind.DESCRIPTOR.name}")
 
 
-def _response(*answered: Any) -> bytes:
-    return encode_response(*answered).SerializeToString()
-
-
 def _stream_response(final: bool, *answered: Any) -> bytes:
-    response = encode_response(*answered)
+    response = m.ModelInferResponse.FromString(encode_response(*answered))
     if final:
         response.parameters["triton_final_response"].bool_param = True
     return m.ModelStreamInferResponse(infer_response=response).SerializeToString()
