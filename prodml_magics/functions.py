@@ -154,7 +154,7 @@ def whatif(model: str, **flags: Any) -> Any:
 
 
 def labels(model: str, frame: Any = None) -> Any:
-    """Append the labels in `frame` (columns ``request_id``, ``label``; where there are, ``row`` and ``labelled_at``), or count them.
+    """Append the labels in `frame` (columns ``request_id``, ``label``; where there are, ``row``, ``labelled_at``, metrics), or count them.
 
     `frame` is polars, pandas, a mapping of columns or a file. Returns ``.taken .matched .unknown .ambiguous .corrected``, and without
     a frame ``.served .labelled``.

@@ -17,24 +17,40 @@ from prodml_magics.actions.workspace import Workspace
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import InvalidInput
 from prodml_magics.rollouts.evidence import Evidence, means_of
-from prodml_magics.rollouts.guards import BOUNDS, class_of, is_class, is_score
-from prodml_magics.rollouts.means import MeanTally, Units, tally_of
-from prodml_magics.storage.labels import LabelStore, with_labels
-from prodml_magics.wire.rollouts import Guard, RolloutPlan, RolloutState
+from prodml_magics.rollouts.guards import (
+    bound_of,
+    class_of,
+    is_class,
+    is_metric,
+    is_score,
+    label_guard,
+    lower_is_better,
+    range_of,
+)
+from prodml_magics.rollouts.means import Units, tally_of
+from prodml_magics.rollouts.metrics import metric_of
+from prodml_magics.rollouts.money import LEAST, Clip, clip_of, clipped_tally_of
+from prodml_magics.storage.labels import METRIC, LabelStore, with_labels
+from prodml_magics.wire.rollouts import Guard, RolloutState
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Labelled", "refuse_guards", "scored"]
+__all__ = ["Labelled", "column_of", "refuse_guards", "scored"]
 
 _AGAIN = 5.0
 """Seconds after which labels of rows that were not drained yet are looked up again."""
 
 
+_EARLIER = 20_000
+"""Rows before the rollout in which values of a metric are looked for."""
+_IDENTITY = ("request_id", "row", "received_at", "writer", "sequence")
+
+
 def refuse_guards(guards: tuple[Guard, ...], contract: Contract, what: str) -> None:
     """`InvalidInput` for a guard on labels or answers that a model does not give what it needs."""
     for guard in guards:
-        if guard.metric not in BOUNDS and not is_score(guard.metric) and not is_class(guard.metric):
+        if not label_guard(guard.metric) and not is_score(guard.metric) and not is_class(guard.metric):
             continue
         outputs = [tensor.name for tensor in contract.outputs]
         if contract.task != "classification" or "label" not in outputs or not contract.classes:
@@ -72,13 +88,15 @@ class Labelled:
         if labels is None or rows.is_empty():
             self._waiting = labels is not None
             return evidence
-        found = with_labels(rows, labels, keep="first")
         late = labels.filter(labels["noted_at"] >= state.began_at)
-        self._waiting = found.height < late.height
-        if found.is_empty():
-            return evidence
-        contract = workspace.contract(state.model, state.plan.control)
-        return replace(evidence, means=_means(state.plan, guards, found, contract, evidence))
+        self._waiting = False
+        for guard in guards:
+            column = column_of(guard.metric)
+            found = with_labels(rows, labels, keep="first", column=column)
+            self._waiting |= column in late.columns and found.height < late[column].count()
+            if not found.is_empty():
+                evidence = _with_mean(workspace, state, guard, evidence, found, labels)
+        return evidence
 
 
 def _rows(workspace: Workspace, state: RolloutState) -> pl.DataFrame:
@@ -93,27 +111,59 @@ def _rows(workspace: Workspace, state: RolloutState) -> pl.DataFrame:
     return frame.filter(pl.col("rollout") == state.id).drop("inputs")
 
 
-def _means(
-    plan: RolloutPlan, guards: tuple[Guard, ...], found: pl.DataFrame, contract: Contract, before: Evidence
-) -> dict[str, MeanTally]:
+def column_of(metric: str) -> str:
+    """The column of the labels that a guard waits for."""
+    return METRIC + metric_of(metric).column if is_metric(metric) else "label"
+
+
+def _with_mean(
+    workspace: Workspace, state: RolloutState, guard: Guard, evidence: Evidence, found: pl.DataFrame, labels: pl.DataFrame
+) -> Evidence:
+    """`evidence` with what the labelled rows `found` say of one guard."""
+    plan, known = state.plan, evidence.means.get(guard.metric)
     shares = tuple(step / 100 for step in plan.steps)
-    tallies: dict[str, MeanTally] = {}
-    for guard in guards:
-        units = _units(scored(found, guard.metric, contract), shares)
-        tally = tally_of(units, shares, guard.margin, BOUNDS[guard.metric], plan.alpha)
-        known = before.means.get(guard.metric)
-        tallies[guard.metric] = replace(tally, mismatch=True) if known is not None and known.mismatch else tally
-    return tallies
+    units = _units(scored(found, guard.metric, workspace.contract(state.model, plan.control)), shares)
+    if range_of(guard.metric) is not None:
+        tally = tally_of(units, shares, guard.margin, bound_of(guard.metric), plan.alpha)
+    else:
+        clip = evidence.clips.get(guard.metric) or _clip(workspace, state, guard, units, labels)
+        if clip is None:
+            return evidence
+        evidence = replace(evidence, clips={**evidence.clips, guard.metric: clip})
+        lower = lower_is_better(guard.metric)
+        tally = clipped_tally_of(units, shares, guard.margin, clip, plan.alpha, lower=lower)
+    if known is not None and known.mismatch:
+        tally = replace(tally, mismatch=True)
+    return replace(evidence, means={**evidence.means, guard.metric: tally})
+
+
+def _clip(workspace: Workspace, state: RolloutState, guard: Guard, units: Units, labels: pl.DataFrame) -> Clip | None:
+    """Limits from the live version's traffic before the rollout, else from its first units in it; none while both are too few."""
+    column = column_of(guard.metric)
+    rows = workspace.lake.rows(
+        state.model, arms=("live",), versions=(state.plan.control,), until=state.began_at, last=_EARLIER, columns=_IDENTITY
+    )
+    earlier = with_labels(rows, labels, keep="first", column=column)[column].to_numpy() if rows.height else np.zeros(0)
+    if len(earlier) >= LEAST:
+        return clip_of(earlier)
+    sign = -1.0 if lower_is_better(guard.metric) else 1.0
+    control = sign * units.value[~units.canary]
+    return clip_of(control[:LEAST], LEAST) if len(control) >= LEAST else None
 
 
 def scored(found: pl.DataFrame, metric: str, contract: Contract) -> pl.DataFrame:
-    """Labelled rows with their ``value``, the higher the better: 1 for a right answer, or minus the clipped log loss in nats."""
+    """Labelled rows with their ``value``, the higher the better: 1 for a right answer, minus the clipped log loss in nats, or the
+    metric, cut to its range where it has one."""
     import polars as pl
 
+    if is_metric(metric):
+        value, limits = pl.col(column_of(metric)), range_of(metric)
+        value = value if limits is None else value.clip(*limits)
+        return found.with_columns(value=-value if lower_is_better(metric) else value)
     outputs = pl.col("outputs").struct
     if metric == "accuracy":
         return found.with_columns(value=(outputs.field("label") == pl.col("label")).cast(pl.Float64))
-    most, texts = BOUNDS["log_loss"], class_texts(contract)
+    most, texts = bound_of("log_loss"), class_texts(contract)
     given = pl.lit(0.0)
     for each in contract.classes:
         name = f"probability_{each}"

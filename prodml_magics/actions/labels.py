@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from prodml_magics.actions.services import Services
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import InvalidInput, NotFound
-from prodml_magics.storage.labels import SERVED, LabelStore, assigned, with_labels
+from prodml_magics.storage.labels import METRIC, SERVED, LabelStore, assigned, with_labels
 from prodml_magics.wire.names import check_name
 from prodml_magics.wire.requests import Labels
 from prodml_magics.wire.results import LabelsRecord
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["class_texts", "labels"]
 
 _COLUMNS = ("request_id", "label", "row", "labelled_at")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
 _AHEAD = timedelta(minutes=5)
 _MOST_ROW = 2**31 - 1
 
@@ -77,10 +79,16 @@ def _assigned(store: LabelStore, name: str, frame: pl.DataFrame) -> pl.DataFrame
 
 def _repeated(frame: pl.DataFrame, earlier: pl.DataFrame | None) -> int:
     """Labels of a row that had one before, in this frame or in an earlier one."""
+    import polars as pl
+
     within = frame.height - frame.select("request_id", "row").unique().height
     if earlier is None:
         return within
-    known = earlier.select("request_id", "row").unique()
+    given = [name for name in ("label", *(each for each in frame.columns if each.startswith(METRIC))) if frame[name].count()]
+    before = [name for name in given if name in earlier.columns]
+    if not before:
+        return within
+    known = earlier.filter(pl.any_horizontal(pl.col(before).is_not_null())).select("request_id", "row").unique()
     return within + frame.select("request_id", "row").unique().join(known, on=["request_id", "row"], how="semi").height
 
 
@@ -106,19 +114,19 @@ def _read(columns: dict[str, np.ndarray], name: str, contract: Contract, now: da
     """The frame as it is kept, and the labels in it that are no class of the model."""
     import polars as pl
 
-    for needed in ("request_id", "label"):
+    metrics = [column for column in columns if column not in _COLUMNS]
+    for needed in ("request_id",) if metrics else ("request_id", "label"):
         if needed not in columns:
             shown = ", ".join(list(columns)[:8])
             raise InvalidInput(
                 f"the label frame has no column {needed}, only {shown}; give request_id and label, and row if need be"
             )
-    unknown = [column for column in columns if column not in _COLUMNS]
-    if unknown:
-        raise InvalidInput(f"the label frame has a column {unknown[0]!r}; give {', '.join(_COLUMNS)} and leave the rest out")
     count = len(columns["request_id"])
     if not count:
         raise InvalidInput("the label frame has no rows; give at least one")
-    values, strange = _labels(columns["label"], name, contract)
+    values, strange = _labels(columns["label"], name, contract) if "label" in columns else ([None] * count, ())
+    numeric = contract.task != "classification" or not contract.classes
+    moment = pl.Datetime("us", "UTC")
     frame = pl.DataFrame(
         {
             "request_id": _ids(columns["request_id"]),
@@ -126,10 +134,28 @@ def _read(columns: dict[str, np.ndarray], name: str, contract: Contract, now: da
             "label": values,
             "labelled_at": _moments(columns["labelled_at"], now) if "labelled_at" in columns else [now] * count,
             "noted_at": [now] * count,
-        },
-        schema_overrides={"labelled_at": pl.Datetime("us", "UTC"), "noted_at": pl.Datetime("us", "UTC")},
+        }
+        | {METRIC + column: _metric(column, columns[column]) for column in metrics},
+        schema_overrides={"label": pl.Float64 if numeric else pl.String, "labelled_at": moment, "noted_at": moment},
     )
     return frame, strange
+
+
+def _metric(column: str, values: np.ndarray) -> pl.Series:
+    """A further column: a number for each row; null where there is none yet."""
+    import polars as pl
+
+    if not _NAME.fullmatch(column):
+        raise InvalidInput(
+            f"the label frame has a column {ascii(column)[:60]}; a metric is named by letters, digits and _, so rename it"
+        )
+    cells = [None if value is None or value != value else value for value in values.tolist()]
+    for row, value in enumerate(cells):
+        if value is not None and not (isinstance(value, bool | int | float) and np.isfinite(value)):
+            raise InvalidInput(
+                f"{column} in row {row} is {ascii(value)[:40]}; columns beside {', '.join(_COLUMNS)} are metrics: give numbers"
+            )
+    return pl.Series([None if value is None else float(value) for value in cells], dtype=pl.Float64)
 
 
 def _ids(values: np.ndarray) -> list[str]:

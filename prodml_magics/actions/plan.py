@@ -13,7 +13,7 @@ from prodml_magics.actions.sampled import requests_behind
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import GateRefused, InvalidInput, NotFound
-from prodml_magics.rollouts.guards import is_mean, margin_text, needs_control, read_guards
+from prodml_magics.rollouts.guards import is_mean, label_guard, margin_text, needs_control, read_guards
 from prodml_magics.rollouts.plan import read_steps
 from prodml_magics.rollouts.planner import Traffic, rows_until_harm, rows_until_no_worse, seen_in_step, sighted
 from prodml_magics.rollouts.simulate import simulated_rows
@@ -63,7 +63,7 @@ def plan(workspace: Workspace, request: Plan) -> PlanResult:
 
 
 def _refuse_unplanned(guards: tuple[Guard, ...]) -> None:
-    unknown = [guard.metric for guard in guards if needs_control(guard.metric) and not is_mean(guard.metric)]
+    unknown = [guard.metric for guard in guards if needs_control(guard.metric) and not label_guard(guard.metric)]
     if unknown:
         raise InvalidInput(f"{unknown[0]} cannot be planned ahead; plan with guards on failures, quantiles of latency and labels")
 

@@ -21,6 +21,7 @@ from prodml_magics.rollouts.baking import Answered, Baked, Before, fold_baked
 from prodml_magics.rollouts.durations import Durations, add_durations
 from prodml_magics.rollouts.guards import is_class, is_duration, is_latency, is_mean, is_rate, is_score, level_of
 from prodml_magics.rollouts.means import MeanTally
+from prodml_magics.rollouts.money import Clip
 from prodml_magics.rollouts.moved import Moved, Scored, add_scores
 from prodml_magics.rollouts.runs import Tally, add_runs, joined, parted
 from prodml_magics.stats.sequential.difference import NO_WORSE, log_increments
@@ -93,6 +94,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Per writer of the request log, the sequence number up to which its rows are counted."""
     means: dict[str, MeanTally] = {}
     """What the labels that have come say, by guard; made anew from rows and labels whenever some have come."""
+    clips: dict[str, Clip] = {}
+    """Limits of metrics without bounds, by guard; frozen when there were enough values."""
     moved: Moved | None = None
     """What the answers say of the mean score; none where it is not guarded."""
     durations: dict[str, Durations] = {}

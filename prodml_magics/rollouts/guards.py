@@ -7,22 +7,27 @@ import math
 from msgspec.structs import replace
 
 from prodml_magics.errors import InvalidInput
+from prodml_magics.rollouts.metrics import is_metric, metric_of
 from prodml_magics.wire.rollouts import Guard
 
 __all__ = [
-    "BOUNDS",
     "DEFAULT_GUARDS",
     "GUARDS",
+    "bound_of",
     "class_of",
     "is_class",
     "is_duration",
     "is_latency",
     "is_mean",
+    "is_metric",
     "is_rate",
     "is_score",
+    "label_guard",
     "level_of",
+    "lower_is_better",
     "margin_text",
     "needs_control",
+    "range_of",
     "read_guards",
 ]
 
@@ -33,9 +38,13 @@ _MEANS = {"accuracy": Guard("accuracy", 0.02, False), "log_loss": Guard("log_los
 _SCORES = {"score": Guard("score", 0.02, False)}
 _CLASS = "class:"
 _OF_CLASS = Guard(_CLASS, 0.5, True)
+_OF_METRIC = 0.02
+"""Of its range, the default margin of a metric that has one."""
+_OF_MONEY = 0.05
+"""Of the live version's mean, that of a metric without a range."""
 
-BOUNDS: dict[str, float] = {"accuracy": 1.0, "log_loss": 3.0}
-"""Largest value of what is averaged: the log loss (nats) is clipped there, at a probability of 5 %."""
+_RANGES: dict[str, tuple[float, float]] = {"accuracy": (0.0, 1.0), "log_loss": (0.0, 3.0)}
+"""Of what is averaged: the log loss (nats) is clipped, at a probability of 5 %."""
 
 GUARDS: dict[str, Guard] = _RATES | _LATENCIES | _DURATIONS | _MEANS | _SCORES
 """Every guard with its default margin, but those on a class (``class:fraud``), of which there are as many as classes."""
@@ -54,8 +63,33 @@ def is_duration(metric: str) -> bool:
 
 
 def is_mean(metric: str) -> bool:
-    """Whether the guard averages over rows whose label has come."""
+    """Whether the guard averages over rows whose label, or whose metric, has come."""
+    return metric in _MEANS or is_metric(metric)
+
+
+def label_guard(metric: str) -> bool:
+    """Whether the guard holds answers against labels."""
     return metric in _MEANS
+
+
+def range_of(metric: str) -> tuple[float, float] | None:
+    """The least and largest value of what a guard averages; none of a metric without bounds."""
+    return metric_of(metric).range if is_metric(metric) else _RANGES[metric]
+
+
+def bound_of(metric: str) -> float:
+    """Largest difference between two values of what a guard averages; inf without bounds.
+
+    >>> bound_of("accuracy"), bound_of("metric:revenue:0..100"), bound_of("metric:revenue")
+    (1.0, 100.0, inf)
+    """
+    found = range_of(metric)
+    return math.inf if found is None else found[1] - found[0]
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a guard that averages wants the lower mean."""
+    return metric_of(metric).lower if is_metric(metric) else metric == "log_loss"
 
 
 def is_rate(metric: str) -> bool:
@@ -104,11 +138,14 @@ def margin_text(guard: Guard) -> str:
 def read_guards(names: str, margins: str) -> tuple[Guard, ...]:
     """Guards from ``error_rate,latency_p99`` and margins from ``error_rate=0.005,latency_p99=20%``; empty texts mean the defaults.
 
+    A margin names a metric by its column alone, or as the guard does: ``metric:revenue=2`` beside ``metric:revenue:0..100``.
+
     >>> [guard.metric for guard in read_guards("", "")]
     ['error_rate', 'latency_p99']
     """
     chosen = [_known(name.strip()).metric for name in names.split(",")] if names.strip() else list(DEFAULT_GUARDS)
-    given = dict(_margin(entry) for entry in margins.split(",")) if margins.strip() else {}
+    _refuse_repeated(chosen)
+    given = dict(_margin(entry, chosen) for entry in margins.split(",")) if margins.strip() else {}
     for name in given:
         if name not in chosen:
             raise InvalidInput(
@@ -117,28 +154,57 @@ def read_guards(names: str, margins: str) -> tuple[Guard, ...]:
     return tuple(given.get(name, _known(name)) for name in dict.fromkeys(chosen))
 
 
+def _refuse_repeated(chosen: list[str]) -> None:
+    """One guard on a column: two could ask for opposite things."""
+    named: dict[str, str] = {}
+    for name in filter(is_metric, chosen):
+        other = named.setdefault(metric_of(name).column, name)
+        if other != name:
+            raise InvalidInput(f"{other} and {name} guard one column; leave one of them out")
+
+
 def _known(name: str) -> Guard:
     """The guard of that name with its default margin."""
     if is_class(name) and class_of(name):
         return replace(_OF_CLASS, metric=name)
+    if is_metric(name):
+        found = metric_of(name)
+        return Guard(found.text, _OF_METRIC * found.width, False) if found.range else Guard(found.text, _OF_MONEY, True)
     if name not in GUARDS:
-        raise InvalidInput(f"{ascii(name)[:40]} is no guard; guards are {', '.join(GUARDS)}, class:NAME")
+        raise InvalidInput(
+            f"{ascii(name)[:40]} is no guard; guards are {', '.join(GUARDS)}, class:NAME, metric:NAME:LOW..HIGH, metric:NAME"
+        )
     return GUARDS[name]
 
 
-def _margin(entry: str) -> tuple[str, Guard]:
+def _meant(name: str, chosen: list[str]) -> str:
+    """The guard that a margin is for: of a metric the one on its column."""
+    if not is_metric(name) or name in chosen:
+        return name
+    column = metric_of(name).column
+    return next((each for each in chosen if is_metric(each) and metric_of(each).column == column), name)
+
+
+def _margin(entry: str, chosen: list[str]) -> tuple[str, Guard]:
     name, equals, text = (part.strip() for part in entry.partition("="))
-    usual = _known(name)
+    usual = _known(_meant(name, chosen))
     metric, relative = usual.metric, text.endswith("%")
     try:
         value = float(text.removesuffix("%")) / (100 if relative else 1)
     except ValueError:
         value = math.nan
     if usual.relative and value > 0 and not relative:
-        raise InvalidInput(f"a margin of {metric} needs a unit: {text} of what; write {metric}={margin_text(usual)}")
+        raise InvalidInput(f"a margin of {metric} needs a unit: {text} of what; write {name}={margin_text(usual)}")
     if not usual.relative and not is_rate(metric) and value > 0 and relative:
-        raise InvalidInput(f"a margin of {metric} is a difference, not {text}; write {metric}={usual.margin:g}")
-    if not equals or not 0 < value < (10 if relative else 1):
-        form = f"{metric}=20% or {metric}={usual.margin:g}" if is_rate(metric) else f"{metric}={margin_text(usual)}"
+        raise InvalidInput(f"a margin of {metric} is a difference, not {text}; write {name}={usual.margin:g}")
+    if not equals or not 0 < value < _most(metric, relative):
+        form = f"{metric}=20% or {metric}={usual.margin:g}" if is_rate(metric) else f"{name or metric}={margin_text(usual)}"
         raise InvalidInput(f"{ascii(entry)[:60]} is no margin; write {form}")
     return metric, Guard(metric, value, relative)
+
+
+def _most(metric: str, relative: bool) -> float:
+    """What a margin has to lie below."""
+    if is_metric(metric):
+        return 1.0 if relative else bound_of(metric)
+    return 10.0 if relative else 1.0

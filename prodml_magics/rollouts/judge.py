@@ -18,8 +18,23 @@ from numpy.typing import NDArray
 from prodml_magics.rollouts.canary import Judgement
 from prodml_magics.rollouts.durations import beyond_floor, beyond_margin, means, shift
 from prodml_magics.rollouts.evidence import Beginning, Evidence, durations_of, latencies_of, means_of, rates_of, scores_of
-from prodml_magics.rollouts.guards import BOUNDS, is_class, is_duration, is_latency, is_mean, is_score, level_of, margin_text
+from prodml_magics.rollouts.guards import (
+    bound_of,
+    is_class,
+    is_duration,
+    is_latency,
+    is_mean,
+    is_metric,
+    is_score,
+    level_of,
+    lower_is_better,
+    margin_text,
+    range_of,
+)
 from prodml_magics.rollouts.harm import culprits
+from prodml_magics.rollouts.means import MeanTally
+from prodml_magics.rollouts.metrics import metric_of
+from prodml_magics.rollouts.money import LEAST, Clip
 from prodml_magics.rollouts.moved import interval, log_moved, log_within
 from prodml_magics.rollouts.runs import Tally, log_e_since
 from prodml_magics.rollouts.watched import unwell, watched_verdicts
@@ -30,7 +45,7 @@ from prodml_magics.stats.sequential.mixture import log_mean_exp
 from prodml_magics.stats.sequential.onset import log_over_onsets
 from prodml_magics.stats.sequential.quantiles import Band, band
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE, log_e_value, within
-from prodml_magics.stats.sequential.rows_needed import rows_for_difference, rows_for_mean, rows_for_ratio
+from prodml_magics.stats.sequential.rows_needed import rows_for_clipped_mean, rows_for_difference, rows_for_mean, rows_for_ratio
 from prodml_magics.stats.sequential.sample_ratio import ALPHA, log_mismatch
 from prodml_magics.wire.rollouts import Guard, GuardVerdict, RolloutPlan, RolloutState
 
@@ -234,10 +249,12 @@ def _mean_found(guard: Guard, evidence: Evidence) -> _Found:
     if tally is None:
         return _Found(0, 0, None, None, False, 0, 0)
     control, canary = tally.units
-    sign = -1.0 if guard.metric == "log_loss" else 1.0  # kept the higher the better, shown as people know it
-    low, high = sorted((sign * tally.low, sign * tally.high))
+    sign = -1.0 if lower_is_better(guard.metric) else 1.0  # kept the higher the better, shown as people know it
+    low, high = (
+        (-tally.high, -tally.low) if sign < 0 and tally.low is not None and tally.high is not None else (tally.low, tally.high)
+    )
     means = [sign * total / units if units else None for total, units in zip(tally.sums, tally.units, strict=True)]
-    better = tally.low > 0 and not tally.mismatch
+    better = tally.low is not None and tally.low > 0 and not tally.mismatch
     return _Found(canary, control, low, high, better, canary, control, means[1], means[0])
 
 
@@ -313,11 +330,27 @@ def _band_text(found: Band) -> str:
 
 def _label_note(guard: Guard, evidence: Evidence) -> str:
     tally = evidence.means.get(guard.metric)
+    column = metric_of(guard.metric).column if is_metric(guard.metric) else "label"
     if tally is None:
-        return "no label has come yet; give them with %labels"
+        return f"no {column} has come yet; give them with %labels" if range_of(guard.metric) else _learning_note(column)
     if tally.mismatch:
-        return "labels do not come for the arms in their shares: it cannot count"
+        return f"{column}s do not come for the arms in their shares: it cannot count"
+    clip = evidence.clips.get(guard.metric)
+    if clip is not None:
+        return _money_note(guard, tally, clip)
+    if is_metric(guard.metric):
+        return "cut to its range"
     return "clipped at 3 nats" if guard.metric == "log_loss" else ""
+
+
+def _learning_note(column: str) -> str:
+    return f"too little of {column} has come to know its size (it takes {LEAST} of the live version); give it with %labels"
+
+
+def _money_note(guard: Guard, tally: MeanTally, clip: Clip) -> str:
+    if tally.units[0] and (-1 if lower_is_better(guard.metric) else 1) * tally.sums[0] <= 0:
+        return "the live version's mean is not above 0, so that no share of it is a margin; give the metric a range"
+    return f"asymptotic, of values clipped to {clip.low:.3g}..{clip.high:.3g}, after {BURN_IN} of the canary"
 
 
 def _needed(guard: Guard, state: RolloutState, evidence: Evidence, log_good: float) -> int | None:
@@ -339,16 +372,22 @@ def _needed_of_mean(guard: Guard, state: RolloutState, evidence: Evidence, log_g
     answered = sum(map(sum, evidence.requests))
     if tally is None or not sum(tally.units) or not answered:
         return None
-    sign, total = (-1.0, 0.0) if guard.metric == "log_loss" else (1.0, 1.0)
-    lost = total - sign * sum(tally.sums) / sum(tally.units)
-    units = rows_for_mean(
-        state.share,
-        float(f"{lost:.2g}"),
-        float(f"{tally.variance:.2g}"),
-        margin=guard.margin,
-        bound=BOUNDS[guard.metric],
-        alpha=state.plan.alpha,
-    )
+    mean, limits = sum(tally.sums) / sum(tally.units), range_of(guard.metric)
+    if limits is None:
+        sd, worth = math.sqrt(tally.variance), abs(mean)
+        units = rows_for_clipped_mean(
+            state.share, float(f"{sd:.2g}"), float(f"{worth * guard.margin:.2g}"), alpha=state.plan.alpha
+        )
+    else:
+        lost = limits[1] - mean if not lower_is_better(guard.metric) else -mean - limits[0]
+        units = rows_for_mean(
+            state.share,
+            float(f"{lost:.2g}"),
+            float(f"{tally.variance:.2g}"),
+            margin=guard.margin,
+            bound=bound_of(guard.metric),
+            alpha=state.plan.alpha,
+        )
     left = units * max(0.0, 1 - log_good / math.log(1 / state.plan.alpha))
     return round(left * answered / sum(tally.units)) if math.isfinite(left) else None
 

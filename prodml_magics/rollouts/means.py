@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from prodml_magics.stats.sequential.block_pairs import control_rows, log_gains, log_mean_of, pair
 from prodml_magics.stats.sequential.sample_ratio import ALPHA, log_mismatch
 
-__all__ = ["MeanTally", "Units", "tally_of"]
+__all__ = ["MeanTally", "Units", "labels_mismatch", "tally_of"]
 
 Floats = NDArray[np.float64]
 _HALVINGS = 30
@@ -45,9 +45,9 @@ class MeanTally(msgspec.Struct, frozen=True, kw_only=True):
     """Σ log gains of each stake on "lower at all"."""
     no_worse: tuple[float, ...]
     """The same on "lower by less than the margin"."""
-    low: float
-    high: float
-    """Confidence sequence for the difference of the means, canary minus control."""
+    low: float | None
+    high: float | None
+    """Confidence sequence for the difference of the means, canary minus control; null where nothing bounds it yet."""
     mismatch: bool = False
     """Whether labels come more often for one arm than its share."""
 
@@ -75,7 +75,7 @@ def tally_of(units: Units, shares: tuple[float, ...], margin: float, bound: floa
         no_worse=tuple(log_gains(differences, margin, bound).tolist()),
         low=low,
         high=high,
-        mismatch=_mismatch(units, shares),
+        mismatch=labels_mismatch(units, shares),
     )
 
 
@@ -87,7 +87,8 @@ def _differences(units: Units, step: int, share: float) -> Floats:
     return pair(value[canary], value[~canary], control_rows(share)).differences
 
 
-def _mismatch(units: Units, shares: tuple[float, ...]) -> bool:
+def labels_mismatch(units: Units, shares: tuple[float, ...]) -> bool:
+    """Whether labels come more often for one arm than its share."""
     split = np.array(shares) < 1
     both = np.bincount(units.step, minlength=len(shares))[split]
     return float(log_mismatch(units.canary.sum(), both, np.array(shares)[split])) >= math.log(1 / ALPHA)

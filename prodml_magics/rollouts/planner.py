@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.rollouts.evidence import FLOOR
-from prodml_magics.rollouts.guards import BOUNDS, is_latency, is_mean, level_of
+from prodml_magics.rollouts.guards import bound_of, is_latency, is_mean, level_of
 from prodml_magics.stats.sequential.exceedances import LEVELS, freeze
 from prodml_magics.stats.sequential.rows_needed import rows_for_difference, rows_for_mean, rows_for_ratio, spread
 from prodml_magics.wire.rollouts import Guard
@@ -67,7 +67,7 @@ def _until_mean(
 ) -> float:
     """Only requests with a label count; where there was none, every one is taken to get one."""
     lost, variance = traffic.lost.get(guard.metric, _UNKNOWN[guard.metric])
-    bound = BOUNDS[guard.metric]
+    bound = bound_of(guard.metric)
     units = rows_for_mean(share, lost, variance, worse=worse, margin=margin, bound=bound, alpha=alpha, guards=guards)
     return units / (traffic.labelled or 1.0)
 

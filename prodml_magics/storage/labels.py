@@ -3,7 +3,9 @@
 Columns of ``labels/MODEL`` (format 1):
 
     request_id, row    as in ``requests/MODEL``; clients choose ids, so several requests may bear one
-    label              text of the class, as the lake's ``outputs.label`` has it; float64 for models that predict numbers
+    label              text of the class, as the lake's ``outputs.label`` has it; float64 for models that predict numbers; null where
+                       only metrics were given
+    metric_NAME        float64, one column for each further column that was ever given (``metric_revenue``); null where it was not
     labelled_at        when the truth was known, UTC: of several labels of a row the latest holds
     noted_at           when it was appended, UTC; decides between labels of one moment
 
@@ -25,10 +27,13 @@ if TYPE_CHECKING:
 
     from prodml_magics.storage.lake import Lake
 
-__all__ = ["SERVED", "LabelStore", "assigned", "with_labels"]
+__all__ = ["METRIC", "SERVED", "LabelStore", "assigned", "with_labels"]
 
 SERVED = ("live", "canary", "fallback", "direct", "cache")
 """Arms that answered somebody."""
+
+METRIC = "metric_"
+"""What the columns of metrics begin with."""
 
 _RETRIES = 5
 _IDENTITY = ("request_id", "row", "received_at", "writer", "sequence")
@@ -58,7 +63,7 @@ class LabelStore:
             if there is not None:
                 _refuse_other_kind(model, there, table)
             try:
-                write_deltalake(path if there is None else there, table, mode="append")
+                write_deltalake(path if there is None else there, table, mode="append", schema_mode="merge")
                 return
             except CommitFailedError as error:
                 if attempt == _RETRIES - 1:
@@ -113,18 +118,33 @@ def assigned(labels: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def with_labels(rows: pl.DataFrame, labels: pl.DataFrame | None, *, keep: Literal["latest", "first"] = "latest") -> pl.DataFrame:
-    """`rows` that have a label, with ``label, labelled_at, noted_at``: the latest, or the one that was noted first."""
+def with_labels(
+    rows: pl.DataFrame, labels: pl.DataFrame | None, *, keep: Literal["latest", "first"] = "latest", column: str = "label"
+) -> pl.DataFrame:
+    """`rows` that have a label, with ``label, labelled_at, noted_at``: the latest, or the one that was noted first.
+
+    With another `column` of the labels, such as ``metric_revenue``, that takes the place of the label.
+    """
     import polars as pl
 
-    if labels is None or labels.is_empty() or rows.is_empty():
-        moment = pl.Datetime("us", "UTC")
-        return rows.clear().with_columns(
-            label=pl.lit(None, pl.String), labelled_at=pl.lit(None, moment), noted_at=pl.lit(None, moment)
-        )
-    found = assigned(labels, rows).filter(pl.col("sequence").is_not_null())
+    if labels is None or column not in labels.columns or rows.is_empty():
+        return _nothing(rows, column)
+    given = labels.select("request_id", "row", column, "labelled_at", "noted_at").filter(pl.col(column).is_not_null())
+    if given.is_empty():
+        return _nothing(rows, column)
+    found = assigned(given, rows).filter(pl.col("sequence").is_not_null())
     order = ("labelled_at", "noted_at") if keep == "latest" else ("noted_at",)
     chosen = found.sort(order, maintain_order=True).unique(
         ["writer", "sequence"], keep="last" if keep == "latest" else "first", maintain_order=True
     )
-    return rows.join(chosen.select("writer", "sequence", "label", "labelled_at", "noted_at"), on=["writer", "sequence"])
+    return rows.join(chosen.select("writer", "sequence", column, "labelled_at", "noted_at"), on=["writer", "sequence"])
+
+
+def _nothing(rows: pl.DataFrame, column: str) -> pl.DataFrame:
+    import polars as pl
+
+    moment = pl.Datetime("us", "UTC")
+    kind = pl.String if column == "label" else pl.Float64
+    return rows.clear().with_columns(
+        pl.lit(None, kind).alias(column), labelled_at=pl.lit(None, moment), noted_at=pl.lit(None, moment)
+    )

@@ -117,7 +117,8 @@ class Deploy(Request, frozen=True):
         str,
         _flag(
             "what must not get worse (default: error_rate,latency_p99); also timeout_rate, fallback_rate, latency_p50, _p75, _p90, "
-            "_p95; of a canary latency_mean, on labels accuracy, log_loss, on answers score, class:NAME",
+            "_p95; of a canary latency_mean, on labels accuracy, log_loss, metric:NAME:LOW..HIGH, metric:NAME, on answers score, "
+            "class:NAME",
             "GUARDS",
         ),
     ] = ""
@@ -347,7 +348,8 @@ class Labels(Request, frozen=True):
     frame: Annotated[
         Any,
         _positional(
-            "frame with the columns request_id and label, and where there are: row (within its request, default 0), labelled_at",
+            "frame with the columns request_id and label, and where there are: row (within its request, default 0), labelled_at, and "
+            "metrics: any further columns of numbers, such as revenue, that canaries may be guarded by (metric:revenue)",
             "FRAME",
             reference=True,
         ),

@@ -124,6 +124,57 @@ def test_labels_that_were_noted_before_their_rows_were_drained_are_found_later(h
     assert sum(tally(home).units) == 300
 
 
+def paid(workspace: Workspace, traffic: Traffic, worth: tuple[float, float]) -> None:
+    """Tell what every request brought: on average `worth` of control and canary."""
+    clock(workspace).advance(1)
+    rows = workspace.lake.rows("cancer").filter(pl.col("rollout") > 0)
+    canary = dict(zip(rows["request_id"], rows["arm"] == "canary", strict=True))
+    ids = [each for each in traffic.ids if each in canary]
+    rng = np.random.default_rng(9)
+    mean = np.where([canary[each] for each in ids], worth[1], worth[0])
+    labels(workspace, Labels(model="cancer", frame={"request_id": ids, "revenue": mean * rng.lognormal(-0.125, 0.5, len(ids))}))
+
+
+@pytest.mark.parametrize(
+    ("guard", "note"), [("metric:revenue", "asymptotic, of values clipped to"), ("metric:revenue:0..20", "cut to its range")]
+)
+def test_a_candidate_that_earns_less_goes_back_alone(home: Workspace, guard: str, note: str) -> None:
+    traffic, controller = Traffic(home, 6), Controller(home)
+    begin(home, steps=(50.0, 100.0), guards=read_guards(f"error_rate,{guard}", ""))
+    traffic.send(2_500)
+    controller.look()
+    waiting = str(rollout(home, Rollout(model="cancer")))
+    assert "revenue has come" in waiting and "%labels" in waiting
+    paid(home, traffic, (10.0, 8.0))
+    assert controller.look() == 1
+    event = home.ledger.events("cancer")[-1]
+    assert (event.kind, event.payload["text"]) == ("rollback", f"cancer@2: {guard} worse at 0.5 of the traffic")
+    said = next(each for each in event.payload["verdicts"] if each["metric"] == guard)
+    assert said["verdict"] == "worse" and said["high"] < 0 and note in said["note"]
+    assert said["canary_mean"] == pytest.approx(8.0, rel=0.1) and said["control_mean"] == pytest.approx(10.0, rel=0.1)
+
+
+def test_the_limits_of_a_metric_are_frozen_and_a_killed_controller_keeps_them(home: Workspace) -> None:
+    traffic, controller = Traffic(home, 7), Controller(home)
+    begin(home, steps=(50.0, 100.0), guards=read_guards("metric:revenue", "metric:revenue=10%"))
+    traffic.send(800)
+    controller.look()
+    paid(home, traffic, (10.0, 10.0))
+    controller.look()
+    state = home.rollout("cancer")
+    assert state is not None
+    before = evidence_of(home, state)
+    assert before is not None and before.clips["metric:revenue"].spent == 200
+    assert sum(before.means["metric:revenue"].units) == 600
+    traffic.send(800)
+    controller.killed()
+    controller.look()
+    paid(home, traffic, (100.0, 100.0))
+    controller.look()
+    after = evidence_of(home, state)
+    assert after is not None and after.clips == before.clips
+
+
 def test_a_plan_counts_with_the_labels_that_come(home: Workspace) -> None:
     traffic, controller = Traffic(home, 5, right=(0.9, 0.9)), Controller(home)
     for _ in range(20):

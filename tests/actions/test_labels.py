@@ -144,7 +144,9 @@ def test_times_are_read_from_pandas_with_and_without_a_zone(home: Workspace) -> 
 WRONG: list[tuple[Any, str]] = [
     ({"id": ["a"], "label": [1]}, "the label frame has no column request_id, only id, label; give request_id and label"),
     ({"request_id": ["a"]}, "the label frame has no column label"),
-    ({"request_id": ["a"], "label": [1], "weight": [2]}, "the label frame has a column 'weight'"),
+    ({"request_id": ["a"], "label": [1], "weight": ["x"]}, "weight in row 0 is 'x'; columns beside request_id, label"),
+    ({"request_id": ["a"], "revenue": [float("inf")]}, "revenue in row 0 is inf; columns beside"),
+    ({"request_id": ["a"], "label": [1], "re venue": [2]}, "the label frame has a column 're venue'; a metric is named by"),
     ({"request_id": [], "label": []}, "the label frame has no rows"),
     ({"request_id": ["a", None], "label": [1, 1]}, "request_id in row 1 is None"),
     ({"request_id": [1.5], "label": [1]}, "request_id in row 0 is 1.5"),
@@ -169,6 +171,22 @@ def test_a_frame_that_cannot_be_meant_is_one_line_and_appends_nothing(home: Work
         labels(home, Labels(model="cancer", frame=frame))
     assert said in str(caught.value) and "; " in str(caught.value) and str(caught.value).isprintable()
     assert LabelStore(home.lake).frame("cancer") is None
+
+
+def test_metrics_come_beside_labels_or_after_them_and_the_latest_wins(home: Workspace) -> None:
+    answer(home, ("a", 1), ("b", 1))
+    give(home, {"request_id": ["a"], "label": [1]})
+    first = give(home, {"request_id": ["a", "b"], "revenue": [2.5, None], "clicks": [1, 0]})
+    assert (first.taken, first.matched, first.corrected) == (2, 2, 0)
+    assert give(home, {"request_id": ["a"], "revenue": [3.0], "label": [0]}).corrected == 1
+    assert joined(home) == {("a", 0): "0"}
+    rows, known = home.lake.rows("cancer", statuses=None), LabelStore(home.lake).frame("cancer")
+    paid = with_labels(rows, known, column="metric_revenue")
+    assert dict(zip(paid["request_id"], paid["metric_revenue"], strict=True)) == {"a": 3.0}
+    assert with_labels(rows, known, keep="first", column="metric_revenue")["metric_revenue"].to_list() == [2.5]
+    assert with_labels(rows, known, column="metric_clicks").height == 2
+    assert with_labels(rows, known, column="metric_other").is_empty()
+    assert labels(home, Labels(model="cancer")).labelled == 1
 
 
 def test_a_label_that_is_no_class_is_kept_and_said_where_others_are(home: Workspace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-__all__ = ["rows_for_difference", "rows_for_mean", "rows_for_ratio", "spread"]
+__all__ = ["rows_for_clipped_mean", "rows_for_difference", "rows_for_mean", "rows_for_ratio", "spread"]
 
 _FAR = 1e15
 _FLUCTUATION = 0.25
@@ -102,6 +102,25 @@ def rows_for_mean(
         growth += happens * (np.log1p(STAKES[:, None] * payoff) @ weights)
     best = float(growth.max())
     return (math.log(guards / alpha) + 2 * _SPREAD) / best * (1 + block) if best > 0 else math.inf
+
+
+def rows_for_clipped_mean(share: float, sd: float, apart: float, *, alpha: float = 0.05, guards: int = 1) -> float:
+    """Mean units of both arms until `log_higher` sees a mean that is higher by `apart`, where a value has the deviation `sd`.
+
+    Solves E[log e] = log(guards/alpha) for the units, with the square of the observed difference at its mean, apart² + its variance,
+    and never before the canary has its first `BURN_IN`; inf when there is nothing to see.
+    """
+    from prodml_magics.stats.sequential.clipped_mean import BURN_IN, Difference, log_higher
+
+    if apart <= 0 or sd <= 0:
+        return math.inf
+
+    def lacking(units: float) -> float:
+        variance = sd**2 / (units * share * (1 - share))
+        seen = Difference(math.sqrt(apart**2 + variance), variance, sd / 10)
+        return math.log(guards / alpha) - log_higher(seen)
+
+    return max(_root(lacking), BURN_IN / share)
 
 
 def _log_binomial(n: int, k: int, p: float) -> float:
