@@ -17,10 +17,12 @@ from prodml_magics.actions.results import ReplayResult
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.windows import before, parse_duration
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.contract.codes import feeds_of
 from prodml_magics.contract.compare import compare
 from prodml_magics.contract.recorded import recorded_tensors
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import GateRefused, InvalidInput, NotFound, UsageError
+from prodml_magics.inference.fed import fed
 from prodml_magics.inference.isolated import IsolatedSession
 from prodml_magics.inference.runner import Runner
 from prodml_magics.inference.session import open_session
@@ -165,7 +167,7 @@ class _Run:
         self.last: datetime | None = None
         self._live = live
         self._contract = contract
-        self._session = _opened(workspace, files, request.device)
+        self._session = fed(_opened(workspace, files, request.device), feeds_of(contract))
         self.device = self._session.device
 
     def close(self) -> None:

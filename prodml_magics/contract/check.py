@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from prodml_magics.contract.codes import check_codes
 from prodml_magics.contract.datatypes import DTYPES, datatype_of
 from prodml_magics.contract.encode import tensor_columns
 from prodml_magics.contract.finite import all_finite, check_finite
@@ -20,7 +21,8 @@ def check_tensors(contract: Contract, tensors: Mapping[str, np.ndarray]) -> int:
     """The number of rows of a request whose tensors keep the contract.
 
     Raises `InvalidInput` for a tensor that is missing, unknown, or of another datatype, rank or shape, for no rows and for
-    tensors that differ in rows; `ContractError` naming column and row for infinity, and for NaN where training had none.
+    tensors that differ in rows; `ContractError` naming column and row for infinity, for NaN where training had none, and for a level
+    that the model itself refuses.
     BYTES are object arrays of str. FP32 for FP64 is refused here: call `contract.encode.widen` first.
     """
     if len(tensors) != len(contract.inputs) or any(tensor.name not in tensors for tensor in contract.inputs):
@@ -33,6 +35,8 @@ def check_tensors(contract: Contract, tensors: Mapping[str, np.ndarray]) -> int:
             # Naming the columns costs more than looking at the values of a small request: only where it is needed.
             if tensor.datatype in ("FP32", "FP64") and not all_finite(tensors[tensor.name]):
                 check_finite(tensors[tensor.name], tensor_columns(contract, tensor))
+    if contract.codes:
+        check_codes(contract.codes, tensors["categorical"])
     return rows
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 import msgspec
 
-__all__ = ["CONTRACT_FORMAT", "Column", "Contract", "Tensor", "read_contract", "write_contract"]
+from prodml_magics.errors import ContractError
 
-CONTRACT_FORMAT = 1
-"""Raise it when a field changes its meaning; `read_contract` must go on reading every older one."""
+__all__ = ["CONTRACT_FORMAT", "CodeTable", "Column", "Contract", "Tensor", "read_contract", "write_contract"]
+
+CONTRACT_FORMAT = 2
+"""Raise it when a field changes its meaning; `read_contract` must go on reading every older one.
+
+1: graphs take categories as text. 2: where there are `codes`, the graph takes int64 in their place.
+"""
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +36,45 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     """What its numbers are counted in, where the training rows said so."""
 
 
+class CodeTable(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """By which number the graph knows each level of one categorical column: its place in `categories`."""
+
+    column: str
+    categories: tuple[str, ...]
+    """Levels that the encoders of the model tell apart, sorted."""
+    missing: int | None = None
+    """The number of a missing value, written as empty text; None where the column has none, or the model refuses it."""
+    unseen: int | None = None
+    """The number of every other text; None where the model refuses such rows."""
+    nullable: bool = False
+    """Whether empty text means a missing value."""
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        """The number of each text."""
+        known = {category: place for place, category in enumerate(self.categories)}
+        if self.nullable:
+            known.pop("", None)
+            if self.missing is not None:
+                known[""] = self.missing
+        return Numbers(known, self)
+
+
+class Numbers(dict[str, int]):
+    """`CodeTable.numbers`: looked up at the speed of a dict; `ContractError` for a text that the model refuses."""
+
+    def __init__(self, known: dict[str, int], table: CodeTable) -> None:
+        super().__init__(known)
+        self._table = table
+
+    def __missing__(self, text: str) -> int:
+        if self._table.unseen is None or (self._table.nullable and not text):
+            what = "missing" if self._table.nullable and not text else ascii(text)[:60]
+            known = ", ".join(map(repr, self._table.categories[:5])) + (", …" if len(self._table.categories) > 5 else "")
+            raise ContractError(f"column {self._table.column!r} is {what}, which the model refuses; send one of {known}")
+        return self._table.unseen
+
+
 class Tensor(msgspec.Struct, frozen=True, kw_only=True):
     """A tensor on the wire, in the words of the Open Inference Protocol v2; -1 is the batch axis."""
 
@@ -42,7 +87,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """Inputs and outputs of a model version. Wire tensors have the names of the graph's inputs and outputs.
 
     With named columns, ``input`` is [-1, columns], or ``numeric`` is [-1, n] and ``categorical`` is [-1, k] BYTES, the
-    columns in the order of `columns`. A model without named columns has `columns == ()` and its own tensors.
+    columns in the order of `columns`; the graph's own ``categorical`` is int64 where there are `codes`. A model without named
+    columns has `columns == ()` and its own tensors.
     """
 
     task: Literal["classification", "regression", "other"]
@@ -53,6 +99,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """Class labels in the order of the columns of ``probabilities``."""
     key: str = ""
     """Column whose value says whose row it is, by which canaries split the traffic; empty when none was declared."""
+    codes: tuple[CodeTable, ...] = ()
+    """One for each categorical column where the graph takes numbers in place of their text; clients send text all the same."""
     format: int = CONTRACT_FORMAT
 
     @property

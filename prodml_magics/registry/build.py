@@ -9,10 +9,12 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 
+from prodml_magics.contract.codes import feeds_of
 from prodml_magics.contract.encode import encode_columns, output_columns
 from prodml_magics.contract.infer import infer_columns
 from prodml_magics.contract.schema import Column, Contract
 from prodml_magics.errors import GateRefused, InvalidInput, Unsupported
+from prodml_magics.inference.fed import fed
 from prodml_magics.inference.runner import Runner
 from prodml_magics.inference.session import open_session
 from prodml_magics.registry.callables import CallableReference, callable_task, is_callable_model
@@ -150,7 +152,8 @@ def _build_estimator(model: Any, given: _Given, converter: Converter) -> Candida
         if not given.trust:
             raise type(error)(f"{error}, or add --trust to serve it as Python") from error
         return _build_python(reference, draft, training, testing, str(error), given)
-    return _candidate(proved, "onnx", open_session(proved.model, device="cpu"), training, testing, given)
+    session = fed(open_session(proved.model, device="cpu"), feeds_of(proved.contract))
+    return _candidate(proved, "onnx", session, training, testing, given)
 
 
 def _build_network(model: Any, family: Family, given: _Given, converter: Converter) -> Candidate:

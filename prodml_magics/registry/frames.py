@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from prodml_magics.contract.cells import is_null
 from prodml_magics.errors import InvalidInput
 
 __all__ = ["FrameKind", "columns_of", "frame_kind", "rebuild", "target_of", "units_of"]
@@ -84,8 +85,20 @@ def rebuild(columns: Mapping[str, np.ndarray], like: Any, dtypes: Mapping[str, s
         }
         return polars.DataFrame({**restored, **text})
     if any(values.dtype == object for values in restored.values()):
-        return np.column_stack([values.astype(object) for values in restored.values()])
+        return np.column_stack([_marked(values, like, place) for place, values in enumerate(restored.values())])
     return np.column_stack([values.astype(np.float64) for values in restored.values()])
+
+
+def _marked(values: np.ndarray, like: Any, place: int) -> np.ndarray:
+    """A column of objects with the missing value of the same column of the array `like`: None and NaN are two levels."""
+    objects = values.astype(object)
+    held = np.asarray(like, object)
+    stands = (
+        next((value for value in held[:, place].tolist() if is_null(value)), None) if held.ndim == 2 and held.shape[1] else None
+    )
+    if stands is not None and values.dtype == object:
+        objects[[value is None for value in objects.tolist()]] = stands
+    return objects
 
 
 def _rebuild_pandas(columns: Mapping[str, np.ndarray], like: Any) -> Any:

@@ -23,6 +23,9 @@ from prodml_magics.wire.routes import MODEL_FILES, flavor_of
 __all__ = ["Logged", "log_model"]
 
 
+_LOADER = "prodml_magics.registry.pyfunc"
+
+
 class Logged(NamedTuple):
     """Where a model was written: its id, and the run that it belongs to."""
 
@@ -86,9 +89,12 @@ def _save(mlflow: Any, folder: Path, model: bytes, contract: Contract, record: A
             str(folder),
             mlflow_model=record,
             signature=_signature(mlflow, contract),
-            pip_requirements=["onnxruntime", "numpy"],
+            pip_requirements=["onnxruntime", "numpy", *(["prodml-magics"] if contract.codes else [])],
             save_as_external_data=False,
         )
+        if contract.codes:  # MLflow's own loader would want the numbers of levels
+            mlflow.pyfunc.add_to_model(record, loader_module=_LOADER)
+            record.save(str(folder / "MLmodel"))
 
 
 def _save_python(mlflow: Any, folder: Path, files: Mapping[str, bytes], contract: Contract, record: Any) -> None:
@@ -98,7 +104,7 @@ def _save_python(mlflow: Any, folder: Path, files: Mapping[str, bytes], contract
             (Path(temporary) / file).write_bytes(files[file])
         mlflow.pyfunc.save_model(
             str(folder),
-            loader_module="prodml_magics.registry.pyfunc",
+            loader_module=_LOADER,
             data_path=temporary,
             mlflow_model=record,
             signature=_signature(mlflow, contract),

@@ -13,10 +13,10 @@ from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import InvalidInput
 from prodml_magics.registry.thresholds import threshold_rows
 
-__all__ = ["Asked", "Probe", "make_probes", "sample_rows"]
+__all__ = ["UNSEEN", "Asked", "Probe", "make_probes", "sample_rows"]
 
 _TEST_ROWS, _TRAIN_ROWS, _ROWS_PER_COLUMN, _BATCH_ROWS = 20_000, 2_000, 20, 4_096
-_UNSEEN = "a level that no training row had"
+UNSEEN = "a level that no training row had"
 
 
 class Asked(Protocol):
@@ -96,7 +96,7 @@ def _planted(contract: Contract, few: Mapping[str, np.ndarray]) -> Iterator[tupl
             if column.nullable:
                 yield "missing", _replaced(few, tensor.name, place, NULL_CATEGORY if text else np.nan)
             if text:
-                yield "unseen", _replaced(few, tensor.name, place, _UNSEEN)
+                yield "unseen", _replaced(few, tensor.name, place, UNSEEN)
 
 
 def _replaced(tensors: Mapping[str, np.ndarray], name: str, place: int, value: Any) -> dict[str, np.ndarray]:

@@ -8,14 +8,16 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
+from prodml_magics.contract.codes import feeds_of
 from prodml_magics.contract.datatypes import datatype_of
 from prodml_magics.contract.encode import encode_columns
 from prodml_magics.contract.schema import Column, Contract, Tensor
 from prodml_magics.errors import GateRefused, Unsupported
 from prodml_magics.inference.gate import check_model
+from prodml_magics.registry.coding import Coded, with_codes
 from prodml_magics.registry.converters.network import Network
 from prodml_magics.registry.layout import Precision, wire_inputs
-from prodml_magics.registry.parity import Batches, Parity, prove
+from prodml_magics.registry.parity import Batches, Parity, Run, prove
 from prodml_magics.registry.precision import precisions
 from prodml_magics.registry.probes import Probe, make_probes, sample_rows
 from prodml_magics.registry.reference import Reference
@@ -65,6 +67,14 @@ def convert_exactly(converter: Converter, draft: Contract, reference: Reference,
     `draft` is the contract without tensors. Raises `GateRefused` naming the worst rows and the step at fault, and
     `Unsupported` for what ONNX cannot express in any precision.
     """
+    coded = with_codes(reference, *_wire(draft, train))
+    if coded is not None:
+        for precision in precisions(reference.model):
+            attempt = _attempt(converter, draft, reference, train, test, precision, coded)
+            if attempt.parity and attempt.parity.passed:
+                return _proved(attempt)
+            if isinstance(attempt.error, Unsupported):
+                break
     tried: list[_Attempt] = []
     for precision in precisions(reference.model) if draft.numeric else ("FP32",):
         attempt = _attempt(converter, draft, reference, train, test, precision)
@@ -93,18 +103,32 @@ def _attempt(
     train: Columns,
     test: Columns | None,
     precision: Precision,
+    coded: Coded | None = None,
 ) -> _Attempt:
-    contract = msgspec.structs.replace(draft, inputs=wire_inputs(draft.columns, precision))
+    codes = coded.codes if coded else ()
+    contract = msgspec.structs.replace(draft, inputs=wire_inputs(draft.columns, precision), codes=codes)
     encoded = encode_columns(contract, train), None if test is None else encode_columns(contract, test)
     probes = make_probes(contract, reference, *encoded)
     try:
-        model = converter.convert(reference.model, contract.columns, precision)
+        model = converter.convert(coded.model if coded else reference.model, contract.columns, precision)
         check_model(model, trusted_exporter=True)
-        parity, outputs = prove(model, probes, precision, converter.run)
+        parity, outputs = prove(model, probes, precision, _as_served(contract, converter.run))
     except (GateRefused, Unsupported) as error:
         return _Attempt(contract, precision, probes, error=error)
     complete = msgspec.structs.replace(contract, outputs=tensors_of(outputs))
     return _Attempt(complete, precision, probes, model, parity)
+
+
+def _wire(draft: Contract, train: Columns) -> tuple[Contract, dict[str, np.ndarray]]:
+    """A contract that training rows can be encoded by, and their wire tensors."""
+    contract = msgspec.structs.replace(draft, inputs=wire_inputs(draft.columns, "FP64"))
+    return contract, encode_columns(contract, train)
+
+
+def _as_served(contract: Contract, run: Run) -> Run:
+    """`run` for wire tensors, turned into those of the graph as the gateway does."""
+    feeds = feeds_of(contract)
+    return run if feeds is None else lambda model, batches: run(model, [feeds(batch) for batch in batches])
 
 
 def _proved(attempt: _Attempt) -> Proved:

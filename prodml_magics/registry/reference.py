@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from prodml_magics.contract.cells import is_null
 from prodml_magics.contract.encode import decode_columns
 from prodml_magics.contract.schema import Column, Contract
 from prodml_magics.errors import InvalidInput
@@ -45,11 +46,13 @@ class Reference:
 
 
 def _few(rows: Any) -> Any:
-    """No rows, or in pandas the first missing value of each column: `rebuild` needs to see how it looks."""
-    if frame_kind(rows) != "pandas":
+    """No rows, or in pandas and arrays the first missing value of each column: `rebuild` needs to see how it looks."""
+    kind = frame_kind(rows)
+    if kind == "polars":
         return rows[:0]
-    missing = rows.isna().to_numpy()
-    return rows.iloc[sorted({int(missing[:, place].argmax()) for place in range(missing.shape[1]) if missing[:, place].any()})]
+    missing = rows.isna().to_numpy() if kind == "pandas" else np.vectorize(is_null, otypes=[bool])(np.asarray(rows, object))
+    first = sorted({int(missing[:, place].argmax()) for place in range(missing.shape[1]) if missing[:, place].any()})
+    return rows.iloc[first] if kind == "pandas" else np.asarray(rows)[first]
 
 
 def check_columns(model: Any, names: Sequence[str], where: str) -> None:

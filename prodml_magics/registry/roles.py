@@ -11,6 +11,9 @@ from prodml_magics.errors import InvalidInput, Unsupported
 
 __all__ = ["Role", "check_fitted", "class_labels", "nested", "reference_answers", "role_of", "unwrap"]
 
+_HOLDERS = ("_CalibratedClassifier",)
+"""Classes of scikit-learn that hold fitted estimators and are none themselves."""
+
 Role = Literal["classifier", "regressor", "outlier", "clusterer"]
 
 
@@ -90,8 +93,8 @@ def _nested(value: Any, seen: set[int]) -> Iterator[Any]:
         yield value
         for attribute in getattr(value, "__dict__", {}).values():
             yield from _nested(attribute, seen)
-    elif isinstance(value, dict):
-        for member in value.values():
+    elif isinstance(value, dict) or type(value).__name__ in _HOLDERS:
+        for member in (value if isinstance(value, dict) else vars(value)).values():
             yield from _nested(member, seen)
     elif isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype == object):
         for member in value:

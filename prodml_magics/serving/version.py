@@ -11,9 +11,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from prodml_magics.contract.codes import feeds_of
 from prodml_magics.contract.samples import read_samples
 from prodml_magics.contract.schema import Contract, read_contract
 from prodml_magics.errors import GateRefused, ProdmlError, Unavailable, first_line
+from prodml_magics.inference.fed import Fed, fed
 from prodml_magics.inference.isolated import IsolatedSession
 from prodml_magics.inference.providers import Gpu
 from prodml_magics.inference.runner import Runner
@@ -123,12 +125,14 @@ def load_version(model: str, files: VersionFiles, home: Path, *, device: Device 
         raise GateRefused(f"{where} has a contract that this release cannot read ({error}); register it again") from error
     samples = _verified(folder / "samples.json", files.samples_sha256, where) if files.samples_sha256 else b""
     if untried and samples and files.flavor == "onnx" and not files.isolate:
-        _try(data, samples, where)
+        _try(data, contract, samples, where)
     where_to = device if files.device == "auto" else files.device
     gpu = Gpu(files.gpu_bytes, engines=home / "engines" / files.model_sha256)
-    loaded = LoadedVersion(model, files.version, _opened(files, data, described, where_to, gpu), contract, files.flavor)
-    loaded.reopen = lambda: _opened(
-        files, _verified(folder / MODEL_FILES[files.flavor], files.model_sha256, where), described, where_to, gpu
+    feeds = feeds_of(contract)
+    session = fed(_opened(files, data, described, where_to, gpu), feeds)
+    loaded = LoadedVersion(model, files.version, session, contract, files.flavor)
+    loaded.reopen = lambda: fed(
+        _opened(files, _verified(folder / MODEL_FILES[files.flavor], files.model_sha256, where), described, where_to, gpu), feeds
     )
     if samples:
         try:
@@ -139,9 +143,10 @@ def load_version(model: str, files: VersionFiles, home: Path, *, device: Device 
     return loaded
 
 
-def _try(model: bytes, samples: bytes, where: str) -> None:
+def _try(model: bytes, contract: Contract, samples: bytes, where: str) -> None:
+    inputs, feeds = read_samples(samples).inputs, feeds_of(contract)
     try:
-        smoke_run(model, [read_samples(samples).inputs])
+        smoke_run(model, [inputs if feeds is None else feeds(inputs)])
     except GateRefused as error:
         raise GateRefused(f"{where} is not loaded: {error}") from error
 
@@ -197,7 +202,7 @@ def _warmed(loaded: LoadedVersion, inputs: Mapping[str, np.ndarray]) -> dict[str
         taken.append(time.perf_counter() - started)
     loaded.seconds_per_run = min(taken)
     loaded.seconds_per_row = min(taken) / max(len(next(iter(inputs.values()))), 1)
-    if isinstance(loaded.session, Session):
+    if isinstance(loaded.session, Session | Fed):
         loaded.session.warm(inputs)
     return answered
 

@@ -22,11 +22,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from registry.cases import CASES as OF_SKLEARN
 from registry.cases import Case, load
 from registry.cases_libraries import CASES as OF_LIBRARIES
-from registry.conversions import drafted
+from registry.conversions import drafted, opened
 
 from prodml_magics.contract.encode import encode_columns
 from prodml_magics.errors import GateRefused, Unsupported
-from prodml_magics.inference.session import Session, open_session
+from prodml_magics.inference.runner import Runner
+from prodml_magics.inference.session import open_session
 from prodml_magics.registry.frames import columns_of
 from prodml_magics.registry.layout import wire_inputs
 from prodml_magics.registry.reference import Reference
@@ -65,7 +66,7 @@ def register_onnxmltools() -> None:
 class Converted(NamedTuple):
     """A loaded file, what it is fed, and what the model says to that; outputs in the order of the reference."""
 
-    session: Session
+    session: Runner
     size: int
     feeds: list[dict[str, np.ndarray]]
     expected: list[dict[str, np.ndarray]]
@@ -106,7 +107,7 @@ def asked(case: Case, file: bytes, reference: Reference, contract: Any, apart: b
     tensors = [encode_columns(contract, columns_of(rows)) for rows in (data.train, data.fresh)]
     expected = [reference.answer(contract, each) for each in tensors]
     feeds = [by_column(contract, each) for each in tensors] if apart else tensors
-    return Converted(open_session(file, device="cpu"), len(file), feeds, expected)
+    return Converted(opened(file, contract) if not apart else open_session(file, device="cpu"), len(file), feeds, expected)
 
 
 def by_column(contract: Any, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -132,7 +133,7 @@ def outcome_of(convert: Callable[[], Converted]) -> tuple[str, Converted | None]
     return "exact" if exact else "wrong", made
 
 
-def same(session: Session, feeds: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
+def same(session: Runner, feeds: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
     """Outputs are compared in order: what is alone has names of its own."""
     given = list(session.run(feeds).values())
     for found, (name, wanted) in zip(given, expected.items(), strict=False):

@@ -379,8 +379,26 @@ CASES = [
         "mixed OneHot infrequent",
         lambda: pipe(columns(prep.StandardScaler(), prep.OneHotEncoder(handle_unknown="infrequent_if_exist")), LR()),
         "mixed",
-        "refused",
+        "FP32",
     ),
+    Case(
+        "mixed OneHot, rare levels together",
+        lambda: pipe(
+            columns(prep.StandardScaler(), prep.OneHotEncoder(min_frequency=150, handle_unknown="infrequent_if_exist")), LR()
+        ),
+        "mixed",
+        "FP32",
+    ),
+    Case(
+        "mixed Ordinal, unknown is NaN",
+        lambda: pipe(
+            columns("passthrough", prep.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)),
+            HGB(max_iter=20, **S),
+        ),
+        "mixed",
+        "FP32",
+    ),
+    Case("mixed Target, HGB", lambda: pipe(columns("passthrough", prep.TargetEncoder()), HGB(max_iter=20, **S)), "mixed", "FP64"),
     Case("mixed with nulls", lambda: pipe(columns(impute.SimpleImputer(), ONE_HOT), LR()), "mixed missing", "FP32"),
     Case(
         "mixed with nulls imputed",

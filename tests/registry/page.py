@@ -44,6 +44,10 @@ def _head() -> list[str]:
         "training rows, rows with missing values, unseen categories, rows at the split points of trees and one float beside them,",
         "alone and in batches, labels agree and numbers differ by at most 1e-5 (probabilities) or 1e-5 of their size and spread.",
         "",
+        "Text goes into a graph as numbers where encoders alone read it (OneHotEncoder, OrdinalEncoder, TargetEncoder, with imputers",
+        "before and scalers behind them): the contract holds the number of each level, of a missing and of an unseen one, and clients",
+        "go on sending text. A level that the encoder refuses is refused at the door.",
+        "",
         f"This page is written from the tables that the tests go through: {len(every)} estimators and options, {exact} of them exact and "
         f"{len(every) - exact} refused.",
         f"Those marked • ({silent}) are converted without an error, and wrongly, by skl2onnx 1.20 or onnxmltools 1.16.",

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from registry.conversions import opened
 from registry.here import Here
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
@@ -22,7 +23,6 @@ from prodml_magics.contract.encode import encode_columns, encode_rows, output_co
 from prodml_magics.contract.samples import read_samples
 from prodml_magics.contract.schema import Tensor
 from prodml_magics.errors import GateRefused, InvalidInput, NotFound, Unsupported
-from prodml_magics.inference.session import open_session
 from prodml_magics.registry.build import build
 from prodml_magics.stats.drift import from_arrow
 
@@ -73,7 +73,7 @@ def test_the_importance_finds_the_column_that_matters():
 
 def test_the_samples_are_answered_alike_after_loading(candidate):
     samples = read_samples(candidate.samples)
-    given = open_session(candidate.model, device="cpu").run(samples.inputs)
+    given = opened(candidate.model, candidate.contract).run(samples.inputs)
     for name, expected in samples.outputs.items():
         np.testing.assert_array_equal(given[name], expected)
 
@@ -101,7 +101,7 @@ def test_mixed_frames_of_both_libraries_are_registered_and_answered(frame):
     assert {"missing", "unseen"} <= candidate.parity.kinds.keys()
     tensors = encode_rows(contract, [{"price": 1.5, "city": None, "rooms": 1}, {"price": 9, "city": "Rom", "rooms": 4}])
     assert check_tensors(contract, tensors) == 2
-    answers = output_columns(contract, open_session(candidate.model, device="cpu").run(tensors))
+    answers = output_columns(contract, opened(candidate.model, candidate.contract).run(tensors))
     wanted = model.predict_proba(type(frame)({"price": [1.5, 9.0], "city": [None, "Rom"], "rooms": [1, 4]}))
     np.testing.assert_allclose(answers["probability_buy"], wanted[:, 0], atol=1e-5)
     assert list(answers) == ["label", "probability_buy", "probability_rent"]
@@ -234,7 +234,7 @@ def test_a_ready_file_is_registered_with_its_own_tensors(tmp_path, candidate, ca
 
 def test_encoded_training_rows_give_the_recorded_answers(candidate):
     tensors = encode_columns(candidate.contract, candidate.train_columns)
-    given = output_columns(candidate.contract, open_session(candidate.model, device="cpu").run(tensors))
+    given = output_columns(candidate.contract, opened(candidate.model, candidate.contract).run(tensors))
     np.testing.assert_array_equal(given["probability_1"], candidate.train_outputs["probability_1"])
 
 

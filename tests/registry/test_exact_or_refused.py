@@ -10,13 +10,12 @@ from registry.cases import CASES as OF_SKLEARN
 from registry.cases import VECTORISERS, load
 from registry.cases_libraries import CASES as OF_LIBRARIES
 from registry.cases_libraries import CATBOOST, LIGHTGBM, XGBOOST
-from registry.conversions import proved
+from registry.conversions import opened, proved
 from registry.page import page
 
 from prodml_magics.contract.encode import encode_columns
 from prodml_magics.contract.infer import infer_columns
 from prodml_magics.errors import GateRefused, Unsupported
-from prodml_magics.inference.session import open_session
 from prodml_magics.registry.converters.sklearn import convert_sklearn_model
 from prodml_magics.registry.frames import columns_of
 
@@ -33,7 +32,7 @@ def test_a_conversion_is_exact_or_refused(case):
     assert result.parity.precision == case.outcome
     tensors = encode_columns(result.contract, columns_of(load(case.data).fresh))
     expected = reference.answer(result.contract, tensors)
-    given = open_session(result.model, device="cpu").run(tensors)
+    given = opened(result.model, result.contract).run(tensors)
     assert given.keys() == expected.keys()
     for name, values in expected.items():
         if name == "label":

@@ -11,6 +11,7 @@ import pytest
 
 from prodml_magics.contract.schema import write_contract
 from prodml_magics.errors import GateRefused, InvalidInput, NotFound, Unavailable
+from prodml_magics.registry.build import build
 from prodml_magics.registry.parity import write_parity
 from prodml_magics.registry.store import Registry
 from prodml_magics.wire.routes import MODEL_FILES
@@ -124,6 +125,31 @@ def test_it_is_plain_mlflow(registry, versions, candidate, home):
     rows = np.array([[float(place) for place in range(30)]], np.float32)
     assert loaded.predict(rows)["probabilities"].shape == (1, 2)
     assert loaded.metadata.signature.inputs.inputs[0].name == "input"
+
+
+def test_mlflow_loads_a_model_of_coded_text_as_one_that_takes_text(registry):
+    import mlflow
+    import pandas as pd
+    from registry.here import Here
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    frame = pd.DataFrame({"price": [1.0, 2.0, 3.0, 4.0] * 10, "city": ["Bonn", "Ulm", "Bonn", "Köln"] * 10})
+    columns = make_column_transformer(("passthrough", ["price"]), (OneHotEncoder(handle_unknown="ignore"), ["city"]))
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, [0, 1, 1, 0] * 10)
+    candidate = build(model, train=(frame,), converter=Here())
+    assert candidate.contract.codes
+    log(registry, candidate, "text")
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(registry.tracking_uri)
+    loaded = mlflow.pyfunc.load_model("models:/text/1")
+    mlflow.set_tracking_uri(before)
+    asked = {"numeric": np.array([[1.0], [9.0]], np.float32), "categorical": np.array([["Ulm"], ["Rom"]])}
+    expected = model.predict_proba(pd.DataFrame({"price": [1.0, 9.0], "city": ["Ulm", "Rom"]}))
+    np.testing.assert_allclose(loaded.predict(asked)["probabilities"], expected, atol=1e-5)
+    assert "onnx" in loaded.metadata.flavors
 
 
 def test_the_users_own_tracking_uri_is_left_alone(registry, versions, monkeypatch):

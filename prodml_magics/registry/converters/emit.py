@@ -30,13 +30,29 @@ _PLAIN_OPTIONS = ("zipmap", "nocl", "output_class_labels")
 @cache
 def use_own_trees() -> None:
     """Put our converters of tree models in the place of skl2onnx's, for this process."""
-    from skl2onnx.common._registration import get_converter, register_converter
+    from skl2onnx.common._registration import (
+        get_converter,
+        get_shape_calculator,
+        register_converter,
+        register_shape_calculator,
+    )
 
     for family in _FAMILIES:
         for task in ("Classifier", "Regressor"):
             original = get_converter(f"Sklearn{family}{task}")
             options = original.get_allowed_options()
             register_converter(f"Sklearn{family}{task}", _converter(original), overwrite=True, options=options)
+            shapes = get_shape_calculator(f"Sklearn{family}{task}")
+            register_shape_calculator(f"Sklearn{family}{task}", partial(_declare_double, shapes), overwrite=True)
+
+
+def _declare_double(shapes: Callable[[Any], None], operator: Any) -> None:
+    """What `shapes` declares, with numbers as wide as those that come in: skl2onnx has forests answer in float32."""
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    shapes(operator)
+    if any(isinstance(value.type, DoubleTensorType) for value in operator.inputs):
+        operator.outputs[-1].type = DoubleTensorType(operator.outputs[-1].type.shape)
 
 
 def use_library(part: Any, ensemble: Callable[[Any], Ensemble]) -> None:
@@ -267,6 +283,14 @@ class Emitter:
         name = self._scope.get_unique_variable_name(operator.lower())
         self.put(operator, inputs, name, domain=domain, version=version, **attributes)
         return name
+
+    def split(self, rows: str, count: int) -> list[str]:
+        """The columns of `rows` [rows, count], each [rows, 1]."""
+        names = [self._scope.get_unique_variable_name("column") for _ in range(count)]
+        name = self._scope.get_unique_operator_name("Split")
+        sizes = self.constant(np.ones(count, np.int64))
+        self._container.add_node("Split", [rows, sizes], names, op_version=13, name=name, axis=1)
+        return names
 
     def put(
         self, operator: str, inputs: list[str], output: str, *, domain: str = "", version: int = 13, **attributes: Any

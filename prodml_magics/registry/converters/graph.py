@@ -13,12 +13,15 @@ from prodml_magics.registry.layout import Precision, wire_inputs
 
 __all__ = ["drop_zipmap", "join_columns", "name_null", "name_outputs"]
 
-_ELEMENT = {"FP32": 1, "FP64": 11, "BYTES": 8}
+_ELEMENT = {"FP32": 1, "FP64": 11, "BYTES": 8, "INT64": 7}
 """Numbers of onnx.TensorProto's datatypes."""
 
 
-def join_columns(model: Any, columns: Sequence[Column], precision: Precision) -> None:
-    """Replace one input per column by the tensors of the wire, each cut by a Split whose outputs are the old inputs."""
+def join_columns(model: Any, columns: Sequence[Column], precision: Precision, *, coded: bool = False) -> None:
+    """Replace one input per column by the tensors of the wire, each cut by a Split whose outputs are the old inputs.
+
+    Where `coded`, categories are int64. Columns that the graph only puts together again are taken at once.
+    """
     from onnx import helper
 
     graph = model.graph
@@ -30,8 +33,10 @@ def join_columns(model: Any, columns: Sequence[Column], precision: Precision) ->
     for tensor in wire_inputs(columns, precision):
         kind = "categorical" if tensor.datatype == "BYTES" else "numeric"
         names = [column.name for column in columns if column.kind == kind]
-        graph.input.append(helper.make_tensor_value_info(tensor.name, _ELEMENT[tensor.datatype], [None, len(names)]))
+        element = _ELEMENT["INT64" if coded and kind == "categorical" else tensor.datatype]
+        graph.input.append(helper.make_tensor_value_info(tensor.name, element, [None, len(names)]))
         _add_split(model, tensor.name, names)
+        _take_at_once(graph, tensor.name)
 
 
 def _add_split(model: Any, source: str, names: Sequence[str]) -> None:
@@ -49,6 +54,31 @@ def _add_split(model: Any, source: str, names: Sequence[str]) -> None:
         return
     graph.initializer.append(numpy_helper.from_array(sizes, f"{source}:sizes"))
     graph.node.insert(0, helper.make_node("Split", [source, f"{source}:sizes"], outputs, name=f"{source}:split", axis=1))
+
+
+def _take_at_once(graph: Any, source: str) -> None:
+    """Replace every Concat of columns of `source` by one node that picks them, and the Split when nothing reads it any more."""
+    from onnx import helper, numpy_helper
+
+    split = next(node for node in graph.node if node.name == f"{source}:split")
+    places = {name: place for place, name in enumerate(split.output)}
+    kept = []
+    for node in graph.node:
+        if node.op_type == "Concat" and len(node.input) > 1 and all(name in places for name in node.input):
+            picked = np.array([places[name] for name in node.input], np.int64)
+            if np.array_equal(picked, np.arange(len(places))):
+                node = helper.make_node("Identity", [source], node.output, name=node.name)
+            else:
+                graph.initializer.append(numpy_helper.from_array(picked, f"{node.output[0]}:places"))
+                node = helper.make_node("Gather", [source, f"{node.output[0]}:places"], node.output, name=node.name, axis=1)
+        kept.append(node)
+    read = {name for node in kept for name in node.input} | {output.name for output in graph.output}
+    del graph.node[:]
+    graph.node.extend(node for node in kept if node.name != split.name or read & places.keys())
+    if not read & places.keys():
+        held = [each for each in graph.initializer if each.name != f"{source}:sizes"]
+        del graph.initializer[:]
+        graph.initializer.extend(held)
 
 
 def _rename_inputs(graph: Any, names: dict[str, str]) -> None:

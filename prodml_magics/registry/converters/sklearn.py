@@ -20,8 +20,10 @@ from prodml_magics.registry.converters.ensembles import known_categories
 from prodml_magics.registry.converters.graph import join_columns, name_null, name_outputs
 from prodml_magics.registry.converters.indicator import use_own_indicators
 from prodml_magics.registry.converters.libraries import library_reader
+from prodml_magics.registry.converters.tabulated import use_own_tables
 from prodml_magics.registry.layout import Precision
 from prodml_magics.registry.roles import Role, nested, role_of, unwrap
+from prodml_magics.registry.tabulated import Tabulated
 
 __all__ = ["INEXACT", "convert_sklearn_model", "to_graph"]
 
@@ -42,14 +44,17 @@ _SCORES_ONLY = ("LinearSVC",)
 def convert_sklearn_model(model: Any, columns: Sequence[Column], precision: Precision) -> bytes:
     """The ONNX file of a fitted model: inputs as in `layout.wire_inputs`, outputs named as in the contract.
 
+    Where encoders of the model are tables, see `coding`, ``categorical`` is int64.
+
     Raises `Unsupported` naming what ONNX cannot express. That the file answers as the model does is for the parity gate.
     """
     model = unwrap(model)
     cutoff = cutoff_of(model)
     graph = to_graph(cutoff.model if cutoff else model, columns, precision)
     graph.graph.name = type(model).__name__  # skl2onnx draws a random one, and equal models shall have equal bytes
-    join_columns(graph, columns, precision)
-    if any(column.kind == "categorical" and column.nullable for column in columns):
+    coded = _is_coded(model)
+    join_columns(graph, columns, precision, coded=coded)
+    if not coded and any(column.kind == "categorical" and column.nullable for column in columns):
         name_null(graph)
     name_outputs(graph, _output_names(model, role_of(model)))
     if cutoff:
@@ -64,6 +69,7 @@ def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any
     use_own_discriminant()
     use_own_indicators()
     use_own_binarizer()
+    use_own_tables()
     _use_libraries(model)
     try:
         with warnings.catch_warnings():
@@ -90,6 +96,9 @@ def _use_libraries(model: Any) -> None:
 def _finished(model: Any, columns: Sequence[Column], precision: Precision) -> Any:
     from skl2onnx import convert_sklearn
 
+    for part in nested(model):
+        if isinstance(part, Tabulated):
+            part.wide = precision == "FP64"
     types = _initial_types(model, columns, precision)
     # IsolationForest wants both versions spelled out, GaussianMixture breaks on more than a number
     forest = any(type(part).__name__ == "IsolationForest" for part in nested(model))
@@ -140,12 +149,17 @@ def _copy(model: Any) -> Any:
 
 
 def _initial_types(model: Any, columns: Sequence[Column], precision: Precision) -> list[tuple[str, Any]]:
-    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 
     number = DoubleTensorType if precision == "FP64" else FloatTensorType
     if needs_columns(model, columns):
-        return [(c.name, (StringTensorType if c.kind == "categorical" else number)([None, 1])) for c in columns]
+        text = Int64TensorType if _is_coded(model) else StringTensorType
+        return [(c.name, (text if c.kind == "categorical" else number)([None, 1])) for c in columns]
     return [("input", number([None, len(columns)]))]
+
+
+def _is_coded(model: Any) -> bool:
+    return any(isinstance(part, Tabulated) for part in nested(model))
 
 
 def needs_columns(model: Any, columns: Sequence[Column]) -> bool:

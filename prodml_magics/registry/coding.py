@@ -1,0 +1,358 @@
+"""A model whose encoders of text are replaced by tables, so that its graph takes the numbers of levels in place of text.
+
+Nothing is read out of an encoder but the levels that it tells apart: what it makes of each of them, of a missing one and of an
+unseen one is asked of the fitted transformer, imputers in front of it and scalers behind it included.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from prodml_magics.contract.cells import NULL_CATEGORY
+from prodml_magics.contract.schema import CodeTable, Contract
+from prodml_magics.registry.probes import UNSEEN
+from prodml_magics.registry.reference import Reference
+from prodml_magics.registry.roles import nested
+
+if TYPE_CHECKING:
+    from prodml_magics.registry.tabulated import Tabulated
+
+__all__ = ["Coded", "with_codes"]
+
+_ENCODERS = frozenset({"OneHotEncoder", "OrdinalEncoder", "TargetEncoder"})
+_OF_TEXT = _ENCODERS | {"SimpleImputer", "MissingIndicator"}
+_COLUMN_BY_COLUMN = frozenset(
+    {
+        "Binarizer",
+        "KBinsDiscretizer",
+        "MaxAbsScaler",
+        "MinMaxScaler",
+        "PowerTransformer",
+        "QuantileTransformer",
+        "RobustScaler",
+        "SelectFromModel",
+        "SelectKBest",
+        "SelectPercentile",
+        "SimpleImputer",
+        "StandardScaler",
+        "VarianceThreshold",
+    }
+)
+"""What may stand behind an encoder: it makes each of its columns of one column, or leaves it out."""
+_MOST_CELLS = 20_000_000
+"""Levels times outputs that are asked of one transformer; beyond that its text stays text."""
+_DENSE_CELLS = 65_536
+"""A table up to this is looked up row by row, which copies memory; one of more is compared with, as one-hot columns can be."""
+_BLOCK = 512
+_DRAWN = 64
+
+
+class Coded(NamedTuple):
+    """A model with tables in the place of encoders, and the numbers that the tables are made for, by categorical column."""
+
+    model: Any
+    codes: tuple[CodeTable, ...]
+
+
+class _NotTabular(Exception):
+    """Some text is used otherwise than by an encoder that looks at each column for itself."""
+
+
+def with_codes(reference: Reference, contract: Contract, tensors: Mapping[str, np.ndarray]) -> Coded | None:
+    """`reference.model` as one that takes numbers of levels; None where some text does not go into encoders alone.
+
+    `tensors` are wire tensors of training rows.
+    """
+    if not contract.categorical:
+        return None
+    try:
+        asker = _Asker(reference, contract, tensors, _levels_of(reference.model, contract))
+        asker.coded()  # of which only the levels are kept: an encoder tells no levels of other columns apart
+        return _Asker(reference, contract, tensors, asker.known_levels()).coded()
+    except _NotTabular:
+        return None
+
+
+class _Asker:
+    """Asks transformers of one model for what they make of levels."""
+
+    def __init__(
+        self, reference: Reference, contract: Contract, tensors: Mapping[str, np.ndarray], levels: list[tuple[str, ...]]
+    ) -> None:
+        self._reference, self._contract, self._levels = reference, contract, levels
+        self._base = {name: values[:1] for name, values in tensors.items()}
+        self._names = [column.name for column in contract.columns]
+        self._text = [place for place, column in enumerate(contract.columns) if column.kind == "categorical"]
+        self._refused: list[set[str]] = [set() for _ in levels]
+        """By categorical column, what some transformer refuses: levels, a missing value (""), or an unseen one."""
+        self._told_apart: list[set[str]] = [set() for _ in levels]
+        """Levels that some transformer answers otherwise than an unseen one."""
+
+    def coded(self) -> Coded:
+        """The rewritten copy of the model, with its tables."""
+        shared = {id(part): part for part in nested(self._reference.model) if _is_leaf(part)}
+        model = self._rewritten(copy.deepcopy(self._reference.model, shared), list(range(len(self._names))))
+        if not any(type(part).__name__ == "Tabulated" for part in nested(model)):
+            raise _NotTabular
+        return Coded(model, tuple(self._table(place) for place in range(len(self._text))))
+
+    def known_levels(self) -> list[tuple[str, ...]]:
+        """Of each categorical column the levels that the model takes, and that it tells apart or training rows had."""
+        return [
+            tuple(sorted(({*column.categories} | told) & {*levels} - refused))
+            for column, levels, told, refused in zip(
+                self._contract.categorical, self._levels, self._told_apart, self._refused, strict=True
+            )
+        ]
+
+    def _table(self, place: int) -> CodeTable:
+        column, levels = self._contract.categorical[place], self._levels[place]
+        missing = len(levels) if column.nullable and NULL_CATEGORY not in self._refused[place] else None
+        unseen = None if UNSEEN in self._refused[place] else len(levels) + 1
+        return CodeTable(column=column.name, categories=levels, missing=missing, unseen=unseen, nullable=column.nullable)
+
+    def _rewritten(self, part: Any, inputs: list[int]) -> Any:
+        """`part`, which gets the columns `inputs` of the rows, with tables for encoders; in place, but for encoders themselves."""
+        text = [column for column in inputs if column in self._text]
+        if not text:
+            return part
+        kind = type(part).__name__
+        if kind == "Pipeline":
+            return self._pipeline(part, inputs)
+        if kind == "ColumnTransformer":
+            return self._columns(part, inputs)
+        if text == inputs and _is_tabular(part):
+            return self._tabulated(part, inputs)
+        if kind == "FeatureUnion":
+            part.transformer_list = [(name, self._kept(each, inputs)) for name, each in part.transformer_list]
+            return part
+        return self._wrapped(part, inputs)
+
+    def _kept(self, part: Any, inputs: list[int]) -> Any:
+        if isinstance(part, str):
+            if part == "drop":
+                return part
+            raise _NotTabular
+        return self._rewritten(part, inputs)
+
+    def _pipeline(self, part: Any, inputs: list[int]) -> Any:
+        """Steps that look at each column for itself become one table; else the first step that does anything is rewritten."""
+        steps = [(name, step) for name, step in part.steps if not _does_nothing(step)]
+        ahead = _tabular_steps(steps) if all(column in self._text for column in inputs) else 0
+        if ahead:
+            table = self._tabulated([step for _, step in steps[:ahead]], inputs)
+            part.steps = [(steps[ahead - 1][0], table), *steps[ahead:]]
+            return part
+        if not steps:
+            raise _NotTabular
+        part.steps = [(steps[0][0], self._rewritten(steps[0][1], inputs)), *steps[1:]]
+        return part
+
+    def _columns(self, part: Any, inputs: list[int]) -> Any:
+        places = getattr(part, "_transformer_to_input_indices", None)
+        if places is None:
+            raise _NotTabular
+        rewritten = []
+        for name, each, picked in part.transformers_:
+            own = [inputs[place] for place in places[name]]
+            if any(column in self._text for column in own):
+                if isinstance(picked, str):  # one column, of one dimension
+                    raise _NotTabular
+                each = self._kept(each, own)
+            rewritten.append((name, each, picked))
+        part.transformers_ = rewritten
+        return part
+
+    def _wrapped(self, part: Any, inputs: list[int]) -> Any:
+        """A wrapper (a vote, a calibration) hands its rows on: every pipeline in it that takes as many columns gets them."""
+        found = list(_outermost(part, len(inputs)))
+        if not found:
+            raise _NotTabular
+        for pipeline in found:
+            self._rewritten(pipeline, inputs)
+        return part
+
+    def _tabulated(self, part: Any, inputs: list[int]) -> Tabulated:
+        """`part`, a transformer or the steps of a pipeline, as a table for the categorical columns `inputs`."""
+        steps = part if isinstance(part, list) else [part]
+        own = [self._text.index(column) for column in inputs]
+        tables = [self._asked(steps, inputs, place) for place in own]
+        table = _joined(tables)
+        self._check(table, steps, inputs, own)
+        return table
+
+    def _asked(self, steps: Sequence[Any], inputs: list[int], place: int) -> np.ndarray:
+        """What `steps` make of each level of a categorical column, of a missing and of an unseen one [levels + 2, outputs].
+
+        The other columns are those of the first training row. A row that they refuse is what they make of that row.
+        """
+        levels = self._levels[place]
+        missing = [NULL_CATEGORY] if self._contract.categorical[place].nullable else []
+        asked = [*levels, *missing, UNSEEN]
+        found = self._answers_each(steps, inputs, place, asked)
+        base = next((row for row in found if row is not None), None)
+        if base is None:
+            raise _NotTabular
+        self._refused[place].update(value for value, row in zip(asked, found, strict=True) if row is None)
+        unseen = found[-1]
+        self._told_apart[place].update(
+            value
+            for value, row in zip(levels, found, strict=False)
+            if row is not None and (unseen is None or not np.array_equal(row, unseen, equal_nan=True))
+        )
+        rows = [base if row is None else row for row in found]
+        if not missing:
+            rows.insert(len(levels), base)
+        return np.array(rows)
+
+    def _answers_each(self, steps: Sequence[Any], inputs: list[int], place: int, values: list[str]) -> list[np.ndarray | None]:
+        """What `steps` make of each of `values` in a column; None for one that they refuse, which is found by halving."""
+        try:
+            return list(self._answers(steps, inputs, self._planted(place, values)))
+        except _NotTabular:
+            if len(values) == 1:
+                return [None]
+        half = len(values) // 2
+        first, second = values[:half], values[half:]
+        return self._answers_each(steps, inputs, place, first) + self._answers_each(steps, inputs, place, second)
+
+    def _planted(self, place: int, values: Sequence[str]) -> dict[str, np.ndarray]:
+        tensors = {name: np.repeat(held, len(values), axis=0) for name, held in self._base.items()}
+        tensors["categorical"][:, place] = values
+        return tensors
+
+    def _answers(self, steps: Sequence[Any], inputs: list[int], tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The numbers that `steps` make of rows, float64; raises `_NotTabular` where they refuse, or make something else."""
+        blocks, count = [], len(tensors["categorical"])
+        for start in range(0, count, _BLOCK):
+            rows = self._reference.table(self._contract, {n: v[start : start + _BLOCK] for n, v in tensors.items()})
+            block = _transformed(steps, _picked(rows, inputs))
+            if block.shape[1] * count > _MOST_CELLS:
+                raise _NotTabular
+            blocks.append(block)
+        return np.concatenate(blocks)
+
+    def _check(self, table: Tabulated, steps: Sequence[Any], inputs: list[int], own: list[int]) -> None:
+        """Whether rows of any levels are the sum of what was asked of each column."""
+        generator = np.random.default_rng(0)
+        if any(not {*self._levels[place]} - self._refused[place] for place in own):
+            raise _NotTabular
+        taken = [np.flatnonzero([level not in self._refused[place] for level in self._levels[place]]) for place in own]
+        codes = np.column_stack([generator.choice(each, _DRAWN) for each in taken])
+        tensors = {name: np.repeat(held, _DRAWN, axis=0) for name, held in self._base.items()}
+        for column, place in enumerate(own):
+            tensors["categorical"][:, place] = np.array(self._levels[place], object)[codes[:, column]]
+        if not np.array_equal(table.transform(codes), self._answers(steps, inputs, tensors), equal_nan=True):
+            raise _NotTabular
+
+
+def _levels_of(model: Any, contract: Contract) -> list[tuple[str, ...]]:
+    """For each categorical column every text that the model may tell apart: levels of encoders, what imputers take for missing."""
+    known: set[str] = set()
+    for part in nested(model):
+        for levels in getattr(part, "categories_", ()):
+            known.update(value for value in np.asarray(levels, object).tolist() if isinstance(value, str))
+        stands = getattr(part, "missing_values", None)
+        if isinstance(stands, str):
+            known.add(stands)
+    return [
+        tuple(sorted((known | {*column.categories}) - ({NULL_CATEGORY} if column.nullable else set())))
+        for column in contract.categorical
+    ]
+
+
+def _is_leaf(part: Any) -> bool:
+    """An estimator that holds no other, and is shared by a copy of what holds it."""
+    inner = nested(part)
+    next(inner, None)
+    return next(inner, None) is None
+
+
+def _does_nothing(step: Any) -> bool:
+    return step is None or step == "passthrough" or (type(step).__name__ == "FunctionTransformer" and step.func is None)
+
+
+def _is_tabular(part: Any) -> bool:
+    """Whether `part` makes numbers of text, each column for itself."""
+    kind = type(part).__name__
+    if kind == "Pipeline":
+        steps = [(name, step) for name, step in part.steps if not _does_nothing(step)]
+        return bool(steps) and _tabular_steps(steps) == len(steps)
+    if kind == "FeatureUnion":
+        return all(_is_tabular(each) for _, each in part.transformer_list)
+    return kind in _OF_TEXT and type(part).__module__.startswith("sklearn.")
+
+
+def _tabular_steps(steps: Sequence[tuple[str, Any]]) -> int:
+    """How many steps, from the first, look at each column for itself; none where no encoder is among them."""
+    count, encoded = 0, False
+    for _, step in steps:
+        kind = type(step).__name__
+        inner = {type(part).__name__ for part in nested(step)}
+        if not (_is_tabular(step) or (encoded and kind in _COLUMN_BY_COLUMN)):
+            break
+        encoded = encoded or bool(inner & {*_ENCODERS, "MissingIndicator"})
+        count += 1
+    return count if encoded else 0
+
+
+def _outermost(part: Any, count: int) -> Iterator[Any]:
+    """Fitted pipelines, and transformers of columns, in `part` that take `count` columns and lie in no other."""
+    hidden: set[int] = set()
+    for inner in nested(part):
+        if type(inner).__name__.startswith("HistGradientBoosting"):  # it encodes its own categories
+            hidden.update(id(each) for each in nested(inner))
+        if id(inner) in hidden or type(inner).__name__ not in ("Pipeline", "ColumnTransformer"):
+            continue
+        hidden.update(id(each) for each in nested(inner))
+        if getattr(inner, "n_features_in_", None) == count:
+            yield inner
+
+
+def _picked(rows: Any, places: list[int]) -> Any:
+    """Columns of a table of pandas, polars or numpy, by place."""
+    return rows.iloc[:, places] if hasattr(rows, "iloc") else rows[:, places]
+
+
+def _transformed(steps: Sequence[Any], rows: Any) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # encoders warn of unseen levels, which are asked for on purpose
+        try:
+            for step in steps:
+                rows = step.transform(rows)
+            dense = rows.toarray() if hasattr(rows, "toarray") else rows.to_numpy() if hasattr(rows, "to_numpy") else rows
+            return np.asarray(dense, np.float64)
+        except Exception as error:  # an encoder refuses in whatever words
+            raise _NotTabular from error
+
+
+def _joined(tables: list[np.ndarray]) -> Tabulated:
+    """One table of those of single columns: every output is made by the one column whose levels change it."""
+    from prodml_magics.registry.tabulated import Tabulated  # scikit-learn comes with it
+
+    moves = np.array([_varies(table) for table in tables])
+    if (moves.sum(axis=0) > 1).any():
+        raise _NotTabular
+    columns = moves.argmax(axis=0)
+    own = [np.flatnonzero(columns == place) for place in range(len(tables))]
+    parts = [_narrowed(table[:, outputs]) for table, outputs in zip(tables, own, strict=True)]
+    return Tabulated(parts, [len(outputs) for outputs in own], np.argsort(np.concatenate(own), kind="stable"))
+
+
+def _varies(table: np.ndarray) -> np.ndarray:
+    same = (table == table[:1]) | (np.isnan(table) & np.isnan(table[:1]))
+    return np.asarray(~same.all(axis=0))
+
+
+def _narrowed(table: np.ndarray) -> np.ndarray:
+    """`table` [levels, outputs], or where that is large the place [levels] of its one 1 in each row."""
+    if table.size <= _DENSE_CELLS:
+        return table
+    if not np.isin(table, (0.0, 1.0)).all() or (table.sum(axis=1) > 1).any():
+        raise _NotTabular
+    return np.where(table.any(axis=1), table.argmax(axis=1), -1).astype(np.int64)

@@ -1,0 +1,208 @@
+"""Encoders of text as tables: the graph takes numbers of levels, and clients go on sending text."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pandas as pd
+import polars as pl
+import pytest
+from registry.conversions import opened
+from registry.here import Here
+from sklearn import calibration, compose, ensemble, impute, linear_model, model_selection, tree
+from sklearn import preprocessing as prep
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.pipeline import make_pipeline as pipe
+from sklearn.pipeline import make_union
+
+from prodml_magics.contract.check import check_tensors
+from prodml_magics.contract.encode import encode_columns
+from prodml_magics.errors import ContractError
+from prodml_magics.registry.build import build
+from prodml_magics.registry.frames import columns_of
+
+HERE = Here()
+_generator = np.random.default_rng(0)
+FRAME = pd.DataFrame(
+    {
+        "price": _generator.lognormal(size=400).astype(np.float32).astype(float),
+        "city": _generator.choice(["Bonn", "Köln", "Ulm", "it's", "ä"], 400, p=[0.4, 0.3, 0.2, 0.08, 0.02]),
+        "rooms": _generator.integers(1, 6, 400),
+        "shop": _generator.choice(["a", "b", "?"], 400),
+    }
+)
+GAPS = FRAME.assign(city=FRAME.city.where(_generator.random(400) > 0.1), price=FRAME.price.where(_generator.random(400) > 0.1))
+TARGET = ((FRAME.price > 1) ^ (FRAME.city == "Ulm")).to_numpy(int)
+THREE = TARGET + (FRAME.shop == "?").to_numpy(int)
+ODD = ["Bonn", "Ulm", "nowhere", "", "Bonn ", "bonn", "nan", "None", "Ä", "it's"]
+IGNORED = {"handle_unknown": "ignore"}
+LR = linear_model.LogisticRegression
+
+
+def mixed(text, numbers="passthrough"):
+    return compose.make_column_transformer((numbers, ["price", "rooms"]), (text, ["city", "shop"]))
+
+
+def ordinal(**options):
+    return prep.OrdinalEncoder(handle_unknown="use_encoded_value", **options)
+
+
+ENCODED = {
+    "one-hot": lambda: pipe(mixed(prep.OneHotEncoder(**IGNORED), prep.StandardScaler()), LR()),
+    "one-hot, first dropped": lambda: pipe(mixed(prep.OneHotEncoder(drop="first", **IGNORED)), LR(max_iter=1000)),
+    "one-hot, infrequent by count": lambda: pipe(
+        mixed(prep.OneHotEncoder(min_frequency=20, handle_unknown="infrequent_if_exist")), LR(max_iter=1000)
+    ),
+    "one-hot, infrequent by number": lambda: pipe(
+        mixed(prep.OneHotEncoder(max_categories=3, handle_unknown="infrequent_if_exist")), LR(max_iter=1000)
+    ),
+    "ordinal, forest": lambda: pipe(mixed(ordinal(unknown_value=-1)), RandomForestClassifier(20, random_state=0)),
+    "ordinal, unknown is NaN": lambda: pipe(mixed(ordinal(unknown_value=np.nan)), HistGradientBoostingClassifier(max_iter=20)),
+    "ordinal, infrequent": lambda: pipe(
+        mixed(ordinal(unknown_value=-1, max_categories=3)), tree.DecisionTreeClassifier(random_state=0)
+    ),
+    "ordinal, scaled": lambda: pipe(mixed(pipe(ordinal(unknown_value=-1), prep.StandardScaler())), LR(max_iter=1000)),
+    "target": lambda: pipe(mixed(prep.TargetEncoder()), HistGradientBoostingClassifier(max_iter=20)),
+    "imputed": lambda: pipe(
+        mixed(pipe(impute.SimpleImputer(strategy="most_frequent"), prep.OneHotEncoder(**IGNORED)), impute.SimpleImputer()),
+        LR(max_iter=1000),
+    ),
+    "imputed, another stands for missing": lambda: pipe(
+        mixed(
+            pipe(impute.SimpleImputer(missing_values="?", strategy="constant", fill_value="none"), prep.OneHotEncoder(**IGNORED)),
+            impute.SimpleImputer(),
+        ),
+        LR(max_iter=1000),
+    ),
+    "union of encoders": lambda: pipe(
+        mixed(make_union(prep.OneHotEncoder(**IGNORED), ordinal(unknown_value=-1)), impute.SimpleImputer()), LR(max_iter=1000)
+    ),
+    "vote": lambda: ensemble.VotingClassifier(
+        [
+            ("a", pipe(mixed(prep.OneHotEncoder(**IGNORED)), LR(max_iter=1000))),
+            ("b", pipe(mixed(ordinal(unknown_value=-1)), RandomForestClassifier(5, random_state=0))),
+        ],
+        voting="soft",
+    ),
+    "stack": lambda: ensemble.StackingClassifier(
+        [("a", pipe(mixed(prep.OneHotEncoder(**IGNORED)), LR(max_iter=1000)))], LR(), cv=2
+    ),
+    "calibrated": lambda: calibration.CalibratedClassifierCV(
+        pipe(mixed(prep.OneHotEncoder(**IGNORED)), tree.DecisionTreeClassifier(max_depth=3, random_state=0)), cv=2
+    ),
+    "tuned threshold": lambda: model_selection.TunedThresholdClassifierCV(
+        pipe(mixed(prep.OneHotEncoder(**IGNORED)), LR(max_iter=1000)), cv=2
+    ),
+    "searched": lambda: model_selection.GridSearchCV(
+        pipe(mixed(prep.OneHotEncoder(**IGNORED)), LR(max_iter=1000)), {"logisticregression__C": [0.1, 1.0]}, cv=2
+    ),
+}
+TAKES_GAPS = ("ordinal, unknown is NaN", "target", "imputed", "imputed, another stands for missing")
+
+
+def asked(model, candidate, frame):
+    """Labels and probabilities of both, for rows with every odd text in either column."""
+    rows = pd.concat([frame.head(60)] * 2, ignore_index=True)
+    for place, text in enumerate(ODD):
+        rows.loc[place, "city"] = text
+        rows.loc[20 + place, "shop"] = text
+    tensors = encode_columns(candidate.contract, columns_of(rows))
+    given = opened(candidate.model, candidate.contract).run(tensors)
+    if candidate.contract.columns[1].nullable:  # where the empty text means a missing one
+        rows["city"] = rows.city.where(rows.city != "")
+    return given, model.predict(rows), model.predict_proba(rows)
+
+
+@pytest.mark.filterwarnings("ignore:Found unknown categories")
+@pytest.mark.parametrize("name", ENCODED)
+@pytest.mark.parametrize("gaps", [False, True])
+def test_a_graph_of_numbers_answers_text_as_scikit_learn_does(name, gaps):
+    if gaps and name not in TAKES_GAPS:
+        pytest.skip("its numbers must be there")
+    frame = GAPS if gaps else FRAME
+    if gaps and name == "imputed, another stands for missing":
+        frame = FRAME.assign(price=GAPS.price)
+    model = ENCODED[name]().fit(frame, TARGET)
+    candidate = build(model, train=(frame, TARGET), converter=HERE)
+    assert [table.column for table in candidate.contract.codes] == ["city", "shop"]
+    graph = onnx.load_from_string(candidate.model).graph
+    kinds = {each.name: each.type.tensor_type.elem_type for each in graph.input}
+    assert kinds["categorical"] == onnx.TensorProto.INT64
+    assert {tensor.name: tensor.datatype for tensor in candidate.contract.inputs}["categorical"] == "BYTES"
+    given, labels, probabilities = asked(model, candidate, frame)
+    assert given["label"].tolist() == labels.tolist()
+    np.testing.assert_allclose(given["probabilities"], probabilities, atol=1e-5, rtol=0)
+
+
+def test_a_target_encoder_of_several_classes_is_exact():
+    model = pipe(mixed(prep.TargetEncoder()), RandomForestClassifier(10, random_state=0)).fit(FRAME, THREE)
+    candidate = build(model, train=(FRAME, THREE), converter=HERE)
+    given, labels, probabilities = asked(model, candidate, FRAME)
+    assert given["label"].tolist() == labels.tolist()
+    np.testing.assert_allclose(given["probabilities"], probabilities, atol=1e-12, rtol=0)
+
+
+def test_text_alone_is_coded_as_well_and_in_double_where_it_is_encoded_by_means():
+    text = FRAME[["city", "shop"]]
+    model = pipe(prep.TargetEncoder(), HistGradientBoostingClassifier(max_iter=20)).fit(text, TARGET)
+    candidate = build(model, train=(text, TARGET), converter=HERE)
+    assert candidate.contract.codes
+    assert candidate.parity.precision == "FP64"
+    given = opened(candidate.model, candidate.contract).run(encode_columns(candidate.contract, columns_of(text)))
+    np.testing.assert_allclose(given["probabilities"], model.predict_proba(text), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("as_table", [pl.DataFrame, lambda frame: frame.to_numpy()], ids=["polars", "numpy"])
+def test_frames_of_polars_and_arrays_of_objects_are_coded(as_table):
+    rows = as_table(GAPS.assign(price=FRAME.price))
+    columns = compose.make_column_transformer((prep.StandardScaler(), [0, 2]), (prep.OneHotEncoder(**IGNORED), [1, 3]))
+    model = pipe(columns, LR()).fit(rows, TARGET)
+    candidate = build(model, train=(rows, TARGET), converter=HERE)
+    assert len(candidate.contract.codes) == 2
+    given = opened(candidate.model, candidate.contract).run(encode_columns(candidate.contract, candidate.train_columns))
+    np.testing.assert_allclose(given["probabilities"], model.predict_proba(rows), atol=1e-5, rtol=0)
+
+
+def test_a_level_that_the_encoder_refuses_is_refused_at_the_door():
+    model = pipe(mixed(prep.OneHotEncoder()), LR(max_iter=1000)).fit(FRAME, TARGET)
+    candidate = build(model, train=(FRAME, TARGET), converter=HERE)
+    assert [table.unseen for table in candidate.contract.codes] == [None, None]
+    rows = encode_columns(candidate.contract, columns_of(FRAME.head(3)))
+    assert check_tensors(candidate.contract, rows) == 3
+    rows["categorical"][2, 0] = "Rom"
+    with pytest.raises(
+        ContractError, match=r"column 'city' is 'Rom' in row 2, which the model refuses; send one of 'Bonn', 'Köln'"
+    ):
+        check_tensors(candidate.contract, rows)
+
+
+def test_many_levels_are_compared_with_in_place_of_a_square_table():
+    frame = pd.DataFrame({"price": np.arange(900.0) / 900, "id": [f"id {place % 450}" for place in range(900)]})
+    target = (np.arange(900) % 3 == 0).astype(int)
+    columns = compose.make_column_transformer(("passthrough", ["price"]), (prep.OneHotEncoder(**IGNORED), ["id"]))
+    model = pipe(columns, LR()).fit(frame, target)
+    candidate = build(model, train=(frame, target), converter=HERE)
+    assert candidate.contract.codes
+    assert len(candidate.model) < 50_000
+    given = opened(candidate.model, candidate.contract).run(encode_columns(candidate.contract, columns_of(frame)))
+    np.testing.assert_allclose(given["probabilities"], model.predict_proba(frame), atol=1e-5, rtol=0)
+
+
+def test_text_that_goes_elsewhere_than_into_an_encoder_stays_text():
+    def shout(rows):
+        return rows.apply(lambda column: column.str.upper())
+
+    columns = compose.make_column_transformer(
+        ("passthrough", ["price"]), (pipe(prep.FunctionTransformer(shout), prep.OneHotEncoder(**IGNORED)), ["city", "shop"])
+    )
+    model = pipe(columns, LR()).fit(FRAME, TARGET)
+    from prodml_magics.contract.infer import infer_columns
+    from prodml_magics.contract.schema import Contract
+    from prodml_magics.registry.coding import with_codes
+    from prodml_magics.registry.layout import wire_inputs
+    from prodml_magics.registry.reference import Reference
+
+    described = infer_columns(columns_of(FRAME))
+    contract = Contract(task="classification", columns=described, inputs=wire_inputs(described, "FP64"), outputs=())
+    tensors = encode_columns(contract, columns_of(FRAME))
+    assert with_codes(Reference(model, "classifier", described, FRAME), contract, tensors) is None
