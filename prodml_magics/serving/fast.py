@@ -46,20 +46,23 @@ class _Heads:
         self.known: dict[bytes, tuple[int, Known, bool]] = {}
         """Content length, meaning and keep-alive by the bytes of the head."""
         self._shared: Any = None
-        self._opening = b""
+        self._openings: dict[int, bytes] = {}
 
     def learn(self, head: bytes, length: int, known: Known, keep_alive: bool) -> None:
         if len(self.known) >= _HEADS:
             self.known.clear()
         self.known[head] = (length, known, keep_alive)
 
-    def opening(self, shared: Any) -> bytes:
-        """Status line and headers of a 200 up to the content length; `shared` are uvicorn's own headers, anew every second."""
+    def opening(self, shared: Any, status: int = 200) -> bytes:
+        """Status line and headers of a reply up to the content length; `shared` are uvicorn's own headers, anew every second."""
         if shared is not self._shared:
             self._shared = shared
-            lines = [STATUS_LINE[200], *(b"%b: %b\r\n" % pair for pair in shared)]
-            self._opening = b"".join([*lines, b"content-type: application/json\r\ncontent-length: "])
-        return self._opening
+            self._openings.clear()
+        found = self._openings.get(status)
+        if found is None:
+            lines = [STATUS_LINE[status], *(b"%b: %b\r\n" % pair for pair in shared)]
+            found = self._openings[status] = b"".join([*lines, b"content-type: application/json\r\ncontent-length: "])
+        return found
 
 
 class _Silent:
@@ -264,9 +267,7 @@ class _FastProtocol(HttpToolsProtocol):
         fast = self._fast
         if fast.disconnected:
             return
-        lines = [STATUS_LINE[status]]
-        lines += [b"%b: %b\r\n" % pair for pair in self.server_state.default_headers]
-        lines.append(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(payload))
+        lines = [b"%b%d\r\n" % (self._heads.opening(self.server_state.default_headers, status), len(payload))]
         lines += [b"%b: %b\r\n" % pair for pair in extra]
         lines.append(b"\r\n" if fast.keep_alive else b"connection: close\r\n\r\n")
         lines.append(payload)

@@ -57,7 +57,7 @@ _BROKEN = b'{"error":"the gateway failed on this request; see gateway.log"}'
 
 _EXTRA = {401: [(b"www-authenticate", b"Bearer")]}
 """Headers that go with a status."""
-_NOT_PLAIN = frozenset((b"content-encoding", b"inference-header-content-length", b"x-request-id", b"x-prodml-key"))
+_VARIES = frozenset((b"content-encoding", b"x-request-id", b"x-prodml-key"))
 """Headers with which a request goes the long way, or that differ from request to request."""
 
 
@@ -75,6 +75,8 @@ class Known:
     """Whose token it carries; empty where none is needed."""
     generation: int
     """Of the tokens by which that was decided."""
+    binary: bool
+    """Whether its tensors lie behind the JSON, which then is never a plain one."""
 
 
 class Predictor:
@@ -98,12 +100,13 @@ class Predictor:
     def known(self, model: str, version: str | None, headers: Sequence[tuple[bytes, bytes]]) -> Known | None:
         """What a head means, where every request with it may be taken by `infer_known`."""
         found = dict(headers)
-        if not _NOT_PLAIN.isdisjoint(found):
+        if not _VARIES.isdisjoint(found):
             return None
         access = self._access
         try:
             tenant = access.tenant(found, model)
-            return Known(model, version, version_number(version), found, self._patience(found), tenant, access.generation)
+            binary = _header_length(found) is not None
+            return Known(model, version, version_number(version), found, self._patience(found), tenant, access.generation, binary)
         except ProdmlError:
             return None
 
@@ -113,7 +116,7 @@ class Predictor:
             if known.generation != self._access.generation:
                 known.tenant = self._access.tenant(known.headers, known.model)
                 known.generation = self._access.generation
-            plain = self._plain_request(known, body, wire)
+            plain = None if known.binary else self._plain_request(known, body, wire)
             if plain is None:
                 self._infer(known.model, known.version, known.headers, body, wire.reply)
             else:

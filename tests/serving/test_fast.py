@@ -65,6 +65,13 @@ def request(body: Any, path: str = "/v2/models/cancer/infer", headers: str = "",
     return f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n{headers}\r\n".encode() + content
 
 
+def binary(rows: np.ndarray, headers: str = "", length: str = "") -> bytes:
+    """The bytes of one request with a binary tensor, `length` in the place of what its JSON has."""
+    tensor = {"name": "input", "shape": list(rows.shape), "datatype": "FP32", "parameters": {"binary_data_size": rows.nbytes}}
+    head = json.dumps({"id": "me", "inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    return request(head + rows.tobytes(), headers=f"{headers}Inference-Header-Content-Length: {length or len(head)}\r\n")
+
+
 async def answers(reader: asyncio.StreamReader, count: int) -> list[bytes]:
     """`count` whole responses."""
     found = []
@@ -141,6 +148,12 @@ NAMED = {"id": "me"}
         request(infer_body(ROW, "me"), headers="Connection: close\r\n"),
         request(infer_body(np.repeat(ROW, 6000, axis=0), "me")),
         request(b" " * (1 << 20)),
+        binary(ROW),
+        binary(np.repeat(ROW, 128, axis=0)),
+        binary(np.full((1, 30), np.inf, np.float32)),
+        binary(ROW, length="99999"),
+        binary(ROW, length="x"),
+        binary(ROW, headers="X-Prodml-Deadline-Ms: soon\r\n"),
         request(infer_body(ROW), "/v2/models/cancer/infer", method="PUT"),
         request(b"", "/v2/health/live", method="GET"),
     ],
@@ -192,6 +205,25 @@ def test_a_known_head_with_other_bodies_is_read_as_if_it_were_new(placed: Placed
     run(placed, scenario)
 
 
+def test_known_heads_of_binary_requests_are_answered_each_with_its_own_rows(placed: Placed) -> None:
+    expected = placed.model.predict_proba(placed.rows)
+
+    async def scenario(gateway: Gateway, ports: Ports) -> None:
+        learned = []
+        honest = gateway.predictor.infer_known
+        gateway.predictor.infer_known = lambda *known: (learned.append(known), honest(*known))  # type: ignore[method-assign]
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports[0])
+        for start in range(0, 320, 32):
+            writer.write(binary(placed.rows[start : start + 32].astype(np.float32)))
+            (response,) = await asyncio.wait_for(answers(reader, 1), 20)
+            values = np.frombuffer(response[-32 * 2 * 4 :], "<f4").reshape(-1, 2)
+            np.testing.assert_allclose(values, expected[start : start + 32], atol=1e-5)
+        writer.close()
+        assert len(learned) == 9, "every one but the first was taken without parsing"
+
+    run(placed, scenario)
+
+
 def test_what_follows_a_known_request_at_once_waits_for_its_turn(placed: Placed) -> None:
     async def scenario(_gateway: Gateway, ports: Ports) -> None:
         data = [request(infer_body(placed.rows[index : index + 1], f"{index:03}")) for index in range(40)]
@@ -220,7 +252,7 @@ def test_many_different_heads_do_not_fill_the_memory(placed: Placed) -> None:
         for index in range(fast._HEADS + 5):
             heads.learn(b"%d" % index, 1, gateway.predictor.known("cancer", None, []), True)
         assert len(heads.known) == 5
-        for name in ("X-Request-Id", "X-Prodml-Key", "Content-Encoding", "Inference-Header-Content-Length"):
+        for name in ("X-Request-Id", "X-Prodml-Key", "Content-Encoding"):
             assert gateway.predictor.known("cancer", None, [(name.lower().encode(), b"7")]) is None
         (response,) = await talk(ports[0], request(body, headers="X-Other: " + "x" * 4000 + "\r\n"))
         assert response.startswith(b"HTTP/1.1 200")
