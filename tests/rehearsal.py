@@ -21,6 +21,7 @@ from prodml_magics.storage.blocks import Block
 from prodml_magics.storage.spool import SpoolWriter
 from prodml_magics.wire.requests import Deploy
 from prodml_magics.wire.rollouts import RolloutState
+from prodml_magics.wire.routes import Route
 
 DEFAULTS: dict[str, Any] = {"steps": (5.0, 25.0, 50.0, 100.0), "bake": 60.0, "min_rows": 50, "deadline": 3600.0}
 
@@ -73,20 +74,51 @@ class Traffic:
         slow: float = 1.0,
         keys: int = 0,
         right: tuple[float, float] = (0.0, 0.0),
+        rejecting: float = 0.0,
     ) -> None:
-        """Version 2 fails and is slow, in whatever arm; `right` is how often control and canary answer 1, which is the truth."""
+        """Version 2 fails and is slow in whatever arm, and rejects requests as the canary.
+
+        `right` is how often control and canary answer 1, which is the truth.
+        """
         self._workspace = workspace
         self._right = right
         self.ids: list[str] = []
         self._writer = SpoolWriter(workspace.home / "spool")
         self._rng = np.random.default_rng(seed)
-        self._failing, self._slow, self._keys = failing, slow, keys
+        self._failing, self._slow, self._keys, self._rejecting = failing, slow, keys, rejecting
+
+    def _reject(self, route: Route, version: int) -> None:
+        """As a worker does with a request that breaks the contract of the version that it is to go to."""
+        assert route.canary is not None
+        now, sequence = self._workspace.clock.now().timestamp(), self._writer.sequence
+        self._writer.append(
+            Block(
+                "cancer",
+                version,
+                "rejected",
+                sequence,
+                ["own"],
+                [1],
+                [now],
+                [0.1],
+                0.0,
+                [422],
+                [""],
+                {},
+                None,
+                rollout=route.canary.rollout,
+                share=route.canary.share,
+            )
+        )
 
     def send(self, requests: int) -> None:
         route = self._workspace.route("cancer")
         for _ in range(requests):
             canary = route.canary is not None and self._rng.random() < route.canary.share
             version = route.canary.version if canary and route.canary else route.live or 0
+            if canary and self._rejecting and self._rng.random() < self._rejecting:
+                self._reject(route, version)
+                continue
             failed = version == 2 and self._rng.random() < self._failing
             row = np.zeros((1, 30), np.float32)
             said = np.array([self._rng.random() < self._right[canary]], np.int64)

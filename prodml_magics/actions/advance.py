@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec.structs import replace
 
-from prodml_magics.actions.answered import ARMS, COLUMNS, asks_answers, fresh_evidence, live_of, requests_of, score_of
+from prodml_magics.actions.answered import ASKED, COLUMNS, asks_answers, fresh_evidence, live_of, requests_of, score_of
 from prodml_magics.actions.labelled import Labelled
 from prodml_magics.actions.perform import perform, running
 from prodml_magics.actions.rollout import evidence_of
@@ -196,7 +196,7 @@ def _rows(workspace: Workspace, state: RolloutState) -> pl.DataFrame:
 
     # A worker's clock may lie behind the ledger's by a little; the number of the rollout decides.
     since = state.began_at - timedelta(hours=1)
-    frame = workspace.lake.rows(state.model, arms=ARMS, statuses=None, since=since)
+    frame = workspace.lake.rows(state.model, arms=ASKED, statuses=None, since=since)
     if frame.is_empty() or "rollout" not in frame.columns:
         return pl.DataFrame(schema={name: pl.String if name == "writer" else pl.Int64 for name in COLUMNS})
     asked = asks_answers(state.plan) and "outputs" in frame.columns

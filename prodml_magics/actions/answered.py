@@ -19,9 +19,12 @@ from prodml_magics.wire.rollouts import RolloutPlan, RolloutState
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["ARMS", "COLUMNS", "asks_answers", "fresh_evidence", "live_of", "requests_among", "requests_of", "score_of"]
+__all__ = ["ARMS", "ASKED", "COLUMNS", "asks_answers", "fresh_evidence", "live_of", "requests_among", "requests_of", "score_of"]
 
 ARMS = ("live", "canary", "fallback")
+_REJECTED = "rejected"
+ASKED = (*ARMS, _REJECTED)
+"""With what was asked of a version and broke its contract."""
 COLUMNS = (
     "writer", "sequence", "row", "arm", "version", "status", "latency_ms", "run_ms", "key", "rollout", "share", "received_at",
 )  # fmt: skip
@@ -80,7 +83,7 @@ def requests_of(state: RolloutState, table: pa.Table, score: str = "") -> Reques
 
     Where another version stood in for the canary they are still the canary's. `score` names the output whose mean is guarded.
     """
-    mine = pc.and_(pc.equal(table["rollout"], state.id), pc.is_in(table["arm"], pa.array(ARMS)))
+    mine = pc.and_(pc.equal(table["rollout"], state.id), pc.is_in(table["arm"], pa.array(ASKED)))
     rows = table.filter(pc.fill_null(mine, False)).sort_by("sequence")
     return _with_answers(state, requests_among(state, rows), rows, score)
 
@@ -137,11 +140,13 @@ def live_of(state: RolloutState, table: pa.Table) -> tuple[Requests, NDArray[np.
 def requests_among(state: RolloutState, rows: pa.Table) -> Requests:
     """Every request among rows of one writer, in the order of their sequence."""
     fallback, run_ms = pc.equal(rows["arm"], "fallback").to_numpy(), rows["run_ms"].to_numpy()
+    rejected = pc.equal(rows["arm"], _REJECTED).to_numpy()
     canary = pc.equal(rows["arm"], "canary").to_numpy() | fallback
+    canary |= rejected & (rows["version"].to_numpy() == state.plan.candidate)
     starts, sizes = _runs(run_ms, canary)
     run_rows = np.zeros(len(canary), np.int64)
     run_rows[starts] = sizes
-    run_rows[fallback] = 0  # a run of another version says nothing of this one's
+    run_rows[fallback | rejected] = 0  # a run of another version says nothing of this one's, and what was rejected had none
     status = rows["status"].to_numpy()
     took = np.where(status == 504, rows["latency_ms"].to_numpy(), run_ms)
     first = rows["row"].to_numpy() == 0

@@ -258,7 +258,12 @@ def _failed(plan: RolloutPlan, batch: Requests) -> dict[str, NDArray[np.bool_]]:
 
 def failures_of(metric: str, status: NDArray[np.int64], fallback: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which requests [requests] failed in the sense of a rate guard, by their HTTP status and whether another version stood in."""
-    return {"error_rate": status >= 500, "timeout_rate": status == 504, "fallback_rate": fallback}[metric]
+    return {
+        "error_rate": status >= 500,
+        "timeout_rate": status == 504,
+        "fallback_rate": fallback,
+        "rejected": status // 100 == 4,
+    }[metric]
 
 
 def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Evidence:

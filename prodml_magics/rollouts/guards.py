@@ -31,7 +31,8 @@ __all__ = [
     "read_guards",
 ]
 
-_RATES = {name: Guard(name, 0.005, False) for name in ("error_rate", "timeout_rate", "fallback_rate")}
+_REJECTED = "rejected"
+_RATES = {name: Guard(name, 0.005, False) for name in ("error_rate", "timeout_rate", "fallback_rate", _REJECTED)}
 _LATENCIES = {f"latency_p{percent}": Guard(f"latency_p{percent}", 0.2, True) for percent in (50, 75, 90, 95, 99)}
 _DURATIONS = {"latency_mean": Guard("latency_mean", 0.2, True)}
 _MEANS = {"accuracy": Guard("accuracy", 0.02, False), "log_loss": Guard("log_loss", 0.05, False)}
@@ -117,8 +118,8 @@ def class_of(metric: str) -> str:
 
 
 def needs_control(metric: str) -> bool:
-    """Whether the guard says nothing of a version that has none beside it."""
-    return not is_rate(metric) and not is_latency(metric)
+    """Whether the guard says nothing of a version that has none beside it; what is rejected is counted only beside another."""
+    return metric == _REJECTED or not (is_rate(metric) or is_latency(metric))
 
 
 def level_of(metric: str) -> float:

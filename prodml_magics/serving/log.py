@@ -76,7 +76,7 @@ class RequestLog:
             outputs = None if outputs is None else {name: values[rows] for name, values in outputs.items()}
             if not batch:
                 return None
-        if policy.mask:
+        if policy.mask and inputs:
             inputs = masked(version.contract, inputs, policy.mask)
         first = self._writer.sequence
         shadow = mirrors is not None

@@ -6,6 +6,7 @@ Both fronts, ASGI and the short way past it, call these functions, so that the s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import secrets
@@ -23,7 +24,7 @@ import numpy as np
 from prodml_magics.contract.check import check_tensors
 from prodml_magics.contract.encode import encode_rows, widen
 from prodml_magics.contract.schema import Contract
-from prodml_magics.errors import DeadlineExceeded, InvalidInput, NotFound, Overloaded, ProdmlError
+from prodml_magics.errors import DeadlineExceeded, InvalidInput, NotFound, Overloaded, ProdmlError, Unavailable
 from prodml_magics.serving.access import Access
 from prodml_magics.serving.batcher import Lane
 from prodml_magics.serving.classification import check_classes
@@ -116,9 +117,9 @@ class Predictor:
             if known.generation != self._access.generation:
                 known.tenant = self._access.tenant(known.headers, known.model)
                 known.generation = self._access.generation
-            plain = None if known.binary else self._plain_request(known, body, wire)
-            if plain is None:
-                self._infer(known.model, known.version, known.headers, body, wire.reply)
+            plain = "" if known.binary else self._plain_request(known, body, wire)
+            if isinstance(plain, str):
+                self._infer(known.model, known.version, known.headers, body, wire.reply, plain)
             else:
                 self._enter(plain.lane, plain)
         except ProdmlError as error:
@@ -127,17 +128,18 @@ class Predictor:
             _log.exception("a request failed")
             wire.reply(500, [], _BROKEN)
 
-    def _plain_request(self, known: Known, body: bytes, wire: Wire) -> PlainRequest | None:
+    def _plain_request(self, known: Known, body: bytes, wire: Wire) -> PlainRequest | str:
+        """The request, or its own identity (empty where it needs none yet) where it goes the long way: who answers is drawn once."""
         lane, own = self._router.lane(known.model, known.number), ""
         if lane.split is not None or not lane.version.breaker.closed:
             lane, own = self._chosen(lane, known.version, known.headers)
             if lane.split is not None and known.version is None:  # its rows say who answers: the long way
-                return None
+                return own
         if lane.busy and lane.cached is None:  # before it is decoded, so that a refusal costs as little as it can
             lane.check_room(known.seconds, tenant=known.tenant)
         found = None if lane.plain is None else lane.plain.decode(body)
         if found is None:
-            return None
+            return own
         given, packed, rows = found
         request_id = self._checked_id(given) if given else own or self._made_identity()
         now = time.monotonic()
@@ -202,10 +204,10 @@ class Predictor:
             _log.exception("a request failed")
             reply(500, [], _BROKEN)
 
-    def _infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
+    def _infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply, identity: str = "") -> None:
         model = _unquoted(model)
         tenant = self._access.tenant(headers, model)
-        lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers)
+        lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers, identity)
         length = _header_length(headers)
         if lane.busy and lane.cached is None and lane.split is None:  # before it is decoded: a refusal is to cost little
             lane.check_room(self._patience(headers), _least_rows(lane, length, body), tenant)
@@ -356,14 +358,14 @@ class Predictor:
             failure = error
         pending.settle(failure)
 
-    def _chosen(self, lane: Lane, version: str | None, headers: Headers) -> tuple[Lane, str]:
+    def _chosen(self, lane: Lane, version: str | None, headers: Headers, identity: str = "") -> tuple[Lane, str]:
         """The lane that answers: while a canary runs the one of the routing key, or of an identity of the request's own.
 
         The identity is made here, since clients leave their ids empty or repeat them; it is the request's id where it has none.
         """
         if lane.split is None or version is not None:
             return (lane if lane.version.breaker.closed else lane.standing(named=version is not None)), ""
-        own = self._made_identity()
+        own = identity or self._made_identity()
         if lane.split.by_rows:  # see `_read`
             return lane, own
         lane = lane.split.lane(headers.get(_KEY) or own.encode())
@@ -376,14 +378,33 @@ class Predictor:
 
         Where its rows say who answers, they are read as the live version takes them first.
         """
-        found, split = read(lane), lane.split if version is None else None
+        header, split = headers.get(_KEY, b""), lane.split if version is None else None
+        try:
+            found = read(lane)
+        except InvalidInput as error:
+            drawn = lane if split is None else split.unread(header, own)
+            self._rejected(error, drawn, own, header.decode("latin-1"))
+            raise
         if split is None:
-            return lane, headers.get(_KEY, b"").decode("latin-1"), found
-        placed, key = split.place(found[0], headers.get(_KEY, b""), own)
+            return lane, header.decode("latin-1"), found
+        placed, key = split.place(found[0], header, own)
         if placed is split.canary:
-            found = read(placed)
+            try:
+                found = read(placed)
+            except InvalidInput as error:
+                self._rejected(error, placed, own, key)
+                raise
         lane = placed or lane
         return (lane if lane.version.breaker.closed else lane.standing()), key, found
+
+    def _rejected(self, error: InvalidInput, lane: Lane | None, own: str, key: str) -> None:
+        """Log a request that a version of a rollout does not take, so that the rollout can count it; others are nobody's."""
+        if lane is None or not lane.allotted[0] or len(key) > self._limits.id_length or not key.isascii():
+            return
+        now, arm = time.monotonic(), "fallback" if lane.arm == "fallback" else "rejected"
+        pending = Pending(own, key, {}, 1, time.time(), now, _nobody, lane)
+        with contextlib.suppress(Unavailable):  # refused it is either way, and the log itself tells that it cannot be written
+            self._log.write(lane.version, arm, [pending], {}, None, now=now, status=error.http_status, allotted=lane.allotted)
 
     def _made_identity(self) -> str:
         return f"{self._origin}-{next(self._made):x}"
@@ -416,6 +437,10 @@ class Predictor:
         if len(value) > self._limits.id_length or not value.isascii():
             raise InvalidInput(f"{name} is at most {self._limits.id_length} ASCII characters")
         return value.decode()
+
+
+def _nobody(_outcome: Answer | ProdmlError) -> None:
+    """Takes the answer of a request that has got one."""
 
 
 def _encode_plain(request_id: str, lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:

@@ -55,6 +55,10 @@ class Split:
         """Who answers `key`."""
         return self.canary if position(key, self._salt) < self._share else self.control
 
+    def unread(self, header: bytes, own: str) -> Lane | None:
+        """Who a request that nobody could read would go to by its header, else at random; None where a segment is split."""
+        return None if self._segment is not None else self.lane(header or own.encode())
+
     def place(self, tensors: Mapping[str, np.ndarray], header: bytes, own: str) -> tuple[Lane | None, str]:
         """Who answers a request with these rows, None when it lies outside the segment; and the key that is logged.
 

@@ -35,6 +35,8 @@ class Array(msgspec.Struct, frozen=True, array_like=True):
 class Block(msgspec.Struct, frozen=True, array_like=True):
     """Rows of one model, version and arm that were answered (or refused after routing) together.
 
+    `arm` is ``rejected`` for a request of a rollout that broke the contract of the version that it was to go to: one row without inputs.
+
     `sequence` is the number of the first row in the stream of its writer; rows are numbered on from it. `request_rows[i]` rows
     belong to request ``request_ids[i]``, received at ``received_at[i]`` (seconds since 1970, UTC). `run_ms` is the
     time of the model run that all of them shared.
@@ -42,7 +44,7 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
 
     model: str
     version: int
-    arm: Literal["live", "canary", "shadow", "direct", "fallback", "cache"]
+    arm: Literal["live", "canary", "shadow", "direct", "fallback", "cache", "rejected"]
     sequence: int
     request_ids: list[str]
     request_rows: list[int]

@@ -97,7 +97,7 @@ class Drainer:
 
     def _collect(self, segment: Segment) -> tuple[dict[str, LakeRows], int, bool]:
         """Rows by model that lie behind the known offset, the offset behind them, and whether some have to wait."""
-        groups: dict[tuple[str, int, bool], list[Block]] = {}
+        groups: dict[tuple[str, int, bool, bool], list[Block]] = {}
         until: dict[str, int] = {}
         offset = self._offsets[segment.path]
         stuck = False
@@ -109,10 +109,10 @@ class Drainer:
             if (block.model, segment.writer) in self._waiting:
                 stuck = True
                 continue
-            groups.setdefault((block.model, block.version, block.outputs is None), []).append(block)
+            groups.setdefault((block.model, block.version, block.outputs is None, not block.inputs), []).append(block)
             until[block.model] = block.sequence + block.rows
         tables: dict[str, list[pa.Table]] = {}
-        for (model, version, _), blocks in groups.items():
+        for (model, version, *_), blocks in groups.items():
             tables.setdefault(model, []).append(blocks_table(blocks, segment.writer, self._contracts[model, version]))
         merged = {model: pa.concat_tables(parts, promote_options="permissive") for model, parts in tables.items()}
         return {model: LakeRows(segment.writer, table, until[model]) for model, table in merged.items()}, offset, stuck

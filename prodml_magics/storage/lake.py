@@ -6,7 +6,7 @@ Columns of ``requests/MODEL`` (format 1), partitioned by ``date`` (UTC day of `r
     request_id, row    as the client sent or the gateway made it, and the row within the request
     received_at        UTC, microseconds
     key                routing key of the request, empty when none
-    arm, version       who answered
+    arm, version       who answered; ``rejected``: a request of a rollout that broke the contract of the version that it was to go to
     latency_ms         from the last byte read to the reply handed over, of the whole request
     run_ms             time of the model run in which the row was answered; what versions are compared by
     status             HTTP status that was answered

@@ -20,8 +20,8 @@ __all__ = ["blocks_table"]
 def blocks_table(blocks: Sequence[Block], writer: str, contract: Contract) -> pa.Table:
     """The rows of `blocks`, one per answered row, in the columns of `prodml_magics.storage.lake`.
 
-    The blocks are of one model and version, and all of them have outputs or none has: a block is often a single row, so they are
-    put together before anything is made of them.
+    The blocks are of one model and version, and all of them have inputs or none has, and outputs or none has. A block is often a single
+    row, so they are put together before anything is made of them.
     """
     requests = np.concatenate([np.asarray(block.request_rows) for block in blocks])
     sizes = np.array([block.rows for block in blocks])
@@ -45,7 +45,8 @@ def blocks_table(blocks: Sequence[Block], writer: str, contract: Contract) -> pa
         "log_share": pa.array(np.repeat(np.array([block.log_share for block in blocks], np.float64), sizes)),
         "mirrors": _mirrors(blocks, count),
     }
-    fields["inputs"] = _struct(decode_columns(contract, _tensors([block.inputs for block in blocks])))
+    if blocks[0].inputs:
+        fields["inputs"] = _struct(decode_columns(contract, _tensors([block.inputs for block in blocks])))
     if blocks[0].outputs is not None:
         outputs = _tensors([block.outputs for block in blocks if block.outputs is not None])
         fields["outputs"] = _struct(output_columns(contract, outputs))

@@ -117,8 +117,8 @@ class Deploy(Request, frozen=True):
         str,
         _flag(
             "what must not get worse (default: error_rate,latency_p99); also timeout_rate, fallback_rate, latency_p50, _p75, _p90, "
-            "_p95; of a canary latency_mean, on labels accuracy, log_loss, metric:NAME:LOW..HIGH, metric:NAME, on answers score, "
-            "class:NAME",
+            "_p95; of a canary rejected (requests that break the contract), latency_mean, on labels accuracy, log_loss, "
+            "metric:NAME:LOW..HIGH, metric:NAME, on answers score, class:NAME",
             "GUARDS",
         ),
     ] = ""

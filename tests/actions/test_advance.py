@@ -366,7 +366,7 @@ REFUSED: list[tuple[Deploy, type[ProdmlError], str]] = [
     (
         Deploy(model="cancer@2", guard="accuracy"),
         InvalidInput,
-        "accuracy compares two versions at the same time; use a ladder",
+        "accuracy compares two versions that answer at the same time, and a switch of all traffic leaves one; use a ladder",
     ),
     (Deploy(model="cancer@2", margin="latency_p99=3"), InvalidInput, "needs a unit"),
     (Deploy(model="cancer@2", segment="mean radius=1"), UsageError, "--segment is for a canary"),
@@ -477,3 +477,31 @@ def test_while_evidence_cannot_be_kept_nothing_is_decided_and_afterwards_nothing
     traffic.send(800)
     assert controller.look() == 1 and controller.advancing.problems == {}
     assert sum(map(sum, kept(home).requests)) == 3_200
+
+
+def test_a_candidate_that_rejects_what_the_live_version_takes_goes_back_alone(home: Workspace) -> None:
+    traffic, controller = Traffic(home, 11, rejecting=0.05), Controller(home)
+    begin(home, steps=(50.0, 100.0), guards=read_guards("rejected,latency_p99", ""))
+    for _ in range(20):
+        traffic.send(100)
+        if controller.look():
+            break
+        controller.killed()
+    event = home.ledger.events("cancer")[-1]
+    assert (event.kind, event.payload["text"]) == ("rollback", "cancer@2: rejected worse at 0.5 of the traffic")
+    said = event.payload["verdicts"][0]
+    assert said["canary_events"] > 10 and said["control_events"] == 0
+    rows = home.lake.rows("cancer", arms=("rejected",), statuses=None)
+    assert rows.height >= said["canary_events"] and rows["inputs"].is_null().all()
+
+
+def test_requests_that_were_rejected_count_as_the_arms_that_they_were_drawn_for(home: Workspace) -> None:
+    """Half of the canary's are rejected: the split is sound nevertheless, and nothing is learnt of latency from them."""
+    traffic, controller = Traffic(home, 12, rejecting=0.5), Controller(home)
+    state = begin(home, steps=(50.0, 100.0), guards=read_guards("error_rate,latency_p99", ""), bake=7200.0, deadline=9000.0)
+    traffic.send(2_000)
+    controller.look()
+    found = evidence_of(home, state)
+    assert found is not None and not found.mismatch
+    assert sum(map(sum, found.requests)) == 2_000 and abs(sum(found.requests[1]) - 1_000) < 150
+    assert sum(count for _, count in found.times[1]) < 0.6 * sum(found.requests[1])

@@ -81,7 +81,7 @@ def test_a_switch_of_all_traffic_and_a_plan_say_that_they_cannot_be_guarded_so(h
     from prodml_magics.actions.plan import plan
 
     for guard in ("score", "class:1", "latency_mean"):
-        with pytest.raises(InvalidInput, match=f"{guard} compares two versions at the same time; use a ladder"):
+        with pytest.raises(InvalidInput, match=f"{guard} compares two versions that answer at the same time"):
             deploy(home, Deploy(model="cancer@2", guard=guard, dry_run=True))
         with pytest.raises(InvalidInput, match=f"{guard} cannot be planned ahead"):
             plan(home, Plan(model="cancer", guard=guard))

@@ -166,7 +166,7 @@ def test_looked_at_after_every_batch_identical_versions_are_rarely_called_harm()
 @pytest.mark.parametrize(
     ("guards", "margins", "said"),
     [
-        ("speed", "", "'speed' is no guard; guards are error_rate, timeout_rate, fallback_rate, latency_p50"),
+        ("speed", "", "'speed' is no guard; guards are error_rate, timeout_rate, fallback_rate, rejected, latency_p50"),
         ("error_rate", "latency_p99=20%", "there is a margin for latency_p99, which is not guarded"),
         ("", "latency_p99=20", "a margin of latency_p99 needs a unit"),
         ("", "error_rate", "'error_rate' is no margin; write error_rate=20% or error_rate=0.005"),

@@ -236,6 +236,70 @@ def test_outside_of_the_segment_the_live_version_answers_and_the_rollout_counts_
     run(placed, scenario, **segment)
 
 
+WIDE = np.zeros((1, 3), np.float32)
+"""Of another width than the model takes."""
+
+
+def test_what_breaks_the_contract_is_logged_for_the_version_that_it_was_to_go_to(placed: Placed) -> None:
+    async def scenario(gateway: Gateway, ports: Ports) -> None:
+        for start in (0, 1):
+            data = b"".join(request(infer_body(WIDE, "")) for _ in range(200))
+            replies = await talk(ports[start], data, 200)
+            assert {each[:12] for each in replies} == {b"HTTP/1.1 400"}
+        for path, body, said in (
+            ("/predict/cancer", {"radius": 1}, b"422"),
+            ("/v2/models/cancer/infer", infer_body(WIDE, ""), b"400"),
+        ):
+            for _ in range(3):  # the same key, the same version
+                (refused,) = await talk(ports[0], request(body, path, headers="X-Prodml-Key: ann\r\n"))
+                assert refused[9:12] == said
+        blocks = gateway.blocks()
+        said = {(block.arm, tuple(block.status), block.rollout, block.share, len(block.inputs)) for block in blocks}
+        assert said == {("rejected", (status,), 3, 0.25, 0) for status in (400, 422)} and len(blocks) == 406
+        assert binomtest(sum(block.version == 2 for block in blocks[:400]), 400, 0.25).pvalue > 1e-4
+        assert len({block.version for block in blocks[400:]}) == 1 and {tuple(block.keys) for block in blocks[400:]} == {("ann",)}
+
+    run(placed, scenario, **with_canary(placed))
+
+
+def test_what_breaks_the_contract_outside_of_a_rollout_is_not_logged(placed: Placed) -> None:
+    async def scenario(gateway: Gateway, ports: Ports) -> None:
+        for path in ("/v2/models/cancer/infer", "/v2/models/cancer/versions/2/infer", "/v2/models/cancer/versions/1/infer"):
+            (refused,) = await talk(ports[0], request(infer_body(WIDE, ""), path))
+            assert refused.startswith(b"HTTP/1.1 4")
+        (broken,) = await talk(ports[0], request(infer_body(WIDE, ""), headers=f"X-Prodml-Key: {'k' * 500}\r\n"))
+        assert broken.startswith(b"HTTP/1.1 4")
+        assert {block.arm for block in gateway.blocks()} <= {"rejected"} and len(gateway.blocks()) <= expected
+
+    expected = 0
+    run(placed, scenario)
+    expected = 1  # of the first alone: a named version is no part of it, a broken key is nobody's
+    run(placed, scenario, **with_canary(placed))
+
+
+def test_a_canary_whose_rows_say_who_answers_may_reject_what_the_live_version_takes(placed: Placed) -> None:
+    keyed = with_canary(placed)
+    keyed = {**keyed, "canary": msgspec.structs.replace(keyed["canary"], key="mean radius", share=0.5)}
+
+    async def scenario(gateway: Gateway, ports: Ports) -> None:
+        data = b"".join(request(infer_body(WIDE, "")) for _ in range(100))
+        await talk(ports[0], data, 100)
+        found = [block.version for block in gateway.blocks()]
+        assert len(found) == 100 and binomtest(found.count(2), 100, 0.5).pvalue > 1e-4
+        await talk(ports[0], request({"mean radius": 7.0}, "/predict/cancer"))
+        assert gateway.blocks()[-1].arm == "rejected"  # a row without the other columns
+
+    run(placed, scenario, **keyed)
+    segmented = {**keyed, "canary": msgspec.structs.replace(keyed["canary"], segment=Segment("mean radius", "7"))}
+
+    async def unread(gateway: Gateway, ports: Ports) -> None:
+        before = len(gateway.blocks())
+        await talk(ports[0], request(infer_body(WIDE, "")))
+        assert len(gateway.blocks()) == before  # nobody knows whether it lies in the segment
+
+    run(placed, unread, **segmented)
+
+
 def test_a_canary_that_crashed_the_process_gets_no_traffic_and_is_reported(
     placed: Placed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
