@@ -1,16 +1,13 @@
-"""Generators of load for the benchmarks: wrk for as much as goes, and an open loop for a stated rate."""
+"""Generators of load for the benchmarks: wrk for as much as goes, h2load for a stated rate."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
@@ -75,87 +72,39 @@ def wrk(
 
 
 class Measured(NamedTuple):
-    """What became of the requests of an open loop; seconds from when each was due."""
+    """What became of the requests of an open loop; latencies in seconds from when each was sent."""
 
-    offered: float
+    sent: float
+    """Requests per second. Less than was asked for where every connection waited for an answer when the next was due."""
     accepted: np.ndarray
     refused: np.ndarray
     failed: int
-    unsent: int
-    """Due while every connection waited for an answer, and dropped by the client: a server cannot refuse what it was never sent."""
     seconds: float
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, free: list[_Connection], took: list[tuple[int, float]]) -> None:
-        self._free, self._took = free, took
-        self._due = 0.0
-        self._got = b""
-        self.lost = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
-        self._free.append(self)
-
-    def send(self, data: bytes, due: float) -> None:
-        self._due = due
-        self.transport.write(data)
-
-    def data_received(self, data: bytes) -> None:
-        got = self._got = self._got + data
-        end = got.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head = got[:end].lower()
-        at = head.find(b"content-length:")
-        length = int(head[at + 15 :].split(b"\r", 1)[0])
-        if len(got) < end + 4 + length:
-            return
-        self._got = b""
-        self._took.append((int(got[9:12]), time.perf_counter() - self._due))
-        self._free.append(self)
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        if self in self._free:
-            self._free.remove(self)
-        self.lost += 1
-
-
-def open_loop(url: str, body: bytes, headers: dict[str, str], rate: float, seconds: float, *, connections: int = 512) -> Measured:
-    """Send at `rate` requests per second however slowly they are answered; run it in a process pinned to a core of its own."""
-    import uvloop
-
-    return uvloop.run(_open_loop(url, body, headers, rate, seconds, connections))
-
-
-async def _open_loop(url: str, body: bytes, headers: dict[str, str], rate: float, seconds: float, connections: int) -> Measured:
-    where = urlsplit(url)
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    data = f"POST {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
-    free: list[_Connection] = []
-    took: list[tuple[int, float]] = []
-    loop = asyncio.get_running_loop()
-    for _ in range(connections):
-        await loop.create_connection(lambda: _Connection(free, took), where.hostname, where.port)
-    every = list(free)
-    began = time.perf_counter()
-    sent, unsent = 0, 0
-    while (now := time.perf_counter()) - began < seconds:
-        due = int((now - began) * rate) + 1
-        while sent + unsent < due:
-            if not free:
-                unsent += 1
-                continue
-            free.pop().send(data, began + (sent + unsent) / rate)
-            sent += 1
-        await asyncio.sleep(0.0005)
-    lasted = time.perf_counter() - began
-    until = time.perf_counter() + 5
-    while len(took) < sent and time.perf_counter() < until:
-        await asyncio.sleep(0.01)
-    for connection in every:
-        connection.transport.abort()
-    latency = np.array([each for _, each in took])
-    status = np.array([each for each, _ in took])
-    failed = int(((status != 200) & (status != 503)).sum()) + sent - len(took)
-    return Measured(rate, latency[status == 200], latency[status == 503], failed, unsent, lasted)
+def open_loop(url: str, body: bytes, headers: dict[str, str], rate: float, seconds: float, folder: Path) -> Measured:
+    """Send `rate` requests per second, evenly, however slowly they are answered: `rate` times `seconds` in all."""
+    connections = min(512, max(1, int(rate * seconds / 8)))
+    (folder / "body").write_bytes(body)
+    log = folder / "requests.log"
+    log.unlink(missing_ok=True)
+    line = [
+        "taskset",
+        "-c",
+        "1",
+        "h2load",
+        "--h1",
+        "-t1",
+        f"-c{connections}",
+        f"-n{rate * seconds:.0f}",
+        f"--rps={rate / connections:.4f}",
+    ]
+    # Connected one after the other over the time between two requests of one connection, so that none sends with another.
+    line += [f"-r{max(1, round(rate / 1000))}", "--rate-period=1ms", f"--data={folder / 'body'}", f"--log-file={log}"]
+    line += [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+    subprocess.run([*line, url], check=True, capture_output=True)
+    began, status, took = np.loadtxt(log, dtype=np.int64, ndmin=2).T
+    lasted = float(began.max() - began.min()) / 1e6
+    latency = took / 1e6
+    failed = int(((status != 200) & (status != 503)).sum())
+    return Measured(len(status) / lasted, latency[status == 200], latency[status == 503], failed, lasted)
