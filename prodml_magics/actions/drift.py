@@ -26,7 +26,7 @@ from prodml_magics.actions.sampled import sampling_note
 from prodml_magics.actions.scores import calibration_of
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.slices import compare_slices, search_slices
-from prodml_magics.actions.streamed import Scanned, large, one_sided, sampled_reference, scan, sketched
+from prodml_magics.actions.streamed import Scanned, drawn_vectors, large, one_sided, sampled_reference, scan, sketched
 from prodml_magics.actions.watching import watch_model
 from prodml_magics.actions.windows import before, parse_duration, parse_time
 from prodml_magics.actions.workspace import Workspace
@@ -132,7 +132,7 @@ def _opaque(before: int, now: int, opaque: tuple[set[str], set[str]], request: D
 
 def _between_files(clock: Clock, reference: Scanned, current: Scanned, request: Drift) -> DriftResult:
     """Files beyond the memory bound: exact counts on the grid of a sample of the reference."""
-    from prodml_magics.stats.drift import Tolerances
+    from prodml_magics.stats.drift import Tolerances, column_detail
     from prodml_magics.stats.drift.detect_sketches import detect_sketches
     from prodml_magics.stats.drift.sketch_detail import sketch_detail
 
@@ -145,21 +145,32 @@ def _between_files(clock: Clock, reference: Scanned, current: Scanned, request: 
     summarised = sampled_reference(reference, common, _SAMPLE, request.memory)
     started = clock.monotonic()
     sketches, refused = sketched(current, summarised, request.memory)
-    changed = one_sided(reference, current, request.columns) | refused
+    vectors, others = drawn_vectors(current, summarised, request.memory)
+    changed = one_sided(reference, current, request.columns) | refused | others
     tolerances = None if request.tolerance is None else Tolerances(request.tolerance, request.tolerance)
-    found = detect_sketches(summarised, sketches, alpha=request.alpha, tolerances=tolerances, fdr=request.fdr, changed=changed)
+    found = detect_sketches(
+        summarised,
+        sketches,
+        alpha=request.alpha,
+        tolerances=tolerances,
+        fdr=request.fdr,
+        changed=changed,
+        vectors={name: (drawn, current.rows) for name, drawn in vectors.items()},
+    )
     found = found._replace(seconds=clock.monotonic() - started)
     window = Window(since=None, until=None, rows=current.rows)
     kept = min(_SAMPLE, reference.rows)
     against = f"a sample of {kept:,} of {reference.rows:,} reference rows"
-    record = _record(_Sides(summarised, {}, window, against, None), found, [])
-    if left := [name for name in summarised.names if name not in found.names]:
-        note = f"vectors are not compared from sketches ({_named(left)} left out); raise --memory, or add --exact"
-        record = msgspec.structs.replace(record, note=note)
-    return DriftResult(record, {name: sketch_detail(summarised, sketch, name).to_dict() for name, sketch in sketches.items()})
+    record = msgspec.structs.replace(_record(_Sides(summarised, {}, window, against, None), found, []), source="sketches")
+    details = {name: sketch_detail(summarised, sketch, name).to_dict() for name, sketch in sketches.items()}
+    details |= {name: column_detail(summarised, drawn.values, name).to_dict() for name, drawn in vectors.items()}
+    return DriftResult(record, details)
 
 
-def _prepared(columns: Mapping[str, np.ndarray], request: Drift, *, calibrate: bool = False) -> Reference:
+def _prepared(
+    columns: Mapping[str, np.ndarray], request: Drift, *, calibrate: bool | Literal["correlation"] = "correlation"
+) -> Reference:
+    """Of two frames tolerances are the default ones; that neighbouring rows are alike counts all the same."""
     from prodml_magics.stats.drift import prepare
 
     wanted = set(request.columns) or set(columns)
@@ -177,10 +188,6 @@ def _check_names(reference: Mapping[str, Any], current: Mapping[str, Any], reque
         if name not in either:
             raise InvalidInput(f"neither frame has a column {name!r}; {did_you_mean(name, list(either))}")
     check_common(reference, current)
-
-
-def _named(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 # ── a served model ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -218,7 +225,7 @@ def _of_model(workspace: Workspace, request: Drift) -> DriftResult:
         sides = _against_rows(which.name, version, earlier, rows, window, request)
     sides = _without_masked(sides, workspace.route(which.name).serving.mask, request)
     result = _result(sides._replace(model=which.name, version=version, seen_until=seen), request)
-    moved = [name for name in result.record.drifted if name in result.details]
+    moved = [name for name in result.record.drifted if name in result.details and name in sides.reference.columns]
     onsets = _onsets(workspace, asked, version, sides, rows, moved, request.alpha)
     note = "; ".join(filter(None, (result.record.note, sampling_note(rows))))
     scores = calibration_of(workspace, which.name, version, rows, request.alpha)
@@ -420,11 +427,8 @@ def _result(sides: _Sides, request: Drift) -> DriftResult:
     from prodml_magics.stats.drift import column_detail
 
     if request.embed is not None:
-        if sides.rows is None:
-            raise UsageError(
-                "--embed needs the texts of both sides, and a profile keeps none; add --against previous, or a stretch"
-            )
-        reference, current = with_embeddings(sides.reference, sides.rows, sides.current, request.embed)
+        alone: Literal["correlation"] | bool = "correlation" if sides.model is None else True
+        reference, current = with_embeddings(sides.reference, sides.rows, sides.current, request.embed, calibrate=alone)
         sides = sides._replace(reference=reference, current=current)
     reference, current = sides.reference, sides.current
     found = detect_request(reference, current, request, changed=sides.changed)

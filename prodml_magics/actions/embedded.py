@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,25 +20,37 @@ Embed = Callable[[list[str]], Any]
 
 
 def with_embeddings(
-    reference: Reference, rows: Mapping[str, np.ndarray], current: Columns, embed: Any
+    reference: Reference,
+    rows: Mapping[str, np.ndarray] | None,
+    current: Columns,
+    embed: Any,
+    *,
+    calibrate: bool | Literal["correlation"],
 ) -> tuple[Reference, Columns]:
     """Both sides with a column of vectors beside each column of texts, made from at most 2,000 texts of either side.
 
-    `rows` are those behind the reference. `embed` turns a list of texts into an array [texts, numbers], or names a function that
-    does, as ``module:function``.
+    `rows` are those behind the reference, or None for the texts that its profile keeps. `embed` turns a list of texts into an array
+    [texts, numbers], or names a function that does, as ``module:function``. With `calibrate` the vectors' tolerance is what the
+    reference moves by itself, as for other columns.
     """
     from prodml_magics.stats.drift import Reference, prepare
     from prodml_magics.stats.drift.reference import TextColumn
 
     function = _function(embed)
-    names = [
-        name for name, column in reference.columns.items() if isinstance(column, TextColumn) and name in rows and name in current
-    ]
-    if not names:
+    texts = {name: column for name, column in reference.columns.items() if isinstance(column, TextColumn) and name in current}
+    if not texts:
         raise UsageError("--embed turns texts into vectors, and no column holds texts that hardly repeat; leave it out")
-    before = {f"{name} (embedded)": _vectors(function, rows[name], name, seed=0) for name in names}
-    now = {f"{name} (embedded)": _vectors(function, current[name], name, seed=1) for name in names}
-    embedded = [prepare({name: vectors}).columns for name, vectors in before.items()]
+    if rows is None:
+        rows = {name: np.array(column.texts, dtype=object) for name, column in texts.items() if column.texts}
+    names = [name for name in texts if name in rows]
+    if not names:
+        raise UsageError(
+            "--embed needs texts of both sides, and the profile keeps none: it is of an earlier release, or they are masked; "
+            "add --against previous, or a stretch"
+        )
+    before = {f"{name} (embedded)": _vectors(function, _neighbours(rows[name]), name) for name in names}
+    now = {f"{name} (embedded)": _vectors(function, _drawn(current[name]), name) for name in names}
+    embedded = [prepare({name: vectors}, calibrate=calibrate).columns for name, vectors in before.items()]
     columns = dict(reference.columns)
     for each in embedded:
         columns |= each
@@ -62,15 +74,29 @@ def _function(embed: Any) -> Embed:
     return function
 
 
-def _vectors(function: Embed, values: np.ndarray, name: str, seed: int) -> np.ndarray:
-    """float32 [texts, numbers] of a draw of the present texts."""
+def _neighbours(values: np.ndarray) -> list[str]:
+    """At most 2,000 of the present texts, in runs of neighbours, which tell how alike those are."""
+    from prodml_magics.stats.drift.columns import as_texts
+    from prodml_magics.stats.drift.joint.movement import runs
+
+    texts = as_texts(values)
+    return [texts[place] for place in runs(len(texts))]
+
+
+def _drawn(values: np.ndarray) -> list[str]:
+    """At most 2,000 of the present texts, in their order."""
     from prodml_magics.stats.drift.columns import as_texts
     from prodml_magics.stats.drift.joint.rows import MOST_ROWS
 
     texts = as_texts(values)
-    if len(texts) > MOST_ROWS:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(texts), MOST_ROWS, replace=False))
-        texts = [texts[place] for place in chosen]
+    if len(texts) <= MOST_ROWS:
+        return texts
+    chosen = np.sort(np.random.default_rng(1).choice(len(texts), MOST_ROWS, replace=False))
+    return [texts[place] for place in chosen]
+
+
+def _vectors(function: Embed, texts: list[str], name: str) -> np.ndarray:
+    """float32 [texts, numbers]."""
     if not texts:
         return np.zeros((0, 1), np.float32)
     try:

@@ -694,6 +694,8 @@ class DriftResult(Result[DriftRecord]):
         window = self.record.window
         reach = f"{moment(window.since)} to {moment(window.until)}" if window.since and window.until else "both frames"
         found = [("window", f"{window.rows} rows, {reach}"), ("against", self.record.against)]
+        if self.record.source == "sketches":
+            found.append(("read", _sketches(self.record)))
         if self.record.summary:
             found.append(("because", self.record.summary))
         found += [("since", _onset(each)) for each in self.record.onsets[:_SHOWN_ONSETS]]
@@ -735,6 +737,15 @@ class DriftResult(Result[DriftRecord]):
 
         summary = {"title": self.title, "facts": [list(fact) for fact in self.facts()], "verdict": self.record.verdict}
         return drift_widget(self.record.columns, dict(self.details), summary, self._picture_id)
+
+
+def _sketches(record: DriftRecord) -> str:
+    """How many rows a comparison of sketches rests on, and where its tolerances come from."""
+    judged = [row for row in record.columns if row["tolerance"] is not None]
+    own = sum(row["calibrated"] for row in judged)
+    read = f", {record.rows_read:,} of them as rows since the window cuts a bucket" if record.rows_read else ""
+    tolerances = f"tolerances calibrated for {own} of {len(judged)} columns" if own else "no tolerance calibrated"
+    return f"sketches of all {record.window.rows:,} rows{read}; {tolerances}"
 
 
 class WatchResult(DriftResult):

@@ -149,7 +149,7 @@ def _slice(
     before = {name: values[of_reference] for name, values in reference.items() if name != request.by}
     now = {name: values[of_current] for name, values in current.items() if name != request.by}
     columns = [name for name in request.columns or before if name in before]
-    found = detect_request(prepare(before), now, request, alpha=request.alpha / slices, columns=columns)
+    found = detect_request(prepare(before, calibrate="correlation"), now, request, alpha=request.alpha / slices, columns=columns)
     worst = max(
         range(len(found.names)), key=lambda i: (found.names[i] in found.drifted, np.nan_to_num(found.effect[i])), default=None
     )

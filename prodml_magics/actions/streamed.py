@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from prodml_magics.stats.drift import Reference
     from prodml_magics.stats.drift.bucket import Sketch
     from prodml_magics.stats.drift.changed import Changed
+    from prodml_magics.stats.drift.columns import Vectors
 
-__all__ = ["Scanned", "large", "one_sided", "sampled_reference", "scan", "sketched"]
+__all__ = ["Scanned", "drawn_vectors", "large", "one_sided", "sampled_reference", "scan", "sketched"]
 
 _GIB = 2**30
 _BATCH_BYTES = 128 * 2**20
@@ -55,19 +56,47 @@ def large(scanned: Scanned | None, memory: float) -> bool:
 
 
 def sampled_reference(scanned: Scanned, columns: list[str], rows: int, memory: float) -> Reference:
-    """`prepare` of at most `rows` rows, drawn without replacement while the file streams by."""
-    import polars as pl
-
+    """`prepare` of at most `rows` rows."""
     from prodml_magics.actions.frames import as_columns
     from prodml_magics.stats.drift import prepare
 
+    return prepare(as_columns(_drawn(scanned, columns, rows, memory, told="reference"), "reference frame"))
+
+
+def _drawn(scanned: Scanned, columns: list[str], rows: int, memory: float, *, told: str) -> pl.DataFrame:
+    """At most `rows` rows in their order, drawn without replacement while the file streams by."""
+    import polars as pl
+
     chosen = np.sort(np.random.default_rng(0).choice(scanned.rows, min(rows, scanned.rows), replace=False))
     parts, start = [], 0
-    for batch in _batches(scanned, columns, memory, ordered=True, told="reference"):
+    for batch in _batches(scanned, columns, memory, ordered=True, told=told):
         inside = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + batch.height)]
         parts.append(batch[inside - start])
         start += batch.height
-    return prepare(as_columns(pl.concat(parts), "reference frame"))
+    return pl.concat(parts)
+
+
+def drawn_vectors(scanned: Scanned, reference: Reference, memory: float) -> tuple[dict[str, Vectors], dict[str, Changed]]:
+    """Of the columns that hold vectors in the reference as many rows as are compared, and those that hold something else."""
+    from prodml_magics.errors import InvalidInput
+    from prodml_magics.stats.drift.arrays import as_array
+    from prodml_magics.stats.drift.changed import Changed, kind_of
+    from prodml_magics.stats.drift.columns import Vectors, as_vectors
+    from prodml_magics.stats.drift.joint.rows import MOST_ROWS
+    from prodml_magics.stats.drift.reference import EmbeddingColumn
+
+    columns = {name: column for name, column in reference.columns.items() if isinstance(column, EmbeddingColumn)}
+    found, changed = {}, {}
+    rows = _drawn(scanned, list(columns), MOST_ROWS, memory, told="vectors of now") if columns else None
+    for name, column in columns.items():
+        assert rows is not None
+        try:
+            vectors = as_vectors(name, as_array(rows[name].to_numpy()), column.values.shape[1] if len(column.values) else None)
+            found[name] = Vectors(vectors.values, vectors.rows)
+        except InvalidInput as error:
+            sizes, gaps = (column.rows, scanned.rows), (column.missing, _gaps(scanned, name))
+            changed[name] = Changed(kind_of(column), sizes, gaps, str(error).removeprefix(f"column '{name}' "))
+    return found, changed
 
 
 def sketched(scanned: Scanned, reference: Reference, memory: float) -> tuple[dict[str, Sketch], dict[str, Changed]]:

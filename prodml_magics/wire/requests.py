@@ -441,8 +441,7 @@ class Drift(Request, frozen=True):
     embed: Annotated[
         Any,
         _flag(
-            "compare texts as vectors too: a function of a list of texts that gives an array [texts, numbers], or MODULE:FUNCTION; "
-            "for two frames, or with --against earlier rows",
+            "compare texts as vectors too: a function of a list of texts that gives an array [texts, numbers], or MODULE:FUNCTION",
             "FUNCTION",
             reference=True,
         ),

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
-from homes import workspace_at
+from homes import add_version, go_live, workspace_at
+from versions import training_rows
 
 from prodml_magics.actions.drift import drift
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, UsageError
+from prodml_magics.stats.drift import Reference, from_arrow, prepare, to_arrow
+from prodml_magics.stats.drift.reference import TextColumn
+from prodml_magics.storage.lake import LakeRows
 from prodml_magics.wire.requests import Drift
 
 NOTES = [f"note {i:04} about {'rain' if i % 2 else 'snow'}" for i in range(600)]
@@ -88,14 +94,73 @@ def test_what_is_no_embedding_is_one_line(
     assert said in str(caught.value) and str(caught.value).isprintable()
 
 
-def test_files_beyond_memory_leave_vectors_out_and_say_so(nowhere: Workspace, tmp_path: Path) -> None:
+def test_files_beyond_memory_are_compared_by_as_many_vectors_as_are_looked_at(nowhere: Workspace, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    paths = [str(tmp_path / f"{name}.parquet") for name in ("before", "now")]
-    for path in paths:
-        pl.DataFrame({"e": rng.normal(size=(5_000, 4)), "x": rng.normal(size=5_000)}).write_parquet(path)
+    paths = [str(tmp_path / f"{name}.parquet") for name in ("before", "now", "other")]
+    for place, path in enumerate(paths):
+        vectors = rng.normal(0.5 * place, 1, size=(5_000, 4 if place < 2 else 3))
+        pl.DataFrame({"e": vectors, "x": rng.normal(size=5_000)}).write_parquet(path)
     found = drift(nowhere, Drift(model=paths[0], current=paths[1], memory=1e-4))
-    assert [row["column"] for row in found.record.columns] == ["x"]
-    assert "vectors are not compared from sketches ('e' left out)" in found.record.note
-    assert len(drift(nowhere, Drift(model=paths[0], current=paths[1])).record.columns) == 2
+    assert [(row["column"], row["drifted"]) for row in found.record.columns] == [("e", True), ("x", False)]
+    assert found.record.columns[0]["reason"].endswith("by 2,000 of 5,000 rows of the reference and 2,000 of 5,000 now")
+    assert (found.record.columns[0]["n_current"], found.record.columns[0]["calibrated"]) == (5_000, False)
+    assert "sketches of all 5,000 rows; no tolerance calibrated" in str(found)
+    assert drift(nowhere, Drift(model=paths[0], current=paths[0], memory=1e-4)).drifted == ()
+    other = drift(nowhere, Drift(model=paths[0], current=paths[2], memory=1e-4))
+    assert other.record.columns[0]["reason"] == "held vectors of 4 numbers in the reference and of 3 now"
     with pytest.raises(UsageError, match="--embed needs the rows"):
         drift(nowhere, Drift(model=paths[0], current=paths[1], memory=1e-4, embed=letters))
+
+
+@pytest.fixture
+def noted(workspace: Workspace) -> Workspace:
+    """cancer@4 live, with the profile of rows that have a text as well, and served rows of an hour that are about something else."""
+    add_version(workspace, 4, profile=False)
+    go_live(workspace, 4)
+    names = [column.name for column in workspace.contract("cancer", 4).columns]
+    rows = pl.DataFrame(training_rows(), schema=names)
+    before = rows.sample(3_000, with_replacement=True, seed=0).with_columns(
+        note=pl.Series([f"{note} {i}" for i in range(5) for note in NOTES])
+    )
+    profile = workspace.home / "profiles" / "cancer" / "4.arrow"
+    profile.parent.mkdir(parents=True)
+    profile.write_bytes(to_arrow(prepare(before, calibrate=True)))
+    now = rows.sample(600, with_replacement=True, seed=1).with_columns(
+        note=pl.Series([f"{note} {i % 5}" for i, note in enumerate(OTHER)])
+    )
+    served = [datetime.now(UTC) - timedelta(minutes=30) + timedelta(seconds=i) for i in range(600)]
+    table = pa.table(
+        {
+            "date": [at.date().isoformat() for at in served],
+            "writer": ["w"] * 600,
+            "sequence": np.arange(600),
+            "request_id": [str(i) for i in range(600)],
+            "received_at": pa.array(served, pa.timestamp("us", tz="UTC")),
+            "arm": ["live"] * 600,
+            "version": pa.array([4] * 600, pa.int32()),
+            "status": pa.array([200] * 600, pa.int32()),
+            "inputs": pa.StructArray.from_arrays([now[name].to_arrow() for name in now.columns], names=now.columns),
+        }
+    )
+    workspace.lake.append("cancer", [LakeRows("w", table, 600)])
+    return workspace
+
+
+def test_served_texts_are_embedded_against_those_that_the_profile_keeps(noted: Workspace) -> None:
+    assert "note" not in drift(noted, Drift(model="cancer", window="1h")).drifted
+    found = drift(noted, Drift(model="cancer", window="1h", embed=letters, columns=("note",)))
+    (own, embedded) = found.record.columns
+    assert (own["drifted"], embedded["column"], embedded["drifted"]) == (False, "note (embedded)", True)
+    assert (embedded["n_reference"], embedded["n_current"]) == (2_000, 600)
+    assert embedded["calibrated"] is True
+    assert found.record.against == "version 4's training rows"
+    profile = noted.home / "profiles" / "cancer" / "4.arrow"
+    kept = from_arrow(profile.read_bytes())
+    bare = {
+        name: column._replace(texts=()) if isinstance(column, TextColumn) else column for name, column in kept.columns.items()
+    }
+    profile.write_bytes(to_arrow(Reference(bare, kept.extras, kept.rows, kept.joint)))
+    with pytest.raises(
+        UsageError, match="the profile keeps none: it is of an earlier release, or they are masked; add --against"
+    ):
+        drift(noted, Drift(model="cancer", window="1h", embed=letters))

@@ -214,6 +214,10 @@ def test_drift_says_from_sketches_what_it_says_from_rows(served: Workspace, monk
             near = {"abs": 1e-9} if "@" in against or against == "reference" else {"abs": 0.2, "rel": 0.2}
             assert one["psi"] == pytest.approx(other["psi"], **near)
         assert "from sketches" in str(sketches)
+        assert f"sketches of all {sketches.record.window.rows:,} rows" in str(sketches)
+        assert f", {sketches.record.rows_read} of them as rows since the window cuts a bucket" in str(sketches)
+        if against == "reference":
+            assert [row["calibrated"] for row in rows.record.columns] == [row["calibrated"] for row in sketches.record.columns]
         assert sketches.details.keys() == rows.details.keys()
     monkeypatch.setattr(drift_sketches, "MANY_ROWS", 200)
     assert drift(served, Drift(model="cancer", window="2h")).record.source == "sketches"

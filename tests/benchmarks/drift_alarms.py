@@ -64,11 +64,12 @@ def autocorrelated(rng: np.random.Generator, rows: int) -> Side:
     }
 
 
-def _verdicts(reference: Reference, blind: Reference, now: Side) -> Iterator[tuple[str, bool]]:
+def _verdicts(reference: Reference, frames: Reference, blind: Reference, now: Side) -> Iterator[tuple[str, bool]]:
     """Mode, and whether any column drifted."""
     for name, prepared, tolerances in (
         ("no tolerance", blind, _ZERO),
-        ("default tolerances", blind, None),
+        ("default tolerances, rows independent", blind, None),
+        ("two frames", frames, None),
         ("calibrated", reference, None),
     ):
         gathered = gather(prepared, now, alpha=_ALPHA, tolerances=tolerances)
@@ -94,12 +95,12 @@ def false_alarms(windows: int) -> None:
         for i in range(windows):
             if i % _WINDOWS_PER_REFERENCE == 0:
                 rows = features(rng, _REFERENCE_ROWS)
-                calibrated, blind = prepare(rows, calibrate=True), prepare(rows)
-            for mode, drifted in _verdicts(calibrated, blind, features(rng, 300)):
+                prepared = prepare(rows, calibrate=True), prepare(rows, calibrate="correlation"), prepare(rows)
+            for mode, drifted in _verdicts(*prepared, features(rng, 300)):
                 hits[mode] = hits.get(mode, 0) + drifted
         print(f"\n{windows:,} windows of 300 rows × 7 columns without drift, {kind}; alpha {_ALPHA}")
         for mode, count in hits.items():
-            print(f"  {mode:<34} {_interval(count, windows)}")
+            print(f"  {mode:<42} {_interval(count, windows)}")
 
 
 def watched(runs: int = 20, hours: int = 2_000, series: int = 20) -> None:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CHUNKS", "FEWEST_CALIBRATION_ROWS", "Calibration", "Variability", "of_counts", "of_grid", "of_shares"]
+__all__ = ["CHUNKS", "FEWEST_CALIBRATION_ROWS", "Calibration", "Variability", "of_counts", "of_grid", "of_shares", "variability"]
 
 CHUNKS = 20
 _LONGER = 4
@@ -48,6 +48,11 @@ class Calibration(NamedTuple):
     values: Variability
     missing: Variability
     rows: int
+
+    @property
+    def correlation(self) -> Calibration:
+        """Of it what correlation of neighbouring rows does; movement is NaN, so that tolerances are those for bare frames."""
+        return Calibration(self.values._replace(movement=math.nan), self.missing._replace(movement=math.nan), self.rows)
 
 
 _Floats = NDArray[np.float64]
@@ -80,12 +85,16 @@ def of_shares(hits: NDArray[np.int64], rows: NDArray[np.int64]) -> Variability:
 def _variability(counts: NDArray[np.int64], squared: _Squared, negligible: float) -> Variability:
     if counts.shape[1] < 2:
         return Variability()
-    (short, short_chance), (long, long_chance) = _means(counts, squared), _means(_joined(counts), squared)
-    if not short_chance > long_chance:
+    return variability(_means(counts, squared), _means(_joined(counts), squared), negligible)
+
+
+def variability(short: tuple[float, float], long: tuple[float, float], negligible: float) -> Variability:
+    """From the mean squared effect of short and of long chunks, each with what chance would bring; see the top of this file."""
+    if not short[1] > long[1]:
         return Variability()
-    inflation = (short - long) / (short_chance - long_chance)
+    inflation = (short[0] - long[0]) / (short[1] - long[1])
     inflation = min(inflation, _LARGEST_INFLATION) if inflation > negligible else 1.0
-    return Variability(math.sqrt(max(0.0, long - inflation * long_chance)), inflation)
+    return Variability(math.sqrt(max(0.0, long[0] - inflation * long[1])), inflation)
 
 
 def _joined(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -108,4 +108,5 @@ def _evidence(default: Evidence, statistic: Statistic, effect: float, low: float
         finding=f"{statistic.title} {effect:.2f}",
         chance=0.0,
         needed=None,
+        calibrated=False,
     )

@@ -122,6 +122,7 @@ def compare_numbers(side: Side, m: int, found: NumericStatistics, limits: Limits
         hint=number_hint(side.quartiles, found.quartiles, side.unit, moved),
         note="infinite or huge values leave Wasserstein undefined" if math.isnan(found.wasserstein) else "",
         needed=_rows_needed(found.ks - limits.tolerance, n, limits),
+        calibrated=limits.calibrated,
     )
     index, distance = psi(side.counts, found.counts), jensen_shannon(side.counts, found.counts)
     return Comparison(evidence, found.ks, found.wasserstein, float(index), float(distance))
@@ -178,6 +179,7 @@ def compare_levels(column: LevelColumn, found: Levels, limits: Limits) -> Compar
         finding=f"total variation {distance:.2f}",
         hint=level_hint(levels, before, now),
         chance=bias if spread <= limits.tolerance else 0.0,
+        calibrated=limits.calibrated,
     )
     return Comparison(
         evidence, psi=float(psi(before, now)), js=float(jensen_shannon(before, now)), chi2=table.statistic, tv=distance
@@ -224,4 +226,5 @@ def _share_evidence(before: tuple[int, int], now: tuple[int, int], limits: Limit
     fewer = [min(round(value / limits.inflation), limits.effective(rows)) for value, rows in ((hits_before, n), (hits_now, m))]
     change = missing_change(fewer[0], limits.effective(n), fewer[1], limits.effective(m), limits.alpha)
     effect = abs(hits_now / m - hits_before / n)
-    return Evidence(effect, min(effect, change.effect_low), change.p_value, limits.tolerance, min(n, m), finding)
+    low = min(effect, change.effect_low)
+    return Evidence(effect, low, change.p_value, limits.tolerance, min(n, m), finding, calibrated=limits.calibrated)

@@ -344,7 +344,8 @@ def shares_evidence(
     limits = limits_of_missing(column, tolerances, alpha)
     evidence = [compare_missing(column.missing, column.rows, current.missing, found.rows, limits)]
     if isinstance(column, LevelColumn) and isinstance(found, Levels):
-        unseen = limits_of_values(column, None, alpha)._replace(tolerance=(tolerances or Tolerances()).unseen)
+        allowed = (tolerances or Tolerances()).unseen
+        unseen = limits_of_values(column, None, alpha)._replace(tolerance=allowed, calibrated=False)
         evidence.append(compare_unseen(column, found, unseen))
     return [each for each in evidence if each is not None]
 
@@ -402,6 +403,7 @@ def _detection(gathered: Gathered, verdicts: list[Verdict]) -> Detection:
         missing_current=_shares(now),
         **{name: _floats(comparisons, name) for name in ("ks", "wasserstein", "psi", "js", "chi2", "tv")},
         **{name: _floats(verdicts, name) for name in ("p_value", "p_adjusted", "effect", "effect_low", "tolerance")},
+        calibrated=tuple(verdict.calibrated for verdict in verdicts),
         drifted=drifted,
         undecided=undecided,
         changed=tuple(name for name in rows if name in gathered.changed),

@@ -12,16 +12,25 @@ from prodml_magics.stats.drift import calibration
 from prodml_magics.stats.drift.bucket import Bucket, Sketch
 from prodml_magics.stats.drift.calibration import CHUNKS, FEWEST_CALIBRATION_ROWS, Calibration
 from prodml_magics.stats.drift.changed import Changed
-from prodml_magics.stats.drift.columns import Levels
+from prodml_magics.stats.drift.columns import Levels, Vectors
 from prodml_magics.stats.drift.comparison import Comparison, Side, compare_levels, compare_numbers, compare_texts, side_of
 from prodml_magics.stats.drift.cube import Cube
 from prodml_magics.stats.drift.detect import Current, Gathered, absence, judged, shares_evidence
 from prodml_magics.stats.drift.detection import Detection
+from prodml_magics.stats.drift.embeddings import compare_vectors
 from prodml_magics.stats.drift.grid import grid_counts
 from prodml_magics.stats.drift.kernels import NumericStatistics
 from prodml_magics.stats.drift.level_counts import LevelCounts, levels_of
 from prodml_magics.stats.drift.limits import Limits, limits_of_values
-from prodml_magics.stats.drift.reference import Column, LevelColumn, NumericColumn, Reference, TextColumn, level_column
+from prodml_magics.stats.drift.reference import (
+    Column,
+    EmbeddingColumn,
+    LevelColumn,
+    NumericColumn,
+    Reference,
+    TextColumn,
+    level_column,
+)
 from prodml_magics.stats.drift.sketch import NumericSketch, TextSketch, empty_sketch, sketch_grid
 from prodml_magics.stats.drift.sketch_detail import bins_of, quartiles_of
 from prodml_magics.stats.drift.verdict import Evidence, Tolerances
@@ -43,17 +52,23 @@ def detect_sketches(
     tolerances: Tolerances | None = None,
     fdr: Adjustment = "bh",
     changed: Mapping[str, Changed] = {},
+    vectors: Mapping[str, tuple[Vectors, int]] = {},
     clock: Clock = _CLOCK,
 ) -> Detection:
     """What `detect` says, from sketches by column name, made on the grids of the reference (`bucket.grids_of`).
 
     The KS distance is that at the edges of the grid, which the exact one exceeds by at most the share of rows in a cell; a
     lower bound taken from it still holds. PSI and Jensen–Shannon distance are exact. `changed` are columns that were not sketched,
-    because only one side has them or they hold another kind of values.
+    because only one side has them or they hold another kind of values; `vectors` are columns of which there is no sketch, as rows that
+    were drawn from so many: they are compared by those.
     """
     started = clock.monotonic()
     sides = _Sides(reference, {name: _own(reference.columns[name]) for name in sketches}, own=True)
     current = {name: _current(reference.columns[name], found) for name, found in sketches.items()}
+    for name, (drawn, rows) in vectors.items():
+        gaps = round((drawn.rows - len(drawn.values)) * rows / max(1, drawn.rows))
+        current[name] = Current(drawn._replace(rows=rows), gaps)
+    current = {name: current[name] for name in reference.names if name in current}
     return _detect(sides, current, alpha, tolerances, fdr, clock, started, changed)
 
 
@@ -111,7 +126,20 @@ def _as_reference(column: Column, sketch: Sketch, chunks: Sequence[Bucket], name
     if isinstance(column, NumericColumn):
         own = column._replace(rows=sketch.rows, missing=sketch.missing, rank_error=0.0)
         return own._replace(calibration=_calibrated(column, chunks, name))
-    return column._replace(rows=sketch.rows, missing=sketch.missing)
+    assert isinstance(column, TextColumn)
+    assert isinstance(sketch, TextSketch)
+    of_part = {
+        part: _as_reference(own, sketch.parts[part], [_part(chunk, name, part) for chunk in chunks], part)
+        for part, own in column.parts.items()
+    }
+    parts = {part: own for part, own in of_part.items() if isinstance(own, NumericColumn)}
+    return column._replace(rows=sketch.rows, missing=sketch.missing, parts=parts)
+
+
+def _part(chunk: Bucket, name: str, part: str) -> Bucket:
+    """A part of a text in a chunk, as a column of its own."""
+    text = chunk.get(name)
+    return {part: text.parts[part]} if isinstance(text, TextSketch) else {}
 
 
 def _calibrated(column: Column, chunks: Sequence[Bucket], name: str) -> Calibration | None:
@@ -171,18 +199,22 @@ def _comparison(sides: _Sides, name: str, current: Current, tolerances: Toleranc
     absent = absence("the reference", column.rows, column.missing) or absence("the current rows", found.rows, current.missing)
     if absent:
         return Comparison(absent)
-    limits = limits_of_values(column, tolerances, alpha)
+    if isinstance(column, EmbeddingColumn) and isinstance(found, Vectors):
+        return compare_vectors(column, found, (), alpha, present_now=found.rows - current.missing)
     if isinstance(column, LevelColumn) and isinstance(found, Levels):
-        return compare_levels(column, found, limits)
+        return compare_levels(column, found, limits_of_values(column, tolerances, alpha))
     own = sides.sketches[name]
     if isinstance(column, NumericColumn) and isinstance(found, NumericSketch) and isinstance(own, NumericSketch):
-        return _compare(sides, column, own, found, limits)
+        return _compare(sides, column, own, found, limits_of_values(column, tolerances, alpha))
     assert isinstance(column, TextColumn)
     assert isinstance(found, TextSketch)
     assert isinstance(own, TextSketch)
     parts = {part: (column.parts[part], own.parts[part], sketch) for part, sketch in found.parts.items()}
     return compare_texts(
-        {part: _compare(sides, before, parts_own, now, limits) for part, (before, parts_own, now) in parts.items()}
+        {
+            part: _compare(sides, before, parts_own, now, limits_of_values(before, tolerances, alpha))
+            for part, (before, parts_own, now) in parts.items()
+        }
     )
 
 

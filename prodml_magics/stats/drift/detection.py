@@ -53,6 +53,8 @@ class Detection(NamedTuple):
     """Lower confidence bound of the effect at level 1 − alpha."""
     tolerance: _Floats
     """Effect up to which it counts as harmless."""
+    calibrated: tuple[bool, ...]
+    """Whether that is what the reference itself moves between held-out chunks (`prodml_magics.stats.drift.calibration`)."""
     drifted: list[str]
     """Names of the columns that have drifted."""
     undecided: list[str]
@@ -102,6 +104,7 @@ class Detection(NamedTuple):
             "drifted": drifted,
             "reason": list(self.reason),
             "tolerance": _plain(self.tolerance),
+            "calibrated": list(self.calibrated),
             **{name: _plain(values) for name, values in self.extra.items() if name not in arrays},
         }
 

@@ -12,6 +12,7 @@ from prodml_magics.stats.drift.columns import Vectors
 from prodml_magics.stats.drift.comparison import Comparison
 from prodml_magics.stats.drift.joint.rows import drawn
 from prodml_magics.stats.drift.joint.table import JOINT, problem_of
+from prodml_magics.stats.drift.limits import limits_of_vectors
 from prodml_magics.stats.drift.reference import EmbeddingColumn
 from prodml_magics.stats.drift.verdict import Evidence
 
@@ -21,23 +22,54 @@ _DEFAULT = "mmd"
 
 
 def compare_vectors(
-    column: EmbeddingColumn, found: Vectors, methods: Sequence[str], alpha: float, put: Callable[[Any], Any] = np.asarray
+    column: EmbeddingColumn,
+    found: Vectors,
+    methods: Sequence[str],
+    alpha: float,
+    put: Callable[[Any], Any] = np.asarray,
+    present_now: int | None = None,
 ) -> Comparison:
     """By the first of `methods` that looks at many columns at once, else by MMD, on at most 2,000 rows of either side.
 
-    Distances are those of the vectors as they are: all numbers have one scale. `put` moves rows to where they are to be computed,
-    as for `find_jointly`. Both sides need 40 present rows. An effect beyond all permutations has the p-value that a law tells: among
-    many columns one in a thousand is not small.
+    Where neighbouring rows of the reference are alike, so many fewer are taken of either side, evenly spread, as tell the same (a
+    permutation of rows that foretell each other would find drift in every window). The tolerance of MMD is what the reference itself
+    moves, where it was calibrated. Distances are those of the vectors as they are: all numbers have one scale. `put` moves rows to
+    where they are to be computed, as for `find_jointly`; `present_now` are the rows that `found` was drawn from, where it was. Both
+    sides need 40 present rows. An effect beyond all permutations has the p-value that a law tells: among many columns one in a
+    thousand is not small.
     """
     name = next((method for method in methods if method in JOINT), _DEFAULT)
-    before, now = _scaled(column.values, drawn(found.values, seed=1))
-    statistic, sizes = JOINT[name], (len(before), len(now))
+    statistic = JOINT[name]
+    limits = limits_of_vectors(column, statistic.tolerance, alpha)
+    if name != _DEFAULT:
+        limits = limits._replace(tolerance=statistic.tolerance, calibrated=False)
+    present = column.rows - column.missing
+    before, now = _scaled(
+        _spread(column.values, limits.effective(present)), _spread(found.values, limits.effective(len(found.values)))
+    )
+    sizes = (len(before), len(now))
     if problem := problem_of(statistic, before.shape[1], *sizes):
         return Comparison(problem)
     sides = (put(before), put(now)) if statistic.anywhere else (before, now)
     made = statistic.find(sides[0], sides[1], alpha, None)
     low, said = max(0.0, min(made.effect, made.low)), f"{statistic.title} {made.effect:.2f}"
-    return Comparison(Evidence(made.effect, low, made.beyond, statistic.tolerance, min(sizes), said, _hint(before, now)))
+    told = (min(sizes), said, _hint(before, now), _rows_used(sizes, (present, present_now or len(found.values))))
+    return Comparison(Evidence(made.effect, low, made.beyond, limits.tolerance, *told, calibrated=limits.calibrated))
+
+
+def _spread(values: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
+    """At most so many of the rows, evenly spread, and at most 2,000 of them."""
+    if rows < len(values):
+        values = values[(2 * np.arange(rows) + 1) * len(values) // (2 * rows)]
+    return drawn(values, seed=1)
+
+
+def _rows_used(used: tuple[int, int], of: tuple[int, int]) -> str:
+    """How many rows the finding rests on, where those are not all."""
+    if used == of:
+        return ""
+    before, now = (f"all {rows:,}" if rows == whole else f"{rows:,} of {whole:,}" for rows, whole in zip(used, of, strict=True))
+    return f"by {before} rows of the reference and {now} now"
 
 
 def _scaled(before: NDArray[np.float32], now: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

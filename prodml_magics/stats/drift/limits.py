@@ -9,11 +9,13 @@ from prodml_magics.stats.drift.calibration import Variability
 from prodml_magics.stats.drift.reference import Column, NumericColumn
 from prodml_magics.stats.drift.verdict import Tolerances
 
-__all__ = ["Limits", "limits_of_missing", "limits_of_values"]
+__all__ = ["Limits", "limits_of_missing", "limits_of_values", "limits_of_vectors"]
 
 _SMALLEST, _SMALLEST_MISSING = 0.05, 0.025
 _LARGEST = 0.3
 """A reference that moves more than this was gathered in an order (sorted by a label, say); it must not silence every alarm."""
+_MOST_TIMES = 5.0
+"""The same of vectors, as a multiple of their default tolerance."""
 _DEFAULT = Tolerances()
 
 
@@ -23,6 +25,8 @@ class Limits(NamedTuple):
     tolerance: float
     alpha: float
     inflation: float = 1.0
+    calibrated: bool = False
+    """Whether the tolerance is what the reference itself moves."""
 
     def effective(self, rows: int) -> int:
         """Independent rows that tell as much as `rows` do; at least 1."""
@@ -43,8 +47,16 @@ def limits_of_missing(column: Column, tolerances: Tolerances | None, alpha: floa
     return _limits(calibrated, given, _DEFAULT.missing, _SMALLEST_MISSING, alpha)
 
 
-def _limits(found: Variability | None, given: float | None, default: float, smallest: float, alpha: float) -> Limits:
-    if found is None:
-        return Limits(default if given is None else given, alpha)
-    own = math.ceil(min(_LARGEST, max(smallest, 2 * found.movement)) * 1e4) / 1e4
-    return Limits(own if given is None else given, alpha, found.inflation)
+def limits_of_vectors(column: Column, tolerance: float, alpha: float) -> Limits:
+    """Limits of the maximum mean discrepancy of vectors, whose default tolerance is given; it is the smallest as well."""
+    calibrated = None if column.calibration is None else column.calibration.values
+    return _limits(calibrated, None, tolerance, tolerance, alpha, _MOST_TIMES * tolerance)
+
+
+def _limits(
+    found: Variability | None, given: float | None, default: float, smallest: float, alpha: float, largest: float = _LARGEST
+) -> Limits:
+    if found is None or math.isnan(found.movement):
+        return Limits(default if given is None else given, alpha, 1.0 if found is None else found.inflation)
+    own = math.ceil(min(largest, max(smallest, 2 * found.movement)) * 1e4) / 1e4
+    return Limits(own if given is None else given, alpha, found.inflation, given is None)

@@ -5,7 +5,8 @@ the sorted sample and the bin edges in the list that its dtype names, and unit; 
 of any, the calibration (five numbers). Moments are computed when it is read, unless the sample is a sketch: then `rank_error` is above
 zero and the moments of all rows are there.
 
-Format 4 has integers beyond int64, as uint64, and the kind embedding: vectors in values_float32, their width in counts. Format 3 had
+Format 4 has integers beyond int64, as uint64, and the kind embedding: vectors in values_float32, their width in counts. A text's row
+may have some of the texts in levels, and its parts a calibration each; profiles of earlier releases have neither. Format 3 had
 neither; it has sketches, and rows of kind ``joint``, one per statistic of all columns: its null table in values_float32, tolerance and
 width in calibration. Format 2 had neither of those, and its samples of more than 100,000 values were drawn at random. All have the kinds
 numeric, categorical and text; a text column is followed by its parts, numeric rows whose ``part_of`` is its name; and at most one row of
@@ -80,9 +81,9 @@ def to_arrow(reference: Reference) -> bytes:
 def _batches(name: str, column: Column, schema: pa.Schema) -> list[pa.RecordBatch]:
     """One row, and behind a text column one per part."""
     row: dict[str, Any] = {"name": name, "rows": column.rows, "missing": column.missing}
-    if column.calibration is not None:
-        row["calibration"] = [*column.calibration.values, *column.calibration.missing, float(column.calibration.rows)]
+    row |= _calibration_row(column)
     if isinstance(column, TextColumn):
+        row["levels"] = list(column.texts)
         parts = [_batch(part | {"part_of": name}, schema) for part in map(_numeric_row, column.parts, column.parts.values())]
         return [_batch(row | {"kind": "text"}, schema), *parts]
     if isinstance(column, NumericColumn):
@@ -114,7 +115,12 @@ def _numeric_row(name: str, column: NumericColumn) -> dict[str, Any]:
     values = {f"values_{dtype}": column.values, f"edges_{dtype}": column.edges}
     sizes = {"name": name, "rows": column.rows, "missing": column.missing}
     sketch = {"rank_error": column.rank_error, "moments": [column.mean, column.sd]} if column.rank_error else {}
-    return {"kind": "numeric", "dtype": dtype, "unit": column.unit, **sizes, **values, **sketch}
+    return {"kind": "numeric", "dtype": dtype, "unit": column.unit, **sizes, **values, **sketch, **_calibration_row(column)}
+
+
+def _calibration_row(column: Column) -> dict[str, Any]:
+    found = column.calibration
+    return {} if found is None else {"calibration": [*found.values, *found.missing, float(found.rows)]}
 
 
 def _batch(row: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
@@ -175,7 +181,7 @@ def _column(table: pa.Table, i: int) -> Column:
     kind, sizes = _cell(table, "kind", i), (_cell(table, "rows", i), _cell(table, "missing", i))
     calibration = _calibration(_cell(table, "calibration", i))
     if kind == "text":
-        return TextColumn(*sizes, {}, calibration)
+        return TextColumn(*sizes, {}, calibration, tuple(_cell(table, "levels", i) or ()))
     if kind == "embedding":
         (width,) = _cell(table, "counts", i)
         return EmbeddingColumn(*sizes, _array(table["values_float32"][i], "float32").reshape(-1, width), calibration)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput
 from prodml_magics.stats.drift import calibration
+from prodml_magics.stats.drift.arrays import is_missing
 from prodml_magics.stats.drift.calibration import CHUNKS, FEWEST_CALIBRATION_ROWS, Calibration, Variability
 from prodml_magics.stats.drift.columns import (
     Levels,
@@ -28,6 +29,7 @@ from prodml_magics.stats.drift.columns import (
 )
 from prodml_magics.stats.drift.grid import grid_counts, grid_edges
 from prodml_magics.stats.drift.joint.calibration import JointCalibration, calibrate_jointly
+from prodml_magics.stats.drift.joint.movement import runs, variability_of_vectors
 from prodml_magics.stats.drift.joint.rows import MOST_COLUMNS, JointRows, drawn, joint_rows
 from prodml_magics.stats.drift.text import is_text, text_parts
 
@@ -111,6 +113,8 @@ class TextColumn(NamedTuple):
     missing: int
     parts: Mapping[str, NumericColumn]
     calibration: Calibration | None = None
+    texts: tuple[str, ...] = ()
+    """At most 2,000 of them, in order, for who wants to make vectors of them."""
 
 
 class EmbeddingColumn(NamedTuple):
@@ -147,7 +151,7 @@ def prepare(
     names: Sequence[str] | None = None,
     sample: int = 100_000,
     seed: int = 0,
-    calibrate: bool = False,
+    calibrate: bool | Literal["correlation"] = False,
     tables: bool = False,
     masked: Collection[str] = (),
     extras: Mapping[str, Any] | None = None,
@@ -167,7 +171,8 @@ def prepare(
     of which is the smallest or largest; of categories those with 20 rows or more; and none of their rows.
 
     With `calibrate`, columns of at least 1,000 rows are held against themselves chunk by chunk, in the order of the rows,
-    and `detect` takes tolerances and the correlation of neighbouring rows from that (`prodml_magics.stats.drift.calibration`).
+    and `detect` takes tolerances and the correlation of neighbouring rows from that (`prodml_magics.stats.drift.calibration`); with
+    ``"correlation"`` only the latter, and the tolerances for bare frames.
 
     Raises InvalidInput for columns of unequal length, complex numbers, or names that do not fit.
     """
@@ -176,11 +181,22 @@ def prepare(
     columns: dict[str, Column] = {}
     given = named_columns(x, names)
     for name, values in given.items():
-        column = _summary(name, values, sample, calibrate and len(values) >= FEWEST_CALIBRATION_ROWS, seed)
+        column = _summary(name, values, sample, bool(calibrate) and len(values) >= FEWEST_CALIBRATION_ROWS, seed)
+        column = _correlation(column) if calibrate == "correlation" else column
         columns[name] = coarse(column) if name in masked else column
     rows = _joint({name: values for name, values in given.items() if name not in masked}, columns, seed)
     nulls = calibrate_jointly(rows.values) if tables and rows is not None else {}
     return Reference(columns, dict(extras or {}), rows, nulls)
+
+
+def _correlation(column: Column) -> Column:
+    if isinstance(column, TextColumn):
+        column = column._replace(parts={name: part._replace(calibration=_only(part)) for name, part in column.parts.items()})
+    return column._replace(calibration=_only(column))
+
+
+def _only(column: Column) -> Calibration | None:
+    return None if column.calibration is None else column.calibration.correlation
 
 
 def _joint(given: Mapping[str, NDArray[Any]], columns: Mapping[str, Column], seed: int) -> JointRows | None:
@@ -194,13 +210,14 @@ def _joint(given: Mapping[str, NDArray[Any]], columns: Mapping[str, Column], see
 def _summary(name: str, values: NDArray[Any], sample: int, calibrate: bool, seed: int) -> Column:
     if is_vectors(values):
         vectors = as_vectors(name, values)
-        return EmbeddingColumn(vectors.rows, vectors.rows - len(vectors.values), drawn(vectors.values, seed))
+        own = _calibrated_vectors(values, vectors.values) if calibrate else None
+        return EmbeddingColumn(vectors.rows, vectors.rows - len(vectors.values), drawn(vectors.values, seed), own)
     if is_numeric(name, values):
         column = numeric_column(as_numbers(name, values), sample)
         return column._replace(calibration=_calibrated_numbers(name, values, column)) if calibrate else column
     found = as_levels(values)
     if values.dtype.kind != "b" and is_text(len(found.levels), int(found.counts.sum())):
-        return _texts(as_texts(values), found, sample)
+        return _texts(values, as_texts(values), sample, calibrate)
     levels = level_column(found)
     return levels._replace(calibration=_calibrated_levels(values)) if calibrate else levels
 
@@ -230,7 +247,7 @@ _ROWS_BEHIND = 20
 def coarse(column: Column) -> Column:
     """What may be kept of a column whose values nobody is to see."""
     if isinstance(column, TextColumn):
-        return column._replace(parts={name: _coarse_numbers(part) for name, part in column.parts.items()})
+        return column._replace(parts={name: _coarse_numbers(part) for name, part in column.parts.items()}, texts=())
     if isinstance(column, EmbeddingColumn):
         return column._replace(values=column.values[:0])
     if isinstance(column, NumericColumn):
@@ -267,9 +284,48 @@ def level_column(found: Levels) -> LevelColumn:
     return LevelColumn(found.rows, found.rows - present, found.levels[:MOST_LEVELS], counts, present - int(counts.sum()))
 
 
-def _texts(texts: list[str], found: Levels, sample: int) -> TextColumn:
-    parts = {name: numeric_column(Numbers(values, len(values)), sample) for name, values in text_parts(texts).items()}
-    return TextColumn(found.rows, found.rows - len(texts), parts)
+def _texts(values: NDArray[Any], texts: list[str], sample: int, calibrate: bool) -> TextColumn:
+    described = text_parts(texts)
+    parts = {name: numeric_column(Numbers(numbers, len(numbers)), sample) for name, numbers in described.items()}
+    found = TextColumn(len(values), len(values) - len(texts), parts, texts=kept_texts(texts))
+    if not calibrate or len(texts) < FEWEST_CALIBRATION_ROWS:
+        return found
+    own = {name: part._replace(calibration=_calibrated_numbers(name, described[name], part)) for name, part in parts.items()}
+    return found._replace(parts=own, calibration=Calibration(Variability(), _calibrated_gaps(values), len(values)))
+
+
+def kept_texts(texts: list[str]) -> tuple[str, ...]:
+    """At most 2,000 of the texts in their order, as runs of neighbours, and of long ones as many as fit a megabyte or two."""
+    chosen = [texts[place] for place in runs(len(texts))]
+    size = sum(map(len, chosen))
+    return tuple(chosen) if size <= _MOST_CHARACTERS else tuple(chosen[: len(chosen) * _MOST_CHARACTERS // size])
+
+
+_MOST_CHARACTERS = 1_000_000
+
+
+def _calibrated_vectors(values: NDArray[Any], present: NDArray[np.float32]) -> Calibration:
+    gaps = Variability() if len(present) == len(values) else _gaps_of_chunks(~_whole(values))
+    of_values = variability_of_vectors(present[runs(len(present))]) if len(present) >= FEWEST_CALIBRATION_ROWS else Variability()
+    return Calibration(of_values, gaps, len(values))
+
+
+def _whole(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each row holds a whole vector."""
+    if values.ndim == 2:
+        whole: NDArray[np.bool_] = np.isfinite(values).all(axis=1)
+        return whole
+    return np.array([len(as_vectors("", values[i : i + 1]).values) > 0 for i in range(len(values))])
+
+
+def _calibrated_gaps(values: NDArray[Any]) -> Variability:
+    return _gaps_of_chunks(np.array([is_missing(value) for value in values.tolist()]))
+
+
+def _gaps_of_chunks(gaps: NDArray[np.bool_]) -> Variability:
+    chunks = np.array_split(gaps, CHUNKS)
+    hits, rows = (np.array([count(chunk) for chunk in chunks], dtype=np.int64) for count in (np.count_nonzero, len))
+    return calibration.of_shares(hits, rows) if hits.any() else Variability()
 
 
 def _calibrated_numbers(name: str, values: NDArray[Any], column: NumericColumn) -> Calibration:

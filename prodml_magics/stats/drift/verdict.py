@@ -54,6 +54,8 @@ class Evidence(NamedTuple):
     """Effect to expect without drift, where the rows are enough to see the tolerance beyond it; else 0."""
     needed: int | None = None
     """Rows with which this effect would be told from the tolerance; None when not even any number would, or unknown."""
+    calibrated: bool = False
+    """Whether the tolerance comes from what the reference itself moves."""
 
 
 class Verdict(NamedTuple):
@@ -68,6 +70,8 @@ class Verdict(NamedTuple):
     tolerance: float = math.nan
     hint: str = ""
     """What the drift looks like, in words; empty where there is nothing to add to the reason."""
+    calibrated: bool = False
+    """Whether the tolerance comes from what the reference itself moves."""
 
 
 def sentence_of(name: str, verdict: Verdict, *, briefly: bool = True) -> str:
@@ -106,9 +110,8 @@ def judge(values: Evidence | str, others: Sequence[Evidence], adjusted: Sequence
 def _single(evidence: Evidence, adjusted: float, alpha: float) -> Verdict:
     drifted, reason = _decision(evidence, adjusted, alpha)
     reason = f"{reason}; {evidence.note}" if evidence.note else reason
-    return Verdict(
-        drifted, reason, evidence.effect, evidence.effect_low, evidence.p_value, adjusted, evidence.tolerance, evidence.hint
-    )
+    numbers = (evidence.effect, evidence.effect_low, evidence.p_value, adjusted, evidence.tolerance)
+    return Verdict(drifted, reason, *numbers, evidence.hint, evidence.calibrated)
 
 
 def _decision(evidence: Evidence, adjusted: float, alpha: float) -> tuple[bool | None, str]:

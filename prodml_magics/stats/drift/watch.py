@@ -70,8 +70,8 @@ def watch(values: _Floats, first_hour: int, *, alpha: float, seed: int = 0, refe
     by_hour, by_day = _scores(learnt, clock, values, seed)
     alarms, evidence = _run(learnt, by_hour, by_day, clock, alpha)
     since = np.array([each.since for each in learnt], dtype=np.int64)
-    complete = (since >= 0).any() or not series
-    left = 0 if complete else max(0, math.ceil((LEARNING_DAYS * DAY_HOURS - hours) / DAY_HOURS))
+    waiting = [_days_left(each, hours) for each in learnt if each.since == -1]
+    left = 0 if (since >= 0).any() else min(waiting, default=0)
     return Watched(alarms, evidence, np.where(since >= 0, since + first_hour, since), _shifts(by_hour, by_day), left)
 
 
@@ -106,6 +106,15 @@ def _learn(clock: _Hours, values: _Floats, reference_days: int | None) -> _Learn
         return _Learnt(season, length, np.sort(told[np.isfinite(told)]), _sorted_days(clock[:length], left))
     unable = len(values) >= lengths[-1] or slow
     return _Learnt(season, -2 if unable else -1, nothing, nothing)
+
+
+def _days_left(learnt: _Learnt, hours: int) -> int:
+    """Until a series may be learnt, as far as its memory is known: whole weeks, at least four, and 30 times the hours it remembers."""
+    memory = 0.0 if learnt.season is None else _CORRELATION_TIMES * learnt.season.correlation_hours
+    weeks = min(_LONGEST_WEEKS, math.ceil(max(LEARNING_DAYS * DAY_HOURS, memory) / WEEK_HOURS))
+    while weeks * WEEK_HOURS <= hours and weeks < _LONGEST_WEEKS:
+        weeks += 1  # hours without rows do not count
+    return max(1, math.ceil((weeks * WEEK_HOURS - hours) / DAY_HOURS))
 
 
 def _sorted_days(clock: _Hours, left: _Floats) -> _Floats:

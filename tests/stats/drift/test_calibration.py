@@ -112,3 +112,23 @@ def test_correlated_windows_of_the_same_process_are_no_drift() -> None:
     assert alarms["blind"] > 40
     shifted = {name: _autocorrelated(rng, 2_000, 0.9) + 5 for name in names}
     assert len(detect(references["calibrated"], shifted).drifted) == 7
+
+
+def test_of_two_frames_correlation_counts_and_the_tolerances_stay() -> None:
+    """Whatever order the reference was gathered in: then nothing is said of correlation."""
+    rng = np.random.default_rng(9)
+    alarms = {"correlation": 0, "blind": 0}
+    for _ in range(20):
+        rows = _autocorrelated(rng, 8_000, 0.9)
+        references = {"correlation": prepare({"a": rows}, calibrate="correlation"), "blind": prepare({"a": rows})}
+        for _ in range(5):
+            now = {"a": _autocorrelated(rng, 300, 0.9)}
+            for kind, reference in references.items():
+                found = detect(reference, now)
+                alarms[kind] += bool(found.drifted)
+                assert (found.tolerance[0], found.calibrated) == (0.1, (False,))
+    assert alarms["correlation"] <= 5 + 3 * np.sqrt(5)
+    assert alarms["blind"] > 10
+    ordered = prepare({"a": np.sort(rng.normal(size=4_000)), "b": np.repeat(["x", "y"], 2_000)}, calibrate="correlation")
+    moved = {"a": rng.normal(0.8, 1, 400), "b": rng.choice(["x", "y"], 400, p=[0.2, 0.8])}
+    assert detect(ordered, moved).drifted == ["a", "b"]

@@ -14,7 +14,7 @@ from prodml_magics.stats.drift.statistics import STATISTICS
 
 FRAME_COLUMNS = [
     *("column", "kind", "n_reference", "n_current", "missing_reference", "missing_current", "ks", "wasserstein", "psi", "js"),
-    *("chi2", "tv", "p_value", "p_adjusted", "effect", "effect_low", "drifted", "reason", "tolerance"),
+    *("chi2", "tv", "p_value", "p_adjusted", "effect", "effect_low", "drifted", "reason", "tolerance", "calibrated"),
 ]
 RNG = np.random.default_rng(7)
 

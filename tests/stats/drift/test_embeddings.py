@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy.signal import lfilter
 from scipy.spatial.distance import cdist
 
 from prodml_magics.stats.drift import column_detail, detect, from_arrow, prepare, to_arrow
+from prodml_magics.stats.drift.joint.movement import runs, variability_of_vectors
 from prodml_magics.stats.drift.reference import EmbeddingColumn
 
 RNG = np.random.default_rng(0)
@@ -151,3 +153,79 @@ def test_without_drift_vectors_hardly_ever_alarm() -> None:
     for _ in range(60):
         alarms += bool(detect(prepare({"e": rng.normal(size=(60, 4))}), {"e": rng.normal(size=(50, 4))}).drifted)
     assert alarms <= 0.05 * 60 + 3 * math.sqrt(0.05 * 0.95 * 60)
+
+
+# ── what the reference moves by itself ─────────────────────────────────────────────────────────────────────────────
+
+
+def _remembering(rng: np.random.Generator, rows: int, phi: float) -> np.ndarray:
+    return lfilter([1], [1, -phi], rng.normal(size=(rows + 300, 6)), axis=0)[300:] * math.sqrt(1 - phi**2)
+
+
+def test_movement_of_chunks_is_that_of_a_loop() -> None:
+    rows = _remembering(np.random.default_rng(3), 400, 0.5).astype("f4")
+    width = np.median(cdist(rows, rows)[np.triu_indices(400, 1)])
+    kernel = np.exp(-(cdist(rows, rows) ** 2) / (2 * width**2))
+    means = []
+    for chunks in (20, 5):
+        squares, chances = [], []
+        for chunk in np.array_split(np.arange(400), chunks):
+            rest = np.setdiff1d(np.arange(400), chunk)
+            inside, outside, between = kernel[np.ix_(chunk, chunk)], kernel[np.ix_(rest, rest)], kernel[np.ix_(chunk, rest)]
+            squares.append(inside.mean() + outside.mean() - 2 * between.mean())
+            chances.append((1 - kernel[np.triu_indices(400, 1)].mean()) * (1 / len(chunk) + 1 / len(rest)))
+        means.append((np.mean(squares), np.mean(chances)))
+    (short, short_chance), (long, long_chance) = means
+    inflation = (short - long) / (short_chance - long_chance)
+    found = variability_of_vectors(rows)
+    assert inflation > 2
+    assert found.inflation == pytest.approx(inflation, rel=0.01)
+    assert found.movement == pytest.approx(math.sqrt(max(0.0, long - inflation * long_chance)), abs=0.01)
+
+
+def test_runs_of_neighbours_are_spread_over_all_rows() -> None:
+    assert runs(300).tolist() == list(range(300))
+    places = runs(50_000)
+    assert (len(places), places[0], places[-1]) == (2_000, 0, 49_999)
+    assert (np.diff(places) == 1).sum() == 1_980
+
+
+def test_vectors_bring_their_own_tolerance_and_keep_it_in_the_profile() -> None:
+    rng = np.random.default_rng(4)
+    moving = rng.normal(size=(4_000, 5)) + np.linspace(0, 1, 4_000)[:, None]
+    reference = from_arrow(to_arrow(prepare({"moving": moving, "calm": rng.normal(size=(4_000, 5))}, calibrate=True)))
+    found = detect(reference, {"moving": moving[-1_000:], "calm": rng.normal(0.3, 1, (1_000, 5))})
+    assert (found.drifted, found.calibrated) == (["calm"], (True, True))
+    assert found.tolerance.tolist() == [0.25, pytest.approx(0.05, abs=0.02)]
+    assert found.reason[1].endswith("by 2,000 of 4,000 rows of the reference and all 1,000 now")
+    assert detect(prepare({"moving": moving[:500]}), {"moving": moving[-500:]}).drifted == ["moving"]
+    part = {"moving": moving[:100], "calm": moving[:100]}
+    assert detect(reference, part, methods=["energy_joint"]).calibrated == (False, False)
+
+
+def test_vectors_that_remember_those_before_them_are_no_drift() -> None:
+    rng = np.random.default_rng(5)
+    alarms, blind = 0, 0
+    for _ in range(10):
+        rows = _remembering(rng, 2_000, 0.8)
+        calibrated = prepare({"e": rows}, calibrate=True)
+        for _ in range(4):
+            alarms += bool(detect(calibrated, {"e": _remembering(rng, 500, 0.8)}).drifted)
+        blind += bool(detect(prepare({"e": rows[:600]}), {"e": _remembering(rng, 500, 0.8)}).drifted)
+    assert alarms <= 0.05 * 40 + 3 * math.sqrt(0.05 * 0.95 * 40)
+    assert blind >= 4
+    assert detect(calibrated, {"e": _remembering(rng, 500, 0.8) + 1}).drifted == ["e"]
+    few = detect(calibrated, {"e": _remembering(rng, 80, 0.8)})
+    assert few.undecided == ["e"]
+    assert "rows are too few to tell; 40 are needed" in few.reason[0]
+
+
+def test_missing_vectors_are_calibrated_as_well() -> None:
+    rng = np.random.default_rng(6)
+    rows: list[Any] = [
+        None if i % 2_000 < 400 and i % 2 else vector.tolist() for i, vector in enumerate(rng.normal(size=(4_000, 3)))
+    ]
+    for values in (rows, np.array([[np.nan] * 3 if row is None else row for row in rows])):
+        found = prepare({"e": values}, calibrate=True).columns["e"].calibration
+        assert found is not None
+        assert found.missing.inflation > 2 or found.missing.movement > 0.02

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prodml_magics.stats.drift import column_detail, detect, from_arrow, prepare, to_arrow
-from prodml_magics.stats.drift.reference import LevelColumn, TextColumn
+from prodml_magics.stats.drift.reference import LevelColumn, TextColumn, kept_texts
 from prodml_magics.stats.drift.text import PARTS, text_parts
 
 WORDS = np.array(["alpha", "beta", "gamma", "delta", "Été", "42"])
@@ -65,3 +65,29 @@ def test_the_detail_of_a_text_is_its_length() -> None:
     detail = column_detail(prepare({"a": _texts(rng, 500, 8)}), _texts(rng, 100, 8), "a")
     assert detail.note.startswith("length of the texts in characters")
     assert sum(detail.current) == pytest.approx(1)
+
+
+def test_texts_are_calibrated_part_by_part_and_keep_some_of_themselves_in_the_profile() -> None:
+    rng = np.random.default_rng(8)
+    growing = np.array([f"text {i} " + "x" * int(i / 100 + n) for i, n in enumerate(rng.integers(0, 20, 3_000))], dtype=object)
+    growing[2_000:2_400] = None
+    reference = prepare({"a": growing, "secret": growing}, calibrate=True, masked=["secret"])
+    again = from_arrow(to_arrow(reference))
+    for name in ("a", "secret"):
+        one, other = reference.columns[name], again.columns[name]
+        assert isinstance(one, TextColumn)
+        assert isinstance(other, TextColumn)
+        assert one.texts == other.texts
+        assert [part.calibration for part in one.parts.values()] == [part.calibration for part in other.parts.values()]
+        assert (one.calibration, len(one.texts)) == (other.calibration, 2_000 if name == "a" else 0)
+        assert one.calibration is not None and one.calibration.missing.movement > 0.05
+    assert set(reference.columns["a"].texts) <= set(growing)  # type: ignore[union-attr]
+    last = growing[-500:]
+    assert detect(prepare({"a": growing}), {"a": last}).drifted == ["a"]
+    found = detect(again, {"a": last}, columns=["a"])
+    assert (found.calibrated[0], found.tolerance[0] > 0.2, found.reason[0].startswith("length of the texts")) == (
+        True,
+        True,
+        True,
+    )
+    assert len("".join(kept_texts(["x" * 10_000] * 2_000))) <= 1_000_000

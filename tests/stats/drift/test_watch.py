@@ -86,6 +86,8 @@ def test_a_series_with_a_long_memory_learns_longer_and_a_wandering_one_is_not_ju
     since = watch(values, FIRST, alpha=1 / 1_000).since - FIRST
     assert since[0] == LEARNT
     assert since[1] > LEARNT
+    alone = watch(values[: 30 * 24, 1:], FIRST, alpha=1 / 1_000)
+    assert (alone.since.tolist(), 5 <= alone.learning_days <= 54) == ([-1], True)
     wandering = np.cumsum(rng.normal(size=(13 * 168, 1)), axis=0)
     found = watch(wandering, FIRST, alpha=1 / 1_000)
     assert (found.alarms, found.since.tolist(), np.isnan(found.shift).all()) == ((), [-2], True)
