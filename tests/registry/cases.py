@@ -336,8 +336,8 @@ CASES = [
     ),
     Case("Binarizer, values on the threshold", lambda: pipe(prep.Binarizer(threshold=1.5), LR()), "iris", "FP32"),
     Case("Binarizer, a threshold between floats", lambda: pipe(prep.Binarizer(threshold=0.1), LR()), "iris", "FP32", SILENT),
-    Case("PowerTransformer before trees", lambda: pipe(prep.PowerTransformer(), RF(10, **S)), "iris", "unsupported"),
-    Case("PolynomialFeatures before trees", lambda: pipe(prep.PolynomialFeatures(2), RF(10, **S)), "iris", "refused"),
+    Case("PowerTransformer before trees", lambda: pipe(prep.PowerTransformer(), RF(10, **S)), "iris", "FP64"),
+    Case("PolynomialFeatures before trees", lambda: pipe(prep.PolynomialFeatures(2), RF(10, **S)), "iris", "FP64"),
     Case(
         "Stacking with a forest on top",
         lambda: ensemble.StackingClassifier(
@@ -354,6 +354,14 @@ CASES = [
         "refused",
     ),
     Case("FeatureUnion", lambda: pipe(make_union(prep.StandardScaler(), decomposition.PCA(2)), LR()), "iris", "FP32"),
+    Case("Poly2, DecisionTree", lambda: pipe(prep.PolynomialFeatures(2), tree.DecisionTreeClassifier(**S)), "iris", "FP64"),
+    Case("Poly2, HGB", lambda: pipe(prep.PolynomialFeatures(2), HGB(max_iter=20, **S)), "iris", "FP64"),
+    Case("PowerTransformer, RandomForest", lambda: pipe(prep.PowerTransformer(), RF(10, **S)), "cancer", "FP64"),
+    Case("PowerTransformer, HGB", lambda: pipe(prep.PowerTransformer(), HGB(max_iter=20, **S)), "cancer", "unsupported"),
+    Case("KBins one-hot, DecisionTree", lambda: pipe(prep.KBinsDiscretizer(5), tree.DecisionTreeClassifier(**S)), "iris", "FP64"),
+    Case("passthrough last", lambda: pipe(pipe(prep.StandardScaler(), "passthrough"), LR()), "iris", "FP32"),
+    Case("Calibrated pipeline", lambda: calibration.CalibratedClassifierCV(scaled(LR()), cv=2), "cancer", "FP32"),
+    Case("Calibrated HGB", lambda: calibration.CalibratedClassifierCV(HGB(max_iter=20, **S), cv=2), "cancer", "FP32"),
     # mixed frames
     Case("mixed OneHot", lambda: pipe(columns(prep.StandardScaler(), ONE_HOT), LR()), "mixed", "FP32"),
     Case(
@@ -399,6 +407,27 @@ CASES = [
         "FP32",
     ),
     Case("mixed Target, HGB", lambda: pipe(columns("passthrough", prep.TargetEncoder()), HGB(max_iter=20, **S)), "mixed", "FP64"),
+    Case(
+        "mixed, a stack of pipelines",
+        lambda: ensemble.StackingClassifier(
+            [
+                ("a", pipe(columns(prep.StandardScaler(), ONE_HOT), LR())),
+                ("b", pipe(columns("passthrough", prep.TargetEncoder()), HGB(max_iter=20, **S))),
+            ],
+            LR(),
+            cv=2,
+        ),
+        "mixed",
+        "FP64",
+    ),
+    Case(
+        "mixed, TunedThreshold of a calibrated pipeline",
+        lambda: model_selection.TunedThresholdClassifierCV(
+            calibration.CalibratedClassifierCV(pipe(columns(prep.StandardScaler(), ONE_HOT), LR()), cv=2), cv=2
+        ),
+        "mixed",
+        "FP64",
+    ),
     Case("mixed with nulls", lambda: pipe(columns(impute.SimpleImputer(), ONE_HOT), LR()), "mixed missing", "FP32"),
     Case(
         "mixed with nulls imputed",

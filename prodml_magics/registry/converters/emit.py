@@ -16,7 +16,7 @@ from prodml_magics.errors import Unsupported
 from prodml_magics.registry.converters.ensembles import Ensemble, ensemble_of
 from prodml_magics.registry.converters.trees import ensemble_attributes
 
-__all__ = ["OPTIONS", "Emitter", "declare_outputs", "finish", "use_library", "use_own_trees"]
+__all__ = ["OPTIONS", "Emitter", "declare_numbers", "declare_outputs", "finish", "use_library", "use_own_trees"]
 
 _DOMAIN = "prodml.trees"
 _FLOAT, _DOUBLE = 1, 11
@@ -24,7 +24,7 @@ _FLOAT, _DOUBLE = 1, 11
 _FAMILIES = ("DecisionTree", "ExtraTree", "RandomForest", "ExtraTrees", "GradientBoosting", "HistGradientBoosting")
 OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
 """What skl2onnx may ask of a classifier that we convert; what we ask of it is never a zipmap."""
-_PLAIN_OPTIONS = ("zipmap", "nocl", "output_class_labels")
+_PLAIN_OPTIONS = ("zipmap", "nocl", "output_class_labels", "raw_scores")
 
 
 @cache
@@ -87,6 +87,14 @@ def _parse_classifier(alias: str, scope: Any, model: Any, inputs: list[Any], cus
     return operator.outputs
 
 
+def declare_numbers(operator: Any, width: int) -> None:
+    """One output [rows, width] of a transformer, as wide as its inputs."""
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    double = any(isinstance(value.type, DoubleTensorType) for value in operator.inputs)
+    operator.outputs[0].type = (DoubleTensorType if double else FloatTensorType)([None, width])
+
+
 def declare_outputs(operator: Any) -> None:
     """The outputs: label and probabilities [rows, classes], or prediction [rows, 1], as wide as the inputs."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
@@ -108,7 +116,7 @@ def _converter(original: Callable[..., None]) -> Callable[..., None]:
         if ensemble is None:
             original(scope, operator, container)
         else:
-            Emitter(scope, container).emit(operator, ensemble)
+            Emitter(scope, container).emit(operator, ensemble, scores=bool(options.get("raw_scores")))
 
     return convert
 
@@ -119,17 +127,25 @@ class Emitter:
     def __init__(self, scope: Any, container: Any) -> None:
         self._scope, self._container = scope, container
 
-    def emit(self, operator: Any, ensemble: Ensemble) -> None:
-        self.answer(operator, ensemble, self._sums(operator, ensemble))
+    def emit(self, operator: Any, ensemble: Ensemble, *, scores: bool = False) -> None:
+        self.answer(operator, ensemble, self._sums(operator, ensemble), scores=scores)
 
-    def answer(self, operator: Any, ensemble: Ensemble, sums: str) -> None:
-        """The outputs of `operator`, by the link of `ensemble`."""
+    def answer(self, operator: Any, ensemble: Ensemble, sums: str, *, scores: bool = False) -> None:
+        """The outputs of `operator`, by the link of `ensemble`; with `scores` its decision function in place of probabilities."""
         if len(operator.outputs) == 1:
             self._cast(self._prediction(ensemble, sums), operator.outputs[0])
             return
         probabilities = self._probabilities(ensemble, sums)
         self._labels(operator, ensemble, probabilities if ensemble.by_probability else sums)
-        self._cast(probabilities, operator.outputs[1])
+        self._cast(self._scores(ensemble, sums) if scores else probabilities, operator.outputs[1])
+
+    def _scores(self, ensemble: Ensemble, sums: str) -> str:
+        """As skl2onnx has them: of two classes that of the first negated; of shares, which have none, the shares."""
+        if ensemble.link == "share":
+            return self._probabilities(ensemble, sums)
+        if ensemble.n_targets > 1:
+            return sums
+        return self.node("Concat", [self.node("Neg", [sums]), sums], version=13, axis=1)
 
     def _prediction(self, ensemble: Ensemble, sums: str) -> str:
         if ensemble.link == "exp":
@@ -283,6 +299,11 @@ class Emitter:
         name = self._scope.get_unique_variable_name(operator.lower())
         self.put(operator, inputs, name, domain=domain, version=version, **attributes)
         return name
+
+    def joined(self, operator: Any) -> str:
+        """The inputs of `operator` as one matrix."""
+        names = [str(value.full_name) for value in operator.inputs]
+        return names[0] if len(names) == 1 else self.node("Concat", names, version=13, axis=1)
 
     def split(self, rows: str, count: int) -> list[str]:
         """The columns of `rows` [rows, count], each [rows, 1]."""

@@ -25,6 +25,9 @@ def join_columns(model: Any, columns: Sequence[Column], precision: Precision, *,
     from onnx import helper
 
     graph = model.graph
+    if coded and [node.name for node in graph.input] == ["input"]:
+        _join_matrix(model, columns, precision)
+        return
     if [node.name for node in graph.input] == ["input"] and len(columns) != 1:
         return
     if len(columns) == 1 and graph.input[0].name == "input":
@@ -37,6 +40,29 @@ def join_columns(model: Any, columns: Sequence[Column], precision: Precision, *,
         graph.input.append(helper.make_tensor_value_info(tensor.name, element, [None, len(names)]))
         _add_split(model, tensor.name, names)
         _take_at_once(graph, tensor.name)
+
+
+def _join_matrix(model: Any, columns: Sequence[Column], precision: Precision) -> None:
+    """Make the one matrix ``input`` of numbers and of the numbers of levels."""
+    from onnx import helper, numpy_helper
+
+    graph, tensors = model.graph, wire_inputs(columns, precision)
+    kinds = [column.kind for column in columns]
+    order = np.argsort([place for kind in ("numeric", "categorical") for place, each in enumerate(kinds) if each == kind])
+    del graph.input[:]
+    for tensor in tensors:
+        element = _ELEMENT["INT64" if tensor.datatype == "BYTES" else precision]
+        graph.input.append(helper.make_tensor_value_info(tensor.name, element, [None, tensor.shape[1]]))
+    names = [tensor.name for tensor in tensors]
+    graph.initializer.append(numpy_helper.from_array(order.astype(np.int64), "input:order"))
+    front = [
+        helper.make_node("Cast", ["categorical"], ["categorical:numbers"], to=_ELEMENT[precision]),
+        helper.make_node("Concat", [*names[:-1], "categorical:numbers"], ["input:joined"], axis=1),
+        helper.make_node("Gather", ["input:joined", "input:order"], ["input"], axis=1),
+    ]
+    nodes = [*front, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _add_split(model: Any, source: str, names: Sequence[str]) -> None:

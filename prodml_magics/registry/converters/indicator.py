@@ -69,7 +69,7 @@ def _kept(imputer: Any) -> np.ndarray:
 
 def _imputed(scope: Any, operator: Any, container: Any) -> None:
     emitter, model = Emitter(scope, container), operator.raw_operator
-    rows, kept = _joined(emitter, operator), _kept(model)
+    rows, kept = emitter.joined(operator), _kept(model)
     missing = _missing(emitter, operator, rows, model.missing_values)
     dtype = _dtype(operator)
     fill = emitter.constant(model.statistics_.astype(dtype)[None, :])
@@ -84,13 +84,8 @@ def _imputed(scope: Any, operator: Any, container: Any) -> None:
 
 def _missing_only(scope: Any, operator: Any, container: Any) -> None:
     emitter, model = Emitter(scope, container), operator.raw_operator
-    missing = _missing(emitter, operator, _joined(emitter, operator), model.missing_values)
+    missing = _missing(emitter, operator, emitter.joined(operator), model.missing_values)
     emitter.put("Identity", [_marks(emitter, operator, missing, model.features_)], operator.outputs[0].full_name, version=16)
-
-
-def _joined(emitter: Emitter, operator: Any) -> str:
-    names = [str(value.full_name) for value in operator.inputs]
-    return names[0] if len(names) == 1 else emitter.node("Concat", names, version=13, axis=1)
 
 
 def _missing(emitter: Emitter, operator: Any, rows: str, stands: Any) -> str:

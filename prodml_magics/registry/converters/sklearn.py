@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from prodml_magics.registry.converters.ensembles import known_categories
 from prodml_magics.registry.converters.graph import join_columns, name_null, name_outputs
 from prodml_magics.registry.converters.indicator import use_own_indicators
 from prodml_magics.registry.converters.libraries import library_reader
+from prodml_magics.registry.converters.polynomial import use_own_polynomials
+from prodml_magics.registry.converters.power import use_own_powers
 from prodml_magics.registry.converters.tabulated import use_own_tables
 from prodml_magics.registry.layout import Precision
 from prodml_magics.registry.roles import Role, nested, role_of, unwrap
@@ -38,6 +40,7 @@ INEXACT = {
 }
 """Models that skl2onnx converts into something else, in ways that a few thousand rows may not show."""
 
+_SPLIT_AT_VALUES = ("HistGradientBoosting", "LGBM")
 _SCORES_ONLY = ("LinearSVC",)
 
 
@@ -69,6 +72,8 @@ def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any
     use_own_discriminant()
     use_own_indicators()
     use_own_binarizer()
+    use_own_polynomials()
+    use_own_powers()
     use_own_tables()
     _use_libraries(model)
     try:
@@ -114,16 +119,28 @@ def _prepare(model: Any, columns: Sequence[Column]) -> Any:
         name = type(part).__name__
         if _splits_on_text(part):
             raise Unsupported(f"splits of {name} on text are not converted; put OneHotEncoder or OrdinalEncoder in front")
+        if _decided_by_last_digits(part):
+            advice = "leave it out, for trees are the same without it"
+            raise Unsupported(f"the last digits of PowerTransformer decide in trees that split doubles at a value; {advice}")
         if name in INEXACT:
             raise Unsupported(f"{name} cannot be converted exactly: {INEXACT[name]}")
     null = any(column.kind == "categorical" and column.nullable for column in columns)
-    if not any(_setting(part, null) for part in nested(model)):
+    matrix = _takes_matrix(model, columns)
+    if not any(_setting(part, null, matrix) for part in nested(model)):
         return model
     copied = _copy(model)
     for part in nested(copied):
-        for name, value in _setting(part, null).items():
+        for name, value in _setting(part, null, matrix).items():
             setattr(part, name, value)
     return copied
+
+
+def _decided_by_last_digits(part: Any) -> bool:
+    """Whether powers, whose last digit is another in every library, go into trees whose split points are values of training rows."""
+    steps = [step for _, step in getattr(part, "steps", ())]
+    if len(steps) < 2 or not any(type(inner).__name__ == "PowerTransformer" for step in steps[:-1] for inner in nested(step)):
+        return False
+    return any(type(inner).__name__.startswith(_SPLIT_AT_VALUES) for inner in nested(steps[-1]))
 
 
 def _splits_on_text(part: Any) -> bool:
@@ -131,9 +148,16 @@ def _splits_on_text(part: Any) -> bool:
     return any(held.dtype.kind not in "biuf" for held in known)
 
 
-def _setting(part: Any, null: bool) -> dict[str, Any]:
-    """Attributes of one estimator to set in a copy; `null` says that some text is missing."""
+def _setting(part: Any, null: bool, matrix: bool) -> dict[str, Any]:
+    """Attributes of one estimator to set in a copy; `null` says that some text is missing, `matrix` that columns have no names."""
     name = type(part).__name__
+    if name == "ColumnTransformer" and matrix and hasattr(part, "transformers_"):
+        places = part._transformer_to_input_indices
+        return {"transformers_": [(key, step, list(places[key])) for key, step, _ in part.transformers_]}
+    if name == "Pipeline" and (kept := [step for step in part.steps if step[1] not in (None, "passthrough")]) != part.steps:
+        return {"steps": kept} if kept else {}
+    if name == "KBinsDiscretizer" and part.encode == "onehot":  # the same numbers, and no sparse ones in ONNX
+        return {"encode": "onehot-dense"}
     if name == "VotingClassifier":
         return {"flatten_transform": False}
     if name == "SimpleImputer" and null and getattr(getattr(part, "_fit_dtype", None), "kind", "") == "O":
@@ -152,6 +176,8 @@ def _initial_types(model: Any, columns: Sequence[Column], precision: Precision) 
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 
     number = DoubleTensorType if precision == "FP64" else FloatTensorType
+    if _takes_matrix(model, columns):
+        return [("input", number([None, len(columns)]))]
     if needs_columns(model, columns):
         text = Int64TensorType if _is_coded(model) else StringTensorType
         return [(c.name, (text if c.kind == "categorical" else number)([None, 1])) for c in columns]
@@ -160,6 +186,15 @@ def _initial_types(model: Any, columns: Sequence[Column], precision: Precision) 
 
 def _is_coded(model: Any) -> bool:
     return any(isinstance(part, Tabulated) for part in nested(model))
+
+
+def _takes_matrix(model: Any, columns: Sequence[Column]) -> bool:
+    """Whether columns are picked inside a wrapper (a stack, a calibration), which takes one matrix and no columns by name."""
+    if hasattr(model, "steps") or type(model).__name__ == "ColumnTransformer":
+        return False
+    text = any(column.kind == "categorical" for column in columns)
+    picks = any(type(part).__name__ == "ColumnTransformer" for part in nested(model))
+    return _is_coded(model) or (picks and not text and hasattr(model, "feature_names_in_"))
 
 
 def needs_columns(model: Any, columns: Sequence[Column]) -> bool:
@@ -174,9 +209,27 @@ def _options(model: Any) -> dict[Any, Any] | None:
     while hasattr(last, "steps"):
         last = last.steps[-1][1]
     options: dict[Any, Any] = {type(part): {} for part in nested(model) if type(part).__name__ in _SCORES_ONLY}
+    options |= {id(part): {"raw_scores": True, "zipmap": False} for part in _calibrated_scores(model)}
     if len(getattr(last, "classes_", ())) and type(last) not in options:
         options[id(last)] = {"zipmap": False}
     return options or None
+
+
+def _calibrated_scores(model: Any) -> Iterator[Any]:
+    """Last steps of pipelines that are calibrated by their decision function, of which skl2onnx takes the probabilities."""
+    from skl2onnx._supported_operators import sklearn_operator_name_map
+    from skl2onnx.common._registration import get_converter
+
+    for part in nested(model):
+        for calibrated in getattr(part, "calibrated_classifiers_", ()):
+            inner = calibrated.estimator
+            while hasattr(inner, "steps"):
+                inner = inner.steps[-1][1]
+            name = sklearn_operator_name_map.get(type(inner))
+            if inner is calibrated.estimator or name is None or not hasattr(inner, "decision_function"):
+                continue
+            if "raw_scores" in (get_converter(name).get_allowed_options() or ()):
+                yield inner
 
 
 def _output_names(model: Any, role: Role) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from prodml_magics.registry.tabulated import Tabulated
 
 __all__ = ["use_own_tables"]
 
-_FLOAT, _DOUBLE = 1, 11
+_FLOAT, _INT64, _DOUBLE = 1, 7, 11
 
 
 @cache
@@ -32,8 +32,9 @@ def _shape(operator: Any) -> None:
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
     emitter, table = Emitter(scope, container), operator.raw_operator
-    names = [str(value.full_name) for value in operator.inputs]
-    codes = names[0] if len(names) == 1 else emitter.node("Concat", names, version=13, axis=1)
+    codes = emitter.joined(operator)
+    if type(operator.inputs[0].type).__name__ != "Int64TensorType":  # from a matrix, whose numbers are floats
+        codes = emitter.node("Cast", [codes], to=_INT64)
     found = _one_each(emitter, table, codes) if _is_one_each(table) else _side_by_side(emitter, table, codes)
     if not np.array_equal(table.order, np.arange(len(table.order))):
         found = emitter.node("Gather", [found, emitter.constant(table.order)], version=13, axis=1)
