@@ -11,50 +11,30 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
-from prodml_magics.contract.finite import all_finite
 from prodml_magics.errors import ModelFailure, Overloaded, ProdmlError, Unavailable, first_line
-from prodml_magics.inference.isolated import TimedOutputs
 from prodml_magics.inference.runs import RunEnded
+from prodml_magics.serving.batch import Batch, Request, Tensors, concatenated, without_abandoned
 from prodml_magics.serving.large import Large
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import LaneCounts, ModelTraffic
-from prodml_magics.serving.plain import PlainAnswers, PlainForm, PlainRequest, plain_form
+from prodml_magics.serving.pace import Pace
+from prodml_magics.serving.plain import PlainAnswers, PlainRequest, plain_form
 from prodml_magics.serving.queue import FairQueue
-from prodml_magics.serving.requests import Answer, Outputs, Pending
+from prodml_magics.serving.requests import Answer, Outputs
 from prodml_magics.serving.split import Split
+from prodml_magics.serving.timed import count_broken, run_timed
 from prodml_magics.serving.turns import Turns
 from prodml_magics.serving.version import LoadedVersion
 
 if TYPE_CHECKING:
     from prodml_magics.serving.cached import Cached
 
-__all__ = ["Batch", "Lane", "Request", "run_timed"]
+__all__ = ["Lane"]
 
 _HEADROOM = 0.75
 """Share of a latency objective that an answer is expected to take at most: one in a hundred takes as much longer than expected."""
-
-Tensors = dict[str, np.ndarray]
-Request = Pending | PlainRequest
-
-
-class Batch:
-    """Requests that ran together, with their rows in order; handed to shadows after the replies."""
-
-    def __init__(
-        self, pending: Sequence[Request], inputs: Tensors, outputs: Tensors, first: int | None, seconds: float = 0.0
-    ) -> None:
-        self.seconds = seconds
-        """What the run took."""
-        self.pending = pending
-        self.inputs = inputs
-        self.outputs = outputs
-        self.first = first
-        """Sequence number of the first row in the request log; None where not all of them are in it."""
-        self.positions: list[int] | None = None
-        """Where the rows stood in the live batch, when they are a sample of it."""
 
 
 class Lane:
@@ -117,10 +97,7 @@ class Lane:
         self._hung = False
         """Whether requests of a run that hung are tried again, one by one."""
         self._running_rows = 0
-        self._pace = 0.0
-        """Seconds that a row takes while runs in a thread follow one another: the run, and all that the loop does between two."""
-        self._ended = 0.0
-        """When the last such run ended, where others waited for it; else 0."""
+        self._pace = Pace(version)
         self._turns = turns
         self._apart = False
         """Whether requests wait that each run by themselves."""
@@ -170,7 +147,7 @@ class Lane:
             most //= others + 1
         if waiting and queue.rows + rows > limits.queue_rows and own + rows > most:
             raise Unavailable(f"{self.version.model} has {queue.rows} rows waiting; try again in a second")
-        expected = max(self.version.expected_seconds(waiting + rows), self._pace * (waiting + rows))
+        expected = self._pace.expected_seconds(waiting + rows)
         if expected > min(patience, _HEADROOM * limits.objective):
             raise Overloaded(
                 f"{self.version.model} has {waiting} rows before this, an answer would take {expected:.3g} s and may take "
@@ -214,7 +191,7 @@ class Lane:
             self._done()
             return
         rows = sum(pending.rows for pending in batch)
-        inputs = _concatenate(batch, self.plain)
+        inputs = concatenated(batch, self.plain)
         if rows > self._limits.batch_rows:
             self._large = Large(batch[0], inputs, self._limits.batch_rows)
             self._run_part(self._large)
@@ -255,7 +232,7 @@ class Lane:
         if failed or large.whole:
             self._large = None
             self._finish([large.pending], large.inputs, outputs if failed else large.outputs(), large.seconds)
-        self._paced(rows)
+        self._pace.ended(rows, others_wait=bool(self._queue))
         self._done()
 
     def _inline(self, batch: list[Request], rows: int) -> bool:
@@ -275,16 +252,8 @@ class Lane:
     def _back(self, batch: list[Request], inputs: Tensors, run: asyncio.Future[tuple[Tensors | Exception, float]]) -> None:
         self._running, self._running_rows = [], 0
         self._finish(batch, inputs, *run.result())
-        self._paced(len(next(iter(inputs.values()))))
+        self._pace.ended(len(next(iter(inputs.values()))), others_wait=bool(self._queue))
         self._done()
-
-    def _paced(self, rows: int) -> None:
-        """Take a run in a thread into the pace; one that nobody waited for says only what runs take."""
-        now = time.monotonic()
-        found = (now - self._ended) / rows if self._ended else self.version.seconds_per_row
-        before = self._pace or self.version.seconds_per_row
-        self._pace = before + 0.1 * (min(found, 4 * before) - before)  # as `LoadedVersion.measured`
-        self._ended = now if self._queue else 0.0
 
     def _done(self) -> None:
         self._scheduled = False
@@ -330,7 +299,7 @@ class Lane:
             self._fail(batch, inputs, outputs, seconds)
             return
         if abandoned:
-            batch, inputs, outputs = _without_abandoned(batch, inputs, outputs)
+            batch, inputs, outputs = without_abandoned(batch, inputs, outputs)
         try:
             now = time.monotonic()
             first = self._log.write(
@@ -346,7 +315,7 @@ class Lane:
             _answer(batch, outputs)
         self.counts.ran(len(batch), rows, seconds)
         bounds = self._limits.output_range
-        failed = 0 if self.version.holes and bounds is None else _broken(batch, outputs, bounds, holes=self.version.holes)
+        failed = 0 if self.version.holes and bounds is None else count_broken(batch, outputs, bounds, holes=self.version.holes)
         self.version.breaker.took(len(batch) - failed, failed)
         self._answered(Batch(batch, inputs, outputs, first, seconds))
 
@@ -402,27 +371,6 @@ class Lane:
         return ModelFailure(f"{name} failed on these rows ({reason})")
 
 
-def run_timed(version: LoadedVersion, inputs: Tensors, rows: int) -> tuple[Tensors | Exception, float]:
-    """Run the model on `inputs`; returns its outputs, or what it threw, and the seconds it took.
-
-    Marking a run is no part of it: two identical versions take as long, of which only the candidate is marked.
-    """
-    marker = version.marker
-    if marker is not None:
-        marker.set(version.model, version.version)
-    started = time.perf_counter()
-    try:
-        outputs: Tensors | Exception = version.run(inputs)
-        _check_rows(outputs, rows)  # type: ignore[arg-type]
-    except Exception as error:  # whatever a model throws is the answer to its rows, never the end of the worker
-        outputs = error
-    seconds = time.perf_counter() - started
-    if marker is not None:
-        marker.clear()
-    version.measured(rows, seconds)
-    return outputs, outputs.seconds if isinstance(outputs, TimedOutputs) else seconds
-
-
 def _worth_another_try(batch: Sequence[Request], error: Exception) -> bool:
     """Whether its requests are tried again, each by itself.
 
@@ -434,49 +382,11 @@ def _worth_another_try(batch: Sequence[Request], error: Exception) -> bool:
     return len(batch) > 1 and not isinstance(error, ProdmlError)
 
 
-def _check_rows(outputs: Tensors, rows: int) -> None:
-    for name, values in outputs.items():
-        if values.ndim == 0 or len(values) != rows:
-            raise ValueError(f"output {name} has shape {list(values.shape)} for {rows} rows")
-
-
-def _broken(batch: Sequence[Request], outputs: Tensors, bounds: tuple[float, float] | None, *, holes: bool) -> int:
-    """How many requests were answered with numbers outside of `bounds`, or, unless the model has `holes`, with NaN or infinity."""
-    numbers = [values for values in outputs.values() if values.dtype.kind == "f"]
-    if bounds is None and all(all_finite(values) for values in numbers):
-        return 0
-    well = [_well(values, bounds, holes) for values in numbers]
-    if all(each.all() for each in well):
-        return 0
-    broken = np.any([~each.reshape(len(each), -1).all(axis=1) for each in well], axis=0)
-    starts = np.cumsum([0, *(pending.rows for pending in batch[:-1])])
-    return int(np.add.reduceat(broken, starts).astype(bool).sum())
-
-
-def _well(values: np.ndarray, bounds: tuple[float, float] | None, holes: bool) -> np.ndarray:
-    within = True if bounds is None else (values >= bounds[0]) & (values <= bounds[1])
-    return within | np.isnan(values) if holes else within & np.isfinite(values)
-
-
 def _answer(batch: Sequence[Request], outputs: Tensors) -> None:
     shared = Outputs(outputs)
     start = 0
     for pending in batch:
         pending.settle(Answer(shared, start, start := start + pending.rows))
-
-
-def _concatenate(batch: Sequence[Request], form: PlainForm | None) -> Tensors:
-    if len(batch) == 1:
-        return batch[0].tensors
-    if form is not None and all(type(pending) is PlainRequest for pending in batch):
-        return {form.name: form.array(b"".join([pending.packed for pending in batch]))}  # type: ignore[union-attr]
-    return {name: np.concatenate([pending.tensors[name] for pending in batch]) for name in batch[0].tensors}
-
-
-def _without_abandoned(batch: list[Request], inputs: Tensors, outputs: Tensors) -> tuple[list[Request], Tensors, Tensors]:
-    keep = np.repeat([not pending.abandoned for pending in batch], [pending.rows for pending in batch])
-    kept = [pending for pending in batch if not pending.abandoned]
-    return kept, {k: v[keep] for k, v in inputs.items()}, {k: v[keep] for k, v in outputs.items()}
 
 
 def _refuse(batch: Sequence[Request], error: ProdmlError) -> None:

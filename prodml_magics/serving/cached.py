@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from prodml_magics.errors import ProdmlError
-from prodml_magics.serving.batcher import Batch, Lane, Request
+from prodml_magics.serving.batch import Batch, Request
+from prodml_magics.serving.batcher import Lane
 from prodml_magics.serving.breaker import Breaker
 from prodml_magics.serving.cache import PredictionCache, row_keys
 from prodml_magics.serving.version import LoadedVersion

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from prodml_magics.serving.batcher import Request
+    from prodml_magics.serving.batch import Request
 
 __all__ = ["Large"]
 

@@ -13,7 +13,8 @@ from prodml_magics.contract.columns import reader_of, value_of
 from prodml_magics.contract.compare import stand_in_problem
 from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, Unavailable
 from prodml_magics.inference.providers import Device, missing_for_gpu
-from prodml_magics.serving.batcher import Batch, Lane
+from prodml_magics.serving.batch import Batch
+from prodml_magics.serving.batcher import Lane
 from prodml_magics.serving.cache import PredictionCache
 from prodml_magics.serving.cached import Cached, CachedVersion
 from prodml_magics.serving.declared import DeclaredVersion

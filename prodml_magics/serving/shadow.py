@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from prodml_magics.serving.batcher import Batch, run_timed
+from prodml_magics.serving.batch import Batch
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.serving.plain import PlainRequest
 from prodml_magics.serving.requests import Pending
+from prodml_magics.serving.timed import run_timed
 from prodml_magics.serving.version import LoadedVersion
 
 __all__ = ["Mirrored", "ShadowLane"]

@@ -17,7 +17,7 @@ from prodml_magics.contract.samples import write_samples
 from prodml_magics.errors import GateRefused
 from prodml_magics.inference.isolated import IsolatedSession, TimedOutputs
 from prodml_magics.inference.session import Session
-from prodml_magics.serving.batcher import run_timed
+from prodml_magics.serving.timed import run_timed
 from prodml_magics.serving.version import load_version
 from prodml_magics.wire.routes import CanaryRoute, Route
 

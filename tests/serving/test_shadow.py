@@ -14,7 +14,7 @@ import pytest
 from homes import wait_for
 from versions import Placed, place
 
-from prodml_magics.serving.batcher import Batch
+from prodml_magics.serving.batch import Batch
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.serving.metrics import Metrics

@@ -16,13 +16,13 @@ from serving.test_fast import ROW, Ports, infer_body, request, run, talk
 from serving.test_gateway import Gateway
 from versions import Placed, place
 
-from prodml_magics.serving.batcher import run_timed
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.marker import ShadowMarker
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.router import Router
 from prodml_magics.serving.split import position
+from prodml_magics.serving.timed import run_timed
 from prodml_magics.storage.arrays import from_array
 from prodml_magics.storage.blocks import Block
 from prodml_magics.storage.spool import SpoolWriter
