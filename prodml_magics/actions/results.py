@@ -721,7 +721,7 @@ class DriftResult(Result[DriftRecord]):
         """One row per column with every statistic."""
         import polars as pl
 
-        schema = {"drifted": pl.Boolean, "column": pl.String, "kind": pl.String, "reason": pl.String}
+        schema = {"drifted": pl.Boolean, "calibrated": pl.Boolean, "column": pl.String, "kind": pl.String, "reason": pl.String}
         numbers = {"n_reference": pl.Int64, "n_current": pl.Int64}
         names = list(self.record.columns[0]) if self.record.columns else []
         dtypes = {name: schema.get(name) or numbers.get(name) or pl.Float64 for name in names}
@@ -809,7 +809,8 @@ def _onset(each: OnsetRecord) -> str:
 def _slice_fact(part: Mapping[str, Any]) -> tuple[str, str]:
     if "overall" in part:
         return part["slice"], f"{part['n_current']} rows, where {part['worst']} moved more: {part['reason']}"
-    columns = f"{len(part['drifted'])} columns drifted, most " if part["drifted"] else "no column drifted, most "
+    count = len(part["drifted"])
+    columns = f"{count or 'no'} column{'s' if count > 1 else ''} drifted, most "
     said = "undecided: " if part["verdict"] == "undecided" else columns
     return part["slice"], f"{part['n_current']} rows; {said}{part['worst']} ({part['reason']})"
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from prodml_magics.actions.buckets import VersionGrid, bucket_store, read_grid
 from prodml_magics.actions.formats import moment
-from prodml_magics.actions.kept import Asked
+from prodml_magics.actions.kept import Asked, kept_rows
 from prodml_magics.actions.results import WatchResult
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.windows import parse_stretch
@@ -41,7 +41,8 @@ def watch_model(workspace: Workspace, request: Drift, asked: Asked, version: int
     grid = _grid(workspace, asked.model, version)
     hours = _hours(workspace, asked, grid)
     learnt = parse_stretch(request.against, workspace.clock.now()) if request.against != "reference" else None
-    series = _series(hours, _wanted(workspace, request, asked.model, grid), learnt)
+    wanted = _wanted(workspace, request, asked.model, grid)
+    series = _series(hours, wanted, learnt) if any(hours.values()) else _no_hour(wanted, workspace.clock.now())
     from prodml_magics.stats.drift.watch import watch
 
     days = None if learnt is None else _days(learnt)
@@ -115,9 +116,9 @@ def _hours(workspace: Workspace, asked: Asked, grid: VersionGrid) -> dict[int, H
     over = int(workspace.clock.now().timestamp()) // HOUR
     found = {hour: merged_hours(parts) for hour, parts in old.items()}
     found |= {hour: hour_of(total(map(unpack, parts))) for hour, parts in packed.items() if hour < over}
-    if not any(found.values()):
+    if not any(found.values()) and not kept_rows(workspace, asked._replace(since=None, until=None)):
         raise NotFound(
-            f"{asked.model} has answered no hour with 30 rows that the controller has sketched; send requests, and start it with %up"
+            f"{asked.model} has answered no rows that the controller has sketched; send requests, and start it with %up"
         )
     return found
 
@@ -154,6 +155,11 @@ def _series(hours: dict[int, Hour], wanted: Sequence[str], learnt: tuple[datetim
                     values[hour - first, places[column, series]] = value
     rows = sum(max((each[ROWS] for each in found.values()), default=0) for found in kept.values())
     return _Series(names, values, first, int(rows))
+
+
+def _no_hour(wanted: Sequence[str], now: datetime) -> _Series:
+    """Where no hour is over yet in which as many rows were answered as tell something."""
+    return _Series([(column, "mean") for column in wanted], np.zeros((0, len(wanted))), int(now.timestamp()) // HOUR, 0)
 
 
 # ── the result ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -105,6 +105,7 @@ def test_two_frames_are_compared_without_a_home(tmp_path: Path) -> None:
     result = drift(nowhere(tmp_path), Drift(model=before, current=after, device="cpu"))
     assert (set(result.drifted), result.verdict, result.model, result.window.rows) == ({"moved", "word"}, "drift", None, 3000)
     assert result.frame["column"].to_list() == before.columns
+    assert result.frame.schema["calibrated"] == pl.Boolean
     assert list(tmp_path.iterdir()) == []
 
 
@@ -139,6 +140,7 @@ def test_frames_of_other_columns_are_compared_in_those_of_both(tmp_path: Path) -
         assert "new column" in shown
     sliced = drift(nowhere(tmp_path), Drift(model=before, current=after, by="city"))
     assert [(part["slice"], part["drifted"]) for part in sliced.record.slices] == [("city = a", ["kept"])]
+    assert "city = a: 600 rows; 1 column drifted, most kept" in str(sliced)
     alone = drift(nowhere(tmp_path), Drift(model=before, current=after, columns=("gone", "new")))
     assert [row["column"] for row in alone.record.columns] == ["gone", "new"]
     on_one_side = drift(nowhere(tmp_path), Drift(model=before, current=after.with_columns(s=pl.lit(1.0)), columns=("s", "kept")))

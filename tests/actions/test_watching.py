@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from homes import go_live
 
-from prodml_magics.actions.buckets import bucket_store, joined, read_grid, summarised
+from prodml_magics.actions.buckets import ROWS_ALONE, bucket_store, joined, read_grid, summarised
 from prodml_magics.actions.drift import drift
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import ManualClock
@@ -92,6 +92,18 @@ def test_before_four_weeks_it_says_how_long_it_learns(home: Workspace) -> None:
     assert found.record.watch.judged_from is None  # type: ignore[union-attr]
 
 
+def test_in_the_first_hour_it_says_so_too(home: Workspace) -> None:
+    grid = read_grid(home, "cancer", 1)
+    assert grid is not None
+    start = int(NOW.timestamp()) // 300 * 300
+    for name in (grid.name, ROWS_ALONE):
+        bucket_store(home).add("cancer", {Key(name, "live", 300, start): Addition(9, pack({}) if name else None)}, {}, joined)
+    found = drift(home, Drift(model="cancer", sequential=True))
+    assert (found.record.verdict, found.title) == ("undecided", "cancer: learning, 28 days left; only days are judged")
+    assert set(found.frame["reason"]) == {"still learnt; days are judged from the eighth on"}
+    assert found._repr_html_().startswith("<div")
+
+
 def test_the_hours_to_learn_from_can_be_chosen(home: Workspace) -> None:
     _keep(home, 40 * 24)
     stretch = f"{(FIRST + timedelta(days=5)).isoformat()}/{(FIRST + timedelta(days=34)).isoformat()}"
@@ -116,7 +128,7 @@ def test_what_makes_no_sense_is_refused(home: Workspace, flags: dict[str, object
 
 
 def test_without_served_hours_there_is_nothing_to_watch(home: Workspace) -> None:
-    with pytest.raises(NotFound, match="has answered no hour with 30 rows"):
+    with pytest.raises(NotFound, match="has answered no rows that the controller has sketched"):
         drift(home, Drift(model="cancer", sequential=True))
     with pytest.raises(UsageError, match="two frames are compared once"):
         drift(home, Drift(model=pl.DataFrame({"a": [1]}), current=pl.DataFrame({"a": [1]}), sequential=True))

@@ -16,6 +16,9 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from prodml_magics.stats.drift import Detection, detect, from_arrow, prepare, to_arrow
+from prodml_magics.stats.drift.arrays import as_array
+from prodml_magics.stats.drift.bucket import grids_of, pack, sketch_column, total, unpack
+from prodml_magics.stats.drift.detect_sketches import detect_sketches
 from prodml_magics.stats.drift.statistics import STATISTICS
 
 RNG = np.random.default_rng(20_261_128)
@@ -230,6 +233,37 @@ def test_a_hundred_thousand_levels_are_pooled_and_still_counted() -> None:
     assert found.drifted == ["a"]
 
 
+# ── from sketches ──
+
+
+def _of_sketches(before: Any, now: Any) -> tuple[Detection, Detection]:
+    """The same columns from all rows, and from counts on the reference's grid that were added up from two halves and stored."""
+    reference = from_arrow(to_arrow(prepare({"a": before})))
+    grid, values = grids_of(reference)["a"], as_array(now)
+    halves = [unpack(pack({"a": sketch_column("a", grid, part)})) for part in np.array_split(values, 2)]
+    return detect(reference, {"a": values}), detect_sketches(reference, total(halves))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_of_every_law_counts_on_the_grid_say_what_the_values_say_or_less(case: str) -> None:
+    exact, found = _of_sketches(*CASES[case])
+    assert 0 <= found.ks[0] <= exact.ks[0] + 1e-9
+    for name in ("psi", "js"):
+        assert _value(found, name) == pytest.approx(_value(exact, name), abs=1e-7), name
+    for name in ("n_reference", "n_current", "missing_reference", "missing_current"):
+        assert getattr(found, name).tolist() == getattr(exact, name).tolist()
+    assert math.isnan(_value(found, "wasserstein")) or not math.isnan(_value(exact, "wasserstein"))
+    assert not found.drifted or exact.drifted
+
+
+@pytest.mark.parametrize("case", LEVELS)
+def test_of_every_kind_of_category_counts_say_all(case: str) -> None:
+    exact, found = _of_sketches(*LEVELS[case])
+    for name in ("tv", "chi2", "psi", "js", "p_value", "effect", "effect_low", "missing_reference", "missing_current"):
+        assert _value(found, name) == pytest.approx(_value(exact, name), nan_ok=True), name
+    assert (found.drifted, found.reason) == (exact.drifted, exact.reason)
+
+
 # ── nothing to compare ─────────────────────────────────────────────────────────────────────────────────────────────
 
 FULL: dict[str, Any] = {
@@ -255,3 +289,31 @@ def test_without_rows_on_a_side_everything_is_null_with_the_reason(kind: str) ->
         undefined = {name: value for name, value in row.items() if name in (*STATISTICS, *CORE, "p_value", "effect", "drifted")}
         assert set(undefined.values()) == {None}, case
         assert row["reason"] == f"{'reference' if case == 'both' else case}: no rows, nothing to compare"
+
+
+GAPS: dict[str, tuple[Any, Any]] = {
+    "numbers": (np.arange(60.0), np.full(60, np.nan)),
+    "float16": (np.arange(60.0).astype("f2"), np.full(60, np.nan, "f2")),
+    "nullable integers": (pd.array(range(60), dtype="UInt8"), pd.array([None] * 60, dtype="UInt8")),
+    "moments": (np.arange(60).astype("M8[s]"), np.full(60, np.datetime64("NaT"))),
+    "durations": (np.arange(60).astype("m8[s]"), np.full(60, np.timedelta64("NaT"))),
+    "booleans": ([True, False] * 30, [None] * 60),
+    "categories": (["a", "b"] * 30, [None] * 60),
+    "texts": ([f"text {i}" for i in range(120)], [None] * 120),
+    "vectors": (np.ones((60, 2)), np.full((60, 2), np.nan)),
+}
+
+
+@pytest.mark.parametrize("kind", GAPS)
+def test_where_every_value_of_a_side_is_missing_the_share_decides_and_all_else_is_null(kind: str) -> None:
+    full, gaps = GAPS[kind]
+    for before, now, told in ((full, gaps, "rose from 0% to 100%"), (gaps, full, "fell from 100% to 0%"), (gaps, gaps, "")):
+        found = _found(before, now, methods=list(STATISTICS))
+        row = found.frame.row(0, named=True)
+        undefined = {name: value for name, value in row.items() if name in (*STATISTICS, *CORE)}
+        assert set(undefined.values()) == {None}, told
+        if told:
+            assert (row["drifted"], row["reason"]) == (True, f"missing share {told}, above the tolerance of 0.05"), told
+        else:
+            assert (row["drifted"], row["effect"]) == (None, None)
+            assert row["reason"] == "every value of the reference is missing, nothing to compare"
