@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import msgspec
 import psutil
 
 from prodml_magics.engines.endings import end, ended
+from prodml_magics.engines.gpus import gpu_of, visible_gpus
 from prodml_magics.engines.priority import yield_to_others
 from prodml_magics.engines.sockets import adopted, socket_for
 from prodml_magics.engines.watch import Watch, room_for_models
@@ -45,7 +47,7 @@ class Child:
 
     `rpc` is a socket that only keeps a port: grpc binds its own, sharing it, and nobody takes it while the service is replaced.
     `control` is a second socket, on which this process alone answers where several share the port of `listening`.
-    `nice` is how far it stands back where the cores do not suffice for all.
+    `nice` is how far it stands back where the cores do not suffice for all, `environment` what its environment says beside ours.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Child:
         control: socket.socket | None = None,
         listen: Listen | None = None,
         nice: int = 0,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.role = role
+        self._environment = {"PRODML_TOKEN": token, **(environment or {})}
         self._nice = nice
         listen = listen or Listen()
         self.own_url = f"http://127.0.0.1:{(control or listening).getsockname()[1]}"
@@ -83,7 +87,6 @@ class Child:
             self._command += ["--role", role, "--control", str(control.fileno())]
             self._descriptors.append(control.fileno())
         self._home = home
-        self._token = token
         self._process: subprocess.Popen[bytes] | None = None
         self._last_exit = 0
         self._pause = 0.0
@@ -120,7 +123,7 @@ class Child:
         return self._pause
 
     def _start(self) -> subprocess.Popen[bytes]:
-        environment = os.environ | {"PRODML_TOKEN": self._token, "PRODML_LAST_EXIT": str(self._last_exit)}
+        environment = os.environ | self._environment | {"PRODML_LAST_EXIT": str(self._last_exit)}
         with (self._home / "logs" / f"{self.role}.log").open("ab") as log:
             return subprocess.Popen(
                 self._command,
@@ -221,8 +224,9 @@ def _gateways(home: Path, port: int | None, old: Runtime | None, count: int, tok
     line = [sys.executable, "-m", "prodml_magics.serving", "--home", str(home), "--memory", str(room_for_models(count))]
     first = socket_for(home, "gateway", port, _port(old.gateway if old else None), listen.host)
     rpc = socket_for(home, "gateway", None, _grpc_port(old.gateway if old else None), listen.host)
+    gpus = visible_gpus()
     if not _controlled(count, listen):
-        return [Child("gateway", line, first, home, token, rpc=rpc)]
+        return [Child("gateway", line, first, home, token, rpc=rpc, environment=gpu_of(0, gpus))]
     shared, known = first.getsockname()[1], old.gateway.workers if old else ()
     children = []
     for number in range(count):
@@ -230,7 +234,8 @@ def _gateways(home: Path, port: int | None, old: Runtime | None, count: int, tok
         own = int(known[number].url.rsplit(":", 1)[1]) if number < len(known) else None
         listening = first if number == 0 else adopted(shared, listen.host)
         control = socket_for(home, role, None, own)
-        children.append(Child(role, line, listening, home, token, rpc=rpc, control=control, listen=listen))
+        gpu = gpu_of(number, gpus)
+        children.append(Child(role, line, listening, home, token, rpc=rpc, control=control, listen=listen, environment=gpu))
     return children
 
 
@@ -275,7 +280,7 @@ def main() -> None:
         sys.exit("another supervisor runs for this home")
     old = read_runtime(home / "runtime.json")
     listen = msgspec.json.decode(arguments.listen, type=Listen) if arguments.listen else old.listen if old else Listen()
-    count = arguments.workers or _known_workers(old) or max(1, (os.cpu_count() or 1) // 2)
+    count = arguments.workers or _known_workers(old) or len(visible_gpus()) or max(1, (os.cpu_count() or 1) // 2)
     _end_left_over(home, count, old, listen)
     # Children of an earlier supervisor know the token of the file.
     token = old.token if old else secrets.token_urlsafe(32)

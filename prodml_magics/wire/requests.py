@@ -505,7 +505,9 @@ class Up(Request, frozen=True):
     ] = None
     workers: Annotated[
         Annotated[int, Meta(ge=1, le=256)] | None,
-        _flag("processes that answer requests (default: as many as last time, at first one for two cores)", "N"),
+        _flag(
+            "processes that answer requests (default: as many as last time, at first one for each GPU, else for two cores)", "N"
+        ),
     ] = None
     host: Annotated[
         str,
