@@ -128,7 +128,7 @@ class Emitter:
         self._scope, self._container = scope, container
 
     def emit(self, operator: Any, ensemble: Ensemble, *, scores: bool = False) -> None:
-        self.answer(operator, ensemble, self._sums(operator, ensemble), scores=scores)
+        self.answer(operator, ensemble, self.sums(operator, ensemble), scores=scores)
 
     def answer(self, operator: Any, ensemble: Ensemble, sums: str, *, scores: bool = False) -> None:
         """The outputs of `operator`, by the link of `ensemble`; with `scores` its decision function in place of probabilities."""
@@ -152,7 +152,8 @@ class Emitter:
             return self._exp(ensemble, sums)
         return self._logistic(ensemble, sums) if ensemble.link == "logistic" else sums
 
-    def _sums(self, operator: Any, ensemble: Ensemble) -> str:
+    def sums(self, operator: Any, ensemble: Ensemble) -> str:
+        """The sums [rows, targets] of the trees, divided as `ensemble` says."""
         rows, dtype = self._rows(operator, ensemble), np.float32 if ensemble.float_sums else np.float64
         attributes = ensemble_attributes(ensemble.trees, ensemble.targets, ensemble.n_targets, dtype)
         sums = self.node("TreeEnsemble", [rows], domain=_DOMAIN, **attributes)

@@ -19,6 +19,7 @@ from prodml_magics.registry.converters.emit import finish, use_library, use_own_
 from prodml_magics.registry.converters.ensembles import known_categories
 from prodml_magics.registry.converters.graph import join_columns, name_null, name_outputs
 from prodml_magics.registry.converters.indicator import use_own_indicators
+from prodml_magics.registry.converters.isolation import use_own_isolation
 from prodml_magics.registry.converters.libraries import library_reader
 from prodml_magics.registry.converters.polynomial import use_own_polynomials
 from prodml_magics.registry.converters.power import use_own_powers
@@ -72,6 +73,7 @@ def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any
     use_own_discriminant()
     use_own_indicators()
     use_own_binarizer()
+    use_own_isolation()
     use_own_polynomials()
     use_own_powers()
     use_own_tables()
@@ -105,10 +107,7 @@ def _finished(model: Any, columns: Sequence[Column], precision: Precision) -> An
         if isinstance(part, Tabulated):
             part.wide = precision == "FP64"
     types = _initial_types(model, columns, precision)
-    # IsolationForest wants both versions spelled out, GaussianMixture breaks on more than a number
-    forest = any(type(part).__name__ == "IsolationForest" for part in nested(model))
-    opsets = {"": _OPSET, "ai.onnx.ml": 3} if forest else _OPSET
-    graph = convert_sklearn(model, initial_types=types, options=_options(model), target_opset=opsets)
+    graph = convert_sklearn(model, initial_types=types, options=_options(model), target_opset=_OPSET)
     finish(graph)
     return graph
 
