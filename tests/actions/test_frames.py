@@ -109,6 +109,31 @@ def test_two_frames_are_compared_without_a_home(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_two_bare_frames_have_the_tolerances_that_are_written_down(tmp_path: Path) -> None:
+    """0.1, 0.1, 0.05, and 0.1 for unseen categories: on either side of each, with rows enough to tell."""
+    rows = 60_000
+    steps = np.arange(rows) / rows
+    for moved, drifted in ((0.02, False), (0.16, True)):
+        before = pl.DataFrame(
+            {"number": steps, "level": np.where(steps < 0.5, "a", "b"), "gap": steps, "unseen": ["a", "b"] * (rows // 2)}
+        )
+        now = pl.DataFrame(
+            {
+                "number": np.where(steps < moved, 2.0, steps),
+                "level": np.where(steps < 0.5 - moved, "a", "b"),
+                "gap": np.where(steps < moved / 2, np.nan, steps),
+                "unseen": np.where(steps < moved, "new", np.array(["a", "b"] * (rows // 2))),
+            }
+        ).with_columns(pl.col("gap").fill_nan(None))
+        found = drift(nowhere(tmp_path), Drift(model=before.sample(rows, shuffle=True, seed=0), current=now))
+        assert [row["drifted"] for row in found.record.columns] == [drifted] * 4
+        assert [row["tolerance"] for row in found.record.columns] == [0.1, 0.1, 0.1 if moved < 0.1 else 0.05, 0.1]
+        assert not any(row["calibrated"] for row in found.record.columns)
+    told = {row["column"]: row["reason"] for row in found.record.columns}
+    assert told["gap"] == "missing share rose from 0% to 8%, above the tolerance of 0.05"
+    assert told["unseen"].endswith("16% of the rows have unseen categories, above the tolerance of 0.1")
+
+
 def test_frames_of_other_columns_are_compared_in_those_of_both(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     before = pl.DataFrame(

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from homes import workspace_at
+from scipy import stats
 
 from prodml_magics.actions.drift import drift
 from prodml_magics.actions.results import DriftResult
@@ -139,3 +140,21 @@ def test_columns_that_came_went_or_changed_their_kind_are_rows(tmp_path: Path, n
     assert _columns(streamed)["new"]["missing_current"] == 1.0
     alone = drift(nowhere, Drift(model=paths[0], current=paths[1], memory=TINY, columns=("new", "same")))
     assert [row["column"] for row in alone.record.columns] == ["same", "new"]
+
+
+@pytest.mark.parametrize("memory", [1.0, TINY], ids=["rows", "sketches"])
+def test_every_control_of_false_discoveries_is_reached_by_its_flag(memory: float, tmp_path: Path, nowhere: Workspace) -> None:
+    rng = np.random.default_rng(5)
+    paths = [str(tmp_path / f"{shift}.parquet") for shift in (0, 1)]
+    for shift, path in enumerate(paths):
+        pl.DataFrame({f"x{i}": rng.normal(0.04 * i * shift, 1, 4_000) for i in range(4)}).write_parquet(path)
+    found = {}
+    for fdr in ("bh", "by", "ebh"):
+        columns = drift(nowhere, Drift(model=paths[0], current=paths[1], memory=memory, fdr=fdr)).record.columns  # type: ignore[arg-type]
+        p_values, found[fdr] = ([row[name] for row in columns] for name in ("p_value", "p_adjusted"))
+    for fdr in ("bh", "by"):
+        assert found[fdr] == pytest.approx(stats.false_discovery_control(p_values, method=fdr))
+    ordered = sorted(2 * np.sqrt(p) for p in p_values)
+    stepped = [min(1.0, *(ordered[j] * 4 / (j + 1) for j in range(i, 4))) for i in range(4)]
+    assert sorted(found["ebh"]) == pytest.approx(stepped)
+    assert found["bh"] != found["by"] != found["ebh"]

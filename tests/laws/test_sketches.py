@@ -191,6 +191,17 @@ def test_the_exact_distance_lies_within_the_stated_bounds(case: str) -> None:
     assert found.rows[:, 0].tolist() == [len(before), len(now)]
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_about_a_constant_the_bounds_are_one_number(dtype: str) -> None:
+    before = np.full(400, 3.0, dtype)
+    for now in (before, np.append(before, np.full(100, 3.5, dtype)), np.append(before, np.full(100, 2.5, dtype))):
+        found = _cube(before, [before, now]).compare((0, 1), (1, 2))
+        assert found.ks_upper[0] == found.ks[0] == pytest.approx(largest_gap(before, now))
+    close = np.array([1, 1 + 2**-23, 1 + 2**-22] * 50, "f4")
+    found = _cube(close, [close, close[:2]]).compare((0, 1), (1, 2))
+    assert found.ks[0] - 1e-12 <= largest_gap(close, close[:2]) <= found.ks_upper[0] + 1e-12
+
+
 @pytest.mark.parametrize("shift", [0.0, 0.3, 2.0, 50.0])
 def test_on_continuous_values_the_bounds_are_narrow_and_wasserstein_close(shift: float) -> None:
     rng = np.random.default_rng(1)

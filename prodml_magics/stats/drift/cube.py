@@ -64,6 +64,7 @@ class Cube:
         self.grids: dict[str, SketchGrid] = {name: sketch_grid(column) for name, column in columns.items()}
         self._cells = max((len(grid.edges) + 1 for grid in self.grids.values()), default=1)
         self._edges, self._inside = self._padded_edges()
+        self._closed = self._neighbours()
         self._bins = self._bin_starts(columns)
         self._sums = self._room(buckets + 1)
         self._length = 0
@@ -106,12 +107,13 @@ class Cube:
             tails = np.abs(now.beyond / m[:, None] - before.beyond / n[:, None]).sum(axis=1)
             index, distance = self._of_bins(before.counts, now.counts)
             gaps = f - g
-            upper = np.maximum(f[:, 1:] - g[:, :-1], g[:, 1:] - f[:, :-1]).max(axis=1, initial=0.0)
+            upper = np.maximum(f[:, 1:] - g[:, :-1], g[:, 1:] - f[:, :-1])
+            upper = np.where(self._closed, 0.0, upper).max(axis=1, initial=0.0)
             first = np.maximum(f[:, 0], g[:, 0])
             means = gaps[:, :-2] + np.diff(gaps[:, :-1], axis=1) * self._inside[:, 1:] / 2
             wasserstein = (np.abs(means) * np.diff(self._edges, axis=1)).sum(axis=1) + tails
         ks = np.where(defined, np.abs(gaps).max(axis=1), np.nan)
-        ks_upper = np.where(defined, np.minimum(1.0, np.maximum(upper, first)), np.nan)
+        ks_upper = np.where(defined, np.minimum(1.0, np.maximum(np.maximum(upper, first), ks)), np.nan)
         wasserstein, index, distance = (np.where(defined, found, np.nan) for found in (wasserstein, index, distance))
         return CubeComparison(self.names, ks, ks_upper, wasserstein, index, distance, missing, np.stack([n, m]))
 
@@ -141,6 +143,15 @@ class Cube:
                 edges[place, width:] = edges[place, width - 1]
                 inside[place, :width] = grid.inside
         return edges, inside
+
+    def _neighbours(self) -> NDArray[np.bool_]:
+        """Whether no value lies between two edges of a cell, as about a constant: bool [columns, cells − 1], from the second cell on."""
+        closed = np.zeros((len(self.names), max(0, self._cells - 1)), dtype=bool)
+        for place, grid in enumerate(self.grids.values()):
+            edges = grid.edges
+            if edges.dtype.kind == "f" and len(edges) > 1:
+                closed[place, : len(edges) - 1] = np.nextafter(edges[:-1], edges.dtype.type(np.inf)) == edges[1:]
+        return closed
 
     def _bin_starts(self, columns: Mapping[str, NumericColumn]) -> list[NDArray[np.intp]]:
         """The first cell of each decile bin that has one; the grid's edges hold every edge of a bin."""
