@@ -7,13 +7,24 @@ import math
 import numpy as np
 from msgspec.structs import replace
 
-from prodml_magics.actions.labelled import refuse_guards, scored
+from prodml_magics.actions.labelled import column_of, refuse_guards, scored
 from prodml_magics.actions.results import PlanResult
 from prodml_magics.actions.sampled import requests_behind
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
-from prodml_magics.errors import GateRefused, InvalidInput, NotFound
-from prodml_magics.rollouts.guards import is_mean, label_guard, margin_text, needs_control, read_guards
+from prodml_magics.errors import GateRefused, NotFound
+from prodml_magics.rollouts.guards import (
+    class_of,
+    is_class,
+    is_mean,
+    is_metric,
+    is_score,
+    label_guard,
+    lower_is_better,
+    margin_text,
+    read_guards,
+)
+from prodml_magics.rollouts.metrics import same_column
 from prodml_magics.rollouts.plan import read_steps
 from prodml_magics.rollouts.planner import Traffic, rows_until_harm, rows_until_no_worse, seen_in_step, sighted
 from prodml_magics.rollouts.simulate import simulated_rows
@@ -36,9 +47,10 @@ def plan(workspace: Workspace, request: Plan) -> PlanResult:
     steps = [step for step in read_steps(request.canary) if step < 100]
     guards = read_guards(request.guard, request.margin)
     effects = _effects(guards, request.effect)
-    _refuse_unplanned(guards)
     refuse_guards(guards, workspace.contract(name, live), f"{name}@{live}")
-    traffic = _labelled(workspace, name, live, request.window, guards, _traffic(workspace, name, live, request.window))
+    traffic = _traffic(workspace, name, live, request.window)
+    traffic = _answered(workspace, name, live, request.window, guards, traffic)
+    traffic = _labelled(workspace, name, live, request.window, guards, traffic)
     pairs = list(zip(guards, effects, strict=True))
     rows = tuple(_step(request, *pair, traffic, step / 100, len(guards)) for step in steps for pair in pairs)
     if request.simulate is not None:
@@ -62,17 +74,20 @@ def plan(workspace: Workspace, request: Plan) -> PlanResult:
     return PlanResult(record)
 
 
-def _refuse_unplanned(guards: tuple[Guard, ...]) -> None:
-    unknown = [guard.metric for guard in guards if needs_control(guard.metric) and not label_guard(guard.metric)]
-    if unknown:
-        raise InvalidInput(f"{unknown[0]} cannot be planned ahead; plan with guards on failures, quantiles of latency and labels")
-
-
 def _effects(guards: tuple[Guard, ...], text: str) -> list[Guard]:
-    """What has to be seen of each guard: what was named, else its margin."""
+    """What has to be seen of each guard: what was named, else its margin; twice that where harm begins beyond the margin."""
     named = [entry.partition("=")[0].strip() for entry in text.split(",")]
     read = {each.metric: each for each in read_guards(",".join(guard.metric for guard in guards), text)}
-    return [read[guard.metric] if guard.metric in named else guard for guard in guards]
+    return [read[guard.metric] if _named(guard.metric, named) else _usual(guard) for guard in guards]
+
+
+def _named(metric: str, named: list[str]) -> bool:
+    return any(name == metric or (is_metric(metric) and is_metric(name) and same_column(name, metric)) for name in named)
+
+
+def _usual(guard: Guard) -> Guard:
+    two_sided = is_score(guard.metric) or is_class(guard.metric)
+    return replace(guard, margin=2 * guard.margin) if two_sided else guard
 
 
 def _traffic(workspace: Workspace, name: str, live: int, window: str) -> Traffic:
@@ -97,30 +112,76 @@ def _traffic(workspace: Workspace, name: str, live: int, window: str) -> Traffic
     )
 
 
+def _answered(workspace: Workspace, name: str, live: int, window: str, guards: tuple[Guard, ...], traffic: Traffic) -> Traffic:
+    """`traffic` with what the answers of the window say, and with what was rejected, where a guard asks for it."""
+    now = workspace.clock.now()
+    since = now - parse_duration(window)
+    rejected = 0.0
+    if any(guard.metric == "rejected" for guard in guards):
+        columns = ("arm", "row", "rollout")
+        rows = workspace.lake.rows(
+            name, arms=("live", "rejected"), versions=(live,), statuses=None, since=since, until=now, columns=columns
+        )
+        asked = rows.filter((rows["rollout"] > 0) & (rows["row"] == 0))
+        rejected = float((asked["arm"] == "rejected").mean() or 0.0) if asked.height else 0.0  # type: ignore[arg-type]
+    metrics = [guard.metric for guard in guards if is_class(guard.metric) or is_score(guard.metric)]
+    if not metrics:
+        return traffic._replace(rejected=rejected)
+    rows = workspace.lake.rows(name, arms=("live",), versions=(live,), since=since, until=now, columns=("row", "outputs"))
+    if rows.is_empty():
+        raise NotFound(f"{name}@{live} has answered nothing in the last {window}; look further back with --window 7d")
+    outputs = rows["outputs"].struct
+    starts = np.flatnonzero(rows["row"].to_numpy() == 0)
+    said, values = {}, {}
+    for metric in metrics:
+        if is_class(metric):
+            says = (outputs.field("label") == class_of(metric)).to_numpy()[starts]
+            said[metric] = round(float(says.mean()) * traffic.requests)
+        else:
+            classes = workspace.contract(name, live).classes
+            score = outputs.field(f"probability_{classes[-1]}").to_numpy().astype(np.float64)
+            values[metric] = np.add.reduceat(score, starts) / np.diff(np.append(starts, len(score)))
+    return traffic._replace(rejected=rejected, said=said, values=values)
+
+
 def _labelled(workspace: Workspace, name: str, live: int, window: str, guards: tuple[Guard, ...], traffic: Traffic) -> Traffic:
-    """`traffic` with what the labels of the window say, where a guard waits for labels."""
-    if not any(is_mean(guard.metric) for guard in guards):
+    """`traffic` with what the labels and metrics of the window say, where a guard waits for them."""
+    waiting = [guard.metric for guard in guards if is_mean(guard.metric)]
+    if not waiting:
         return traffic
     now = workspace.clock.now()
     rows = workspace.lake.rows(name, arms=("live",), versions=(live,), since=now - parse_duration(window), until=now)
-    found = with_labels(rows, LabelStore(workspace.lake).frame(name))
-    if found.is_empty():
-        return traffic
-    contract = workspace.contract(name, live)
+    labels, contract = LabelStore(workspace.lake).frame(name), workspace.contract(name, live)
     lost: dict[str, tuple[float, float]] = {}
-    for guard in guards:
-        if is_mean(guard.metric):
-            value = scored(found, guard.metric, contract)["value"].to_numpy()
-            lost[guard.metric] = (float((1 - value if guard.metric == "accuracy" else -value).mean()), float(value.var()))
-    requests = found.select("request_id").n_unique()
-    return traffic._replace(labelled=min(1.0, requests / traffic.requests), lost=lost)
+    values, labelled = dict(traffic.values), {}
+    for metric in waiting:
+        found = with_labels(rows, labels, column=column_of(metric))
+        if found.is_empty():
+            continue
+        labelled[metric] = min(1.0, found.select("request_id").n_unique() / traffic.requests)
+        value = scored(found, metric, contract)["value"].to_numpy()
+        if label_guard(metric):
+            lost[metric] = (float((1 - value if metric == "accuracy" else -value).mean()), float(value.var()))
+        else:
+            values[metric] = -value if lower_is_better(metric) else value
+    return traffic._replace(labelled=labelled, lost=lost, values=values)
 
 
 def _unlabelled(guards: tuple[Guard, ...], traffic: Traffic, window: str) -> tuple[str, ...]:
-    waiting = [guard.metric for guard in guards if is_mean(guard.metric)]
-    if not waiting or traffic.lost:
-        return ()
-    return (f"no label in the last {window}: {' and '.join(waiting)} planned with the largest variance, every request labelled",)
+    absent = [guard.metric for guard in guards if is_mean(guard.metric) and guard.metric not in traffic.labelled]
+    labels, metrics = ([each for each in absent if label_guard(each) is wanted] for wanted in (True, False))
+    said = []
+    if labels:
+        said.append(
+            f"no label in the last {window}: {' and '.join(labels)} planned with the largest variance, every request labelled"
+        )
+    if metrics:
+        said.append(
+            f"nothing came for {' and '.join(metrics)} in the last {window}, so that it cannot be planned; give it with %labels"
+        )
+    if any(guard.metric == "rejected" for guard in guards) and not traffic.rejected:
+        said.append("nothing was rejected in a rollout of this window: rejected planned as rare")
+    return tuple(said)
 
 
 def _step(request: Plan, guard: Guard, effect: Guard, traffic: Traffic, share: float, guards: int) -> PlanStep:

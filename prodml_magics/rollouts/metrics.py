@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from prodml_magics.errors import InvalidInput
 
-__all__ = ["Metric", "is_metric", "metric_of"]
+__all__ = ["Metric", "is_metric", "metric_of", "same_column"]
 
 _PREFIX = "metric:"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
@@ -64,6 +64,11 @@ def metric_of(text: str) -> Metric:
     for word in rest:
         found = found._replace(lower=True) if word == "lower" else found._replace(range=_range(text, word))
     return found
+
+
+def same_column(one: str, other: str) -> bool:
+    """Whether two guards are on the same column."""
+    return metric_of(one).column == metric_of(other).column
 
 
 def _range(text: str, word: str) -> tuple[float, float]:

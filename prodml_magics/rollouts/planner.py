@@ -11,9 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.rollouts.evidence import FLOOR
-from prodml_magics.rollouts.guards import bound_of, is_latency, is_mean, level_of
+from prodml_magics.rollouts.guards import (
+    bound_of,
+    is_class,
+    is_duration,
+    is_latency,
+    is_mean,
+    is_metric,
+    is_score,
+    level_of,
+    lower_is_better,
+    range_of,
+)
+from prodml_magics.rollouts.money import clip_of
 from prodml_magics.stats.sequential.exceedances import LEVELS, freeze
-from prodml_magics.stats.sequential.rows_needed import rows_for_difference, rows_for_mean, rows_for_ratio, spread
+from prodml_magics.stats.sequential.rows_needed import (
+    rows_for_clipped_mean,
+    rows_for_difference,
+    rows_for_mean,
+    rows_for_ratio,
+    rows_for_values,
+    spread,
+)
 from prodml_magics.wire.rollouts import Guard
 
 __all__ = ["Traffic", "rows_until_harm", "rows_until_no_worse", "seen_in_step", "sighted"]
@@ -29,10 +48,16 @@ class Traffic(NamedTuple):
     failed: int
     timed_out: int
     run_ms: NDArray[np.float64]
-    labelled: float = 0.0
-    """Share of the requests that have a label; 0 when there is none to plan with."""
+    rejected: float = 0.0
+    """Of the requests of earlier rollouts, the share that the live version rejected: outside of rollouts they are not recorded."""
+    labelled: Mapping[str, float] = MappingProxyType({})
+    """Share of the requests that have a label, or the metric, by guard; absent when there is none to plan with."""
     lost: Mapping[str, tuple[float, float]] = MappingProxyType({})
     """Mean and variance of what a labelled answer loses, by guard: 1 where it is wrong, or its log loss."""
+    values: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
+    """Scores of answers, or what metrics said, by guard."""
+    said: Mapping[str, int] = MappingProxyType({})
+    """Answers that say a class, by guard."""
 
     @property
     def per_hour(self) -> float:
@@ -40,7 +65,9 @@ class Traffic(NamedTuple):
 
     def rate(self, metric: str) -> float:
         """Failures per request; half a failure where there was none, since none in so many does not mean never."""
-        count = {"error_rate": self.failed, "timeout_rate": self.timed_out}.get(metric, 0)
+        rejected = self.rejected * self.requests
+        counts = {"error_rate": self.failed, "timeout_rate": self.timed_out, "rejected": rejected, **self.said}
+        count = counts.get(metric, 0)
         return max(count, _LEAST_RATE) / max(self.requests, 1)
 
 
@@ -50,6 +77,12 @@ def rows_until_harm(
     """Requests of both arms until `effect` is shown as harm with probability `power`; inf when it never is."""
     if is_latency(guard.metric):
         return spread(power) * _until_slower(effect.margin, traffic, share, alpha, guards)
+    if is_duration(guard.metric):
+        return spread(power) * _until_longer(traffic, share, alpha, guards, effect=effect.margin)
+    if is_score(guard.metric):
+        return spread(power) * _until_moved(guard, effect.margin, traffic, share, alpha, guards)
+    if is_class(guard.metric):
+        return spread(power) * _until_said(guard, effect.margin, traffic.rate(guard.metric), share, alpha, guards)
     if is_mean(guard.metric):
         return spread(power) * _until_mean(guard, traffic, share, alpha, guards, worse=effect.margin)
     rate = traffic.rate(guard.metric)
@@ -66,10 +99,67 @@ def _until_mean(
     guard: Guard, traffic: Traffic, share: float, alpha: float, guards: int, *, worse: float = 0.0, margin: float = 0.0
 ) -> float:
     """Only requests with a label count; where there was none, every one is taken to get one."""
-    lost, variance = traffic.lost.get(guard.metric, _UNKNOWN[guard.metric])
-    bound = bound_of(guard.metric)
-    units = rows_for_mean(share, lost, variance, worse=worse, margin=margin, bound=bound, alpha=alpha, guards=guards)
-    return units / (traffic.labelled or 1.0)
+    if is_metric(guard.metric):
+        units = _until_metric(guard, traffic, share, alpha, guards, worse=worse, margin=margin)
+    else:
+        lost, variance = traffic.lost.get(guard.metric, _UNKNOWN[guard.metric])
+        bound = bound_of(guard.metric)
+        units = rows_for_mean(share, lost, variance, worse=worse, margin=margin, bound=bound, alpha=alpha, guards=guards)
+    return units / traffic.labelled.get(guard.metric, 1.0)
+
+
+def _until_metric(
+    guard: Guard, traffic: Traffic, share: float, alpha: float, guards: int, *, worse: float = 0.0, margin: float = 0.0
+) -> float:
+    """Of a metric with a range as of a score, from 1 at its worst end to 0; else by what its clipped values vary. Inf before it came."""
+    values, limits = traffic.values.get(guard.metric), range_of(guard.metric)
+    if values is None or not len(values):
+        return math.inf
+    if limits is not None:
+        low, high = limits
+        lost = np.clip((values - low if lower_is_better(guard.metric) else high - values) / (high - low), 0.0, 1.0)
+        width = high - low
+        return rows_for_values(share, lost, higher=worse / width, margin=margin / width, alpha=alpha, guards=guards)
+    clip = clip_of(values)
+    known = np.clip(values, clip.low, clip.high)
+    factor = 1 + worse if lower_is_better(guard.metric) else 1 - worse
+    sd = math.sqrt(share * (factor * known).var() + (1 - share) * known.var())
+    return rows_for_clipped_mean(share, sd, float(known.mean()) * (worse or margin), alpha=alpha, guards=guards)
+
+
+def _until_moved(guard: Guard, effect: float, traffic: Traffic, share: float, alpha: float, guards: int) -> float:
+    """Either way has half of the stake; it is taken to move where there is more room."""
+    if effect <= guard.margin:
+        return math.inf
+    values = traffic.values[guard.metric]
+    values = values if values.mean() <= 0.5 else 1 - values
+    return rows_for_values(share, values, higher=effect, beyond=guard.margin, alpha=alpha, guards=2 * guards)
+
+
+def _until_said(guard: Guard, effect: float, rate: float, share: float, alpha: float, guards: int) -> float:
+    """Either way has half of the stake, and the start half of that."""
+    null, ratio = 1 + guard.margin, 1 + effect
+    if ratio <= null:
+        return math.inf
+    return rows_for_ratio(share, rate, ratio, null=null, high=max(10.0, ratio / null * 1.1), alpha=alpha, guards=2 * 2 * guards)
+
+
+def _until_longer(
+    traffic: Traffic, share: float, alpha: float, guards: int, *, effect: float | None = None, margin: float = 0.0
+) -> float:
+    """Runs as they were, the canary's longer by `effect` than the floor allows; without one as long, within the margin."""
+    clip = float(freeze(traffic.run_ms)[-1])
+    lifted = FLOOR.lifted(traffic.run_ms)
+    control = np.minimum(lifted if effect is not None else np.maximum(traffic.run_ms * (1 + margin), lifted), clip)
+    canary = np.minimum(traffic.run_ms * (1 + (effect or 0.0)), clip)
+    apart = float(canary.mean() - control.mean()) * (1 if effect is not None else -1)
+    sd = math.sqrt(share * canary.var() + (1 - share) * control.var())
+    return rows_for_clipped_mean(share, sd, apart, alpha=alpha, guards=guards)
+
+
+_BOTH_MOVED = 1.3
+_BOTH_SAID = 1.85
+"""How much longer both sides of a margin take than one of them, fitted to simulations of the tests."""
 
 
 def _until_slower(effect: float, traffic: Traffic, share: float, alpha: float, guards: int) -> float:
@@ -96,13 +186,23 @@ def rows_until_no_worse(guard: Guard, traffic: Traffic, share: float, *, alpha: 
         control, canary = ((traffic.run_ms > limit).mean() for limit in (threshold, lifted))
         ratio = max(float(canary), _LEAST_RATE / len(traffic.run_ms)) / max(float(control), 1e-9)
         return spread(power) * rows_for_ratio(share, float(control), ratio, low=0.1, high=1 / 1.1, alpha=alpha)
+    if is_duration(guard.metric):
+        return spread(power) * _until_longer(traffic, share, alpha, 1, margin=guard.margin)
+    if is_score(guard.metric):
+        values = traffic.values[guard.metric]
+        return spread(power) * _BOTH_MOVED * rows_for_values(share, values, margin=guard.margin, alpha=alpha)
     if is_mean(guard.metric):
         return spread(power) * _until_mean(guard, traffic, share, alpha, 1, margin=guard.margin)
     rate = traffic.rate(guard.metric)
     if not guard.relative:
         return spread(power) * rows_for_difference(share, rate, 0.0, guard.margin, alpha=alpha)
     null = 1 + guard.margin
-    return spread(power) * rows_for_ratio(share, rate, 1.0, null=null, low=0.8 / null, high=1.2 / null, points=12, alpha=alpha)
+    both = _BOTH_SAID if is_class(guard.metric) else 1.0
+    return (
+        both
+        * spread(power)
+        * rows_for_ratio(share, rate, 1.0, null=null, low=0.8 / null, high=1.2 / null, points=12, alpha=alpha)
+    )
 
 
 def seen_in_step(share: float, per_hour: float, *, min_rows: int, bake: float) -> float:

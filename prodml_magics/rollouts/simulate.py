@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.rollouts.evidence import Requests, Seen, begin, fold
-from prodml_magics.rollouts.guards import is_latency
+from prodml_magics.rollouts.guards import is_class, is_duration, is_latency, is_score
 from prodml_magics.rollouts.judge import judge
 from prodml_magics.rollouts.planner import Traffic
 from prodml_magics.wire.rollouts import Guard, RolloutPlan, RolloutState
 
-__all__ = ["simulated_rows"]
+__all__ = ["requests_with", "simulated_rows"]
 
 _START = datetime(2000, 1, 1, tzinfo=UTC)
 _LOOKS = 25
@@ -40,23 +40,39 @@ def _until_harm(rng: np.random.Generator, plan: RolloutPlan, effect: Guard, traf
     state = RolloutState(model="", id=1, plan=plan, phase="running", step=0, began_at=_START, step_at=_START, by="")
     evidence, seen = begin(plan, 1, latencies=traffic.run_ms, error_rate=traffic.failed / max(traffic.requests, 1)), Seen()
     for taken in range(batch, _LOOKS * _LONGEST * batch + 1, batch):
-        evidence = fold(plan, evidence, _requests(rng, state.share, effect, traffic, batch), seen)
+        evidence = fold(plan, evidence, requests_with(rng, state.share, effect, traffic, batch), seen)
         if judge(state, evidence).harm:
             return float(taken)
     return float("inf")
 
 
-def _requests(rng: np.random.Generator, share: float, effect: Guard, traffic: Traffic, rows: int) -> Requests:
+def requests_with(rng: np.random.Generator, share: float, effect: Guard, traffic: Traffic, rows: int) -> Requests:
     """Requests as they came, each a run of its own; the canary's with the effect."""
     canary = rng.random(rows) < share
     run_ms = rng.choice(traffic.run_ms, rows)
-    if is_latency(effect.metric):
+    if is_latency(effect.metric) or is_duration(effect.metric):
         run_ms = np.where(canary, run_ms * (1 + effect.margin), run_ms)
     timed_out = _events(rng, canary, traffic.rate("timeout_rate"), effect, "timeout_rate")
     failed = _events(rng, canary, traffic.rate("error_rate"), effect, "error_rate")
     fallback = canary & _events(rng, canary, traffic.rate("fallback_rate"), effect, "fallback_rate")
     status = np.where(timed_out, 504, np.where(failed, 500, 200))
-    return Requests(canary, np.zeros(rows, np.int64), status, run_ms, np.ones(rows, np.int64), [""] * rows, fallback)
+    status = np.where(_events(rng, canary, traffic.rate("rejected"), effect, "rejected"), 422, status)
+    said = {metric: _events(rng, canary, traffic.rate(metric), effect, metric) for metric in traffic.said if is_class(metric)}
+    score = _scores(rng, canary, effect, traffic)
+    return Requests(canary, np.zeros(rows, np.int64), status, run_ms, np.ones(rows, np.int64), [""] * rows, fallback, said, score)
+
+
+def _scores(rng: np.random.Generator, canary: NDArray[np.bool_], effect: Guard, traffic: Traffic) -> NDArray[np.float64] | None:
+    """Scores as they were; with the effect on them the canary's lie nearer to the end that has more room, by one factor."""
+    known = next((values for metric, values in traffic.values.items() if is_score(metric)), None)
+    if known is None:
+        return None
+    drawn = rng.choice(known, len(canary))
+    if not is_score(effect.metric):
+        return drawn
+    end = 1.0 if known.mean() <= 0.5 else 0.0
+    factor = max(1 - effect.margin / max(abs(end - float(known.mean())), 1e-9), 0.0)
+    return np.where(canary, end + (drawn - end) * factor, drawn)
 
 
 def _events(rng: np.random.Generator, canary: NDArray[np.bool_], rate: float, effect: Guard, metric: str) -> NDArray[np.bool_]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import pytest
 from homes import go_live
+from msgspec.structs import replace
 from rehearsal import Controller, Traffic, begin, clock
 
 from prodml_magics.actions.deploy import deploy
+from prodml_magics.actions.labels import labels
+from prodml_magics.actions.plan import plan
 from prodml_magics.actions.rollout import evidence_of, rollout
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import ManualClock
 from prodml_magics.errors import InvalidInput
 from prodml_magics.rollouts.evidence import Evidence
 from prodml_magics.rollouts.guards import read_guards
-from prodml_magics.wire.requests import Deploy, Plan, Rollout
+from prodml_magics.wire.requests import Deploy, Labels, Plan, Rollout
 
 GUARDED = {"guards": read_guards("error_rate,class:1,score,latency_mean", ""), "steps": (50.0, 100.0)}
 
@@ -77,11 +80,31 @@ def test_a_class_that_the_model_does_not_have_is_refused(home: Workspace, guard:
         deploy(home, Deploy(model="cancer@2", canary="5,100", guard=guard, dry_run=True))
 
 
-def test_a_switch_of_all_traffic_and_a_plan_say_that_they_cannot_be_guarded_so(home: Workspace) -> None:
-    from prodml_magics.actions.plan import plan
-
-    for guard in ("score", "class:1", "latency_mean"):
+def test_a_switch_of_all_traffic_says_that_it_cannot_be_guarded_so(home: Workspace) -> None:
+    for guard in ("score", "class:1", "latency_mean", "rejected", "metric:revenue"):
         with pytest.raises(InvalidInput, match=f"{guard} compares two versions that answer at the same time"):
             deploy(home, Deploy(model="cancer@2", guard=guard, dry_run=True))
-        with pytest.raises(InvalidInput, match=f"{guard} cannot be planned ahead"):
-            plan(home, Plan(model="cancer", guard=guard))
+
+
+def test_a_plan_counts_with_what_was_answered_and_what_came_for_it(home: Workspace) -> None:
+    traffic, controller = Traffic(home, 3, right=(0.2, 0.2)), Controller(home)
+    for _ in range(20):
+        traffic.send(50)
+        clock(home).advance(180)
+    controller.look()
+    asked = Plan(model="cancer", canary="25,100", guard="score,class:1,latency_mean,rejected,metric:revenue,metric:bought:0..1")
+    blank = plan(home, asked)
+    rows = {row.guard: row for row in blank.record.steps}
+    assert rows["class:1"].effect == "100%" and rows["score"].effect == "0.04"  # harm begins beyond the margin
+    assert all(rows[guard].rows_until_harm for guard in ("score", "class:1", "latency_mean", "rejected"))
+    assert rows["metric:revenue"].rows_until_harm is None
+    assert "nothing came for metric:revenue and metric:bought:0..1 in the last 1d" in "; ".join(blank.warnings())
+    assert "nothing was rejected in a rollout of this window" in "; ".join(blank.warnings())
+    frame = {"request_id": traffic.ids, "revenue": [10.0 + index % 7 for index in range(len(traffic.ids))]}
+    labels(home, Labels(model="cancer", frame=frame | {"bought": [index % 2 for index in range(len(traffic.ids))]}))
+    found = {row.guard: row for row in plan(home, replace(asked, effect="metric:bought=0.1,metric:revenue=20%")).record.steps}
+    assert found["metric:bought:0..1"].effect == "0.1" and found["metric:revenue"].effect == "20%"
+    bought, revenue = (found[guard].rows_until_harm for guard in ("metric:bought:0..1", "metric:revenue"))
+    assert bought is not None and revenue is not None and bought > 2 * revenue
+    simulated = plan(home, replace(asked, guard="score,class:1", simulate=20)).record.steps
+    assert all(row.simulated_rows for row in simulated)
