@@ -308,16 +308,20 @@ class Lane:
         except ProdmlError as error:
             _refuse(batch, error)
             return
-        rows = len(next(iter(inputs.values())))
+        self._turns.reply(lambda: self._reply(Batch(batch, inputs, outputs, first, seconds)))
+
+    def _reply(self, ran: Batch) -> None:
+        batch, outputs = ran.pending, ran.outputs
+        rows = len(next(iter(ran.inputs.values())))
         if rows == len(batch) and all(type(pending) is PlainRequest for pending in batch):
             self._answer_plain(batch, outputs)  # type: ignore[arg-type]  # as just seen
         else:
             _answer(batch, outputs)
-        self.counts.ran(len(batch), rows, seconds)
+        self.counts.ran(len(batch), rows, ran.seconds)
         bounds = self._limits.output_range
         failed = 0 if self.version.holes and bounds is None else count_broken(batch, outputs, bounds, holes=self.version.holes)
         self.version.breaker.took(len(batch) - failed, failed)
-        self._answered(Batch(batch, inputs, outputs, first, seconds))
+        self._answered(ran)
 
     def _answer_plain(self, batch: Sequence[PlainRequest], outputs: Tensors) -> None:
         """Answer one-row requests: written down together, counted together."""

@@ -60,6 +60,27 @@ def test_what_is_asked_for_in_a_turn_comes_in_the_next_and_a_fault_stops_nobody(
     assert asyncio.run(scenario()) == ["first", "second"]
 
 
+def test_nobody_replies_before_all_have_run() -> None:
+    async def scenario() -> list[str]:
+        done: list[str] = []
+        turns = Turns(seed=1)
+
+        def run(name: str) -> None:
+            done.append("run")
+            turns.reply(lambda: done.append("reply " + name))
+
+        for name in "ab":
+            turns.soon(partial(run, name))
+        await asyncio.sleep(0)
+        run("c")  # in no turn: what comes back from a thread
+        return done
+
+    done = asyncio.run(scenario())
+    assert done[:2] == ["run", "run"]
+    assert sorted(done[2:4]) == ["reply a", "reply b"]
+    assert done[4:] == ["run", "reply c"]
+
+
 class Watched:
     """Tells when it runs."""
 
