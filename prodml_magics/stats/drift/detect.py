@@ -51,7 +51,7 @@ from prodml_magics.stats.drift.detection import Detection
 from prodml_magics.stats.drift.device import Backend, Device, choose
 from prodml_magics.stats.drift.embeddings import compare_vectors
 from prodml_magics.stats.drift.joint import JOINT, JointFinding, find_jointly, find_nothing
-from prodml_magics.stats.drift.joint.rows import joint_rows
+from prodml_magics.stats.drift.joint.rows import joint_rows, spread
 from prodml_magics.stats.drift.kernels import NumericStatistics, Pair, compute_with_numpy
 from prodml_magics.stats.drift.limits import limits_of_missing, limits_of_values
 from prodml_magics.stats.drift.reference import Column, EmbeddingColumn, LevelColumn, NumericColumn, Reference, TextColumn
@@ -178,8 +178,11 @@ def _jointly(
         return find_nothing(methods, "the columns have unequal lengths, so that they make no rows")
     columns = {name: reference.columns[name] for name in names}
     scales = {name: (column.mean, column.sd) for name, column in columns.items() if isinstance(column, NumericColumn)}
-    now = joint_rows({name: as_rows(given[name]) for name in names}, scales, names, seed=1)
-    before = kept.values[:, [kept.names.index(name) for name in names]]
+    # A permutation, or a fold, of rows that foretell each other finds drift in every window: as many are taken as tell the same.
+    rows = max(column.rows for column in columns.values())
+    sparse = {name: spread(as_rows(given[name]), len(given[name]) / kept.inflation) for name in names}
+    now = joint_rows(sparse, scales, names, seed=1)
+    before = spread(kept.values[:, [kept.names.index(name) for name in names]], rows / kept.inflation)
     known = reference.joint if tuple(names) == kept.names else {}
     return tuple(find_jointly(methods, before, now.values, alpha, _putter(where), known))
 

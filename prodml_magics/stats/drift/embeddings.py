@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.columns import Vectors
 from prodml_magics.stats.drift.comparison import Comparison
-from prodml_magics.stats.drift.joint.rows import drawn
+from prodml_magics.stats.drift.joint.rows import drawn, spread
 from prodml_magics.stats.drift.joint.table import JOINT, problem_of
 from prodml_magics.stats.drift.limits import limits_of_vectors
 from prodml_magics.stats.drift.reference import EmbeddingColumn
@@ -44,9 +44,8 @@ def compare_vectors(
     if name != _DEFAULT:
         limits = limits._replace(tolerance=statistic.tolerance, calibrated=False)
     present = column.rows - column.missing
-    before, now = _scaled(
-        _spread(column.values, limits.effective(present)), _spread(found.values, limits.effective(len(found.values)))
-    )
+    pairs = ((column.values, present), (found.values, len(found.values)))
+    before, now = _scaled(*(drawn(spread(values, limits.effective(rows)), seed=1) for values, rows in pairs))
     sizes = (len(before), len(now))
     if problem := problem_of(statistic, before.shape[1], *sizes):
         return Comparison(problem)
@@ -55,13 +54,6 @@ def compare_vectors(
     low, said = max(0.0, min(made.effect, made.low)), f"{statistic.title} {made.effect:.2f}"
     told = (min(sizes), said, _hint(before, now), _rows_used(sizes, (present, present_now or len(found.values))))
     return Comparison(Evidence(made.effect, low, made.beyond, limits.tolerance, *told, calibrated=limits.calibrated))
-
-
-def _spread(values: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
-    """At most so many of the rows, evenly spread, and at most 2,000 of them."""
-    if rows < len(values):
-        values = values[(2 * np.arange(rows) + 1) * len(values) // (2 * rows)]
-    return drawn(values, seed=1)
 
 
 def _rows_used(used: tuple[int, int], of: tuple[int, int]) -> str:

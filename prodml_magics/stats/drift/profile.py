@@ -6,7 +6,8 @@ of any, the calibration (five numbers). Moments are computed when it is read, un
 zero and the moments of all rows are there.
 
 Format 4 has integers beyond int64, as uint64, and the kind embedding: vectors in values_float32, their width in counts. A text's row
-may have some of the texts in levels, and its parts a calibration each; profiles of earlier releases have neither. Format 3 had
+may have some of the texts in levels, and its parts a calibration each, and the rows of all columns their inflation in calibration;
+profiles of earlier releases have none of these. Format 3 had
 neither; it has sketches, and rows of kind ``joint``, one per statistic of all columns: its null table in values_float32, tolerance and
 width in calibration. Format 2 had neither of those, and its samples of more than 100,000 values were drawn at random. All have the kinds
 numeric, categorical and text; a text column is followed by its parts, numeric rows whose ``part_of`` is its name; and at most one row of
@@ -101,6 +102,7 @@ def _rows_of(rows: JointRows) -> dict[str, Any]:
         "kind": "rows",
         "levels": list(rows.names),
         "rows": len(rows.values),
+        "calibration": [rows.inflation],
         "values_float32": rows.values.ravel(),
     }
 
@@ -152,7 +154,8 @@ def _joint_calibration(table: pa.Table, i: int) -> JointCalibration:
 
 def _joint_rows(table: pa.Table, i: int) -> JointRows:
     names = tuple(_cell(table, "levels", i))
-    return JointRows(names, _array(table["values_float32"][i], "float32").reshape(-1, len(names)))
+    (inflation,) = _cell(table, "calibration", i) or (1.0,)
+    return JointRows(names, _array(table["values_float32"][i], "float32").reshape(-1, len(names)), inflation)
 
 
 def _columns(table: pa.Table) -> dict[str, Column]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import stats
+from scipy.signal import lfilter
 
 from prodml_magics.stats.drift import Reference, detect, from_arrow, prepare, to_arrow
 from prodml_magics.stats.drift.joint import JOINT
@@ -85,3 +86,29 @@ def test_other_columns_than_all_have_no_table_and_are_permuted() -> None:
     reference = prepare({"a": rng.normal(size=1_000), "b": rng.normal(size=1_000)}, tables=True)
     (found,) = detect(reference, {"a": rng.normal(size=500)}, columns=["a"], methods=["mmd"]).joint
     assert (found.columns, found.drifted) == (1, False)
+
+
+def test_rows_that_remember_those_before_them_are_no_drift_of_all_together() -> None:
+    rng = np.random.default_rng(9)
+
+    def remembering(rows: int) -> np.ndarray:
+        return lfilter([1], [1, -0.85], rng.normal(size=(rows + 300, 5)), axis=0)[300:]
+
+    alarms = {"calibrated": 0, "blind": 0}
+    for _ in range(4):
+        rows = remembering(2_000)
+        calibrated = from_arrow(to_arrow(prepare(rows, calibrate=True, tables=True)))
+        assert calibrated.rows is not None
+        assert calibrated.rows.inflation > 3
+        now = remembering(600)
+        for kind, reference in (("calibrated", calibrated), ("blind", prepare(rows[:600]))):
+            found = detect(reference, now, methods=["classifier", "mmd"]).joint
+            alarms[kind] += any(bool(each.drifted) for each in found)
+    assert alarms["calibrated"] <= 1
+    assert alarms["blind"] >= 3
+    moved = detect(calibrated, remembering(600) + 3, methods=["classifier", "mmd"]).joint
+    assert [each.drifted for each in moved] == [True, True]
+    assert moved[0].n_current < 600 / 3
+    independent = prepare(rng.normal(size=(2_000, 5)), calibrate=True).rows
+    assert independent is not None
+    assert independent.inflation == 1.0

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MOST_COLUMNS", "MOST_ROWS", "JointRows", "Rows", "drawn", "joint_rows", "standardised"]
+__all__ = ["MOST_COLUMNS", "MOST_ROWS", "JointRows", "Rows", "drawn", "joint_rows", "spread", "standardised"]
 
 MOST_ROWS = 2_000
 """Rows that are kept of the reference, and looked at of now: time and memory grow with their square."""
@@ -20,10 +20,14 @@ Rows = NDArray[np.float32]
 
 
 class JointRows(NamedTuple):
-    """float32 [rows, names]: values less the reference's mean, over its standard deviation; NaN where missing."""
+    """float32 [rows, names]: values less the reference's mean, over its standard deviation; NaN where missing.
+
+    `inflation` ≥ 1 is how many neighbouring rows of the reference tell as much as one that stands alone.
+    """
 
     names: tuple[str, ...]
     values: NDArray[np.float32]
+    inflation: float = 1.0
 
 
 def joint_rows(
@@ -47,6 +51,12 @@ def drawn(rows: Rows, seed: int) -> Rows:
     if len(rows) <= MOST_ROWS:
         return rows
     return rows[np.sort(np.random.default_rng(seed).choice(len(rows), MOST_ROWS, replace=False))]
+
+
+def spread(rows: NDArray[Any], count: float) -> NDArray[Any]:
+    """At most `count` of the rows (one at the least), evenly spread."""
+    count = max(1, round(count))
+    return rows if count >= len(rows) else rows[(2 * np.arange(count) + 1) * len(rows) // (2 * count)]
 
 
 def standardised(x: Rows, y: Rows) -> tuple[Rows, Rows]:
