@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -61,6 +62,10 @@ Counts = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 """Events by rate guard, arm (control, canary) and step."""
 
 
+Binned = dict[int, int] | tuple[tuple[int, int], ...]
+"""How many values lie in each bin; earlier releases kept pairs."""
+
+
 class Beginning(msgspec.Struct, frozen=True):
     """The counts as they were at a later beginning."""
 
@@ -100,7 +105,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What the answers say of the mean score; none where it is not guarded."""
     durations: dict[str, Durations] = {}
     """Moments of run times, where their mean is guarded, by step and size class of the run."""
-    times: tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]] = ((), ())
+    times: tuple[Binned, Binned] = ((), ())
     """Runs by arm and bin of 2 % of their times, where their quantiles are guarded: what their bands are read from."""
     keyed: bool = False
     """Whether any request carried a routing key."""
@@ -143,12 +148,22 @@ Seen = dict[str, set[str]]
 
 def rates_of(plan: RolloutPlan) -> tuple[Guard, ...]:
     """The guards that count requests: those that failed, or those whose answer says a class."""
-    return tuple(guard for guard in plan.guards if is_rate(guard.metric) or is_class(guard.metric))
+    return _rates_among(plan.guards)
+
+
+@lru_cache(maxsize=64)
+def _rates_among(guards: tuple[Guard, ...]) -> tuple[Guard, ...]:
+    return tuple(guard for guard in guards if is_rate(guard.metric) or is_class(guard.metric))
 
 
 def latencies_of(plan: RolloutPlan) -> tuple[Guard, ...]:
     """The guards that count slow runs."""
-    return tuple(guard for guard in plan.guards if is_latency(guard.metric))
+    return _latencies_among(plan.guards)
+
+
+@lru_cache(maxsize=64)
+def _latencies_among(guards: tuple[Guard, ...]) -> tuple[Guard, ...]:
+    return tuple(guard for guard in guards if is_latency(guard.metric))
 
 
 def durations_of(plan: RolloutPlan) -> tuple[Guard, ...]:
@@ -258,12 +273,11 @@ def _failed(plan: RolloutPlan, batch: Requests) -> dict[str, NDArray[np.bool_]]:
 
 def failures_of(metric: str, status: NDArray[np.int64], fallback: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which requests [requests] failed in the sense of a rate guard, by their HTTP status and whether another version stood in."""
-    return {
-        "error_rate": status >= 500,
-        "timeout_rate": status == 504,
-        "fallback_rate": fallback,
-        "rejected": status // 100 == 4,
-    }[metric]
+    if metric == "fallback_rate":
+        return fallback
+    if metric == "rejected":
+        return (status >= 400) & (status < 500)
+    return status >= 500 if metric == "error_rate" else status == 504
 
 
 def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Evidence:
@@ -271,8 +285,9 @@ def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Eviden
     first = batch.run_rows > 0
     canary, took, rows = batch.canary[first], batch.run_ms[first], batch.run_rows[first]
     if latencies_of(plan):  # for people alone, so that no more is done here than count
-        counted = [add_values(dict(arm), took[canary == mine]) for arm, mine in zip(evidence.times, (False, True), strict=True)]
-        evidence = replace(evidence, times=(tuple(counted[0].items()), tuple(counted[1].items())))
+        control, mine = evidence.times
+        times = add_values(dict(control), took[~canary]), add_values(dict(mine), took[canary])
+        evidence = replace(evidence, times=times)
     if evidence.slower is None:
         learning = (*evidence.learning, *took[~canary].tolist())
         after = replace(evidence, learning=learning)
@@ -286,7 +301,7 @@ def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Eviden
     guards = latencies_of(plan)
     if not guards:
         return replace(evidence, slower=slower)
-    beyond = np.stack([_beyond_margin(guard, evidence, canary, took) for guard in guards], axis=1)
+    beyond = took[:, None] > np.where(canary[:, None], *_margin_limits(guards, evidence.thresholds))
     for size in sorted(set(sizes.tolist())):  # a smaller batch is quicker: alike is only what is of like size
         names, of_size = [f"{guard.metric}/{size}" for guard in guards], sizes == size
         known = joined([margins.get(name, Tally.empty(1, len(FEWER))) for name in names])
@@ -317,9 +332,12 @@ def _with_scores(plan: RolloutPlan, evidence: Evidence, batch: Requests, keyed: 
     return replace(evidence, moved=add_scores(evidence.moved, scored, evidence.shares, scores_of(plan)[0].margin))
 
 
-def _beyond_margin(guard: Guard, evidence: Evidence, canary: NDArray[np.bool_], took: NDArray[np.float64]) -> NDArray[np.bool_]:
-    threshold = evidence.thresholds[LEVELS.index(level_of(guard.metric))]
-    return took > np.where(canary, lift_of(guard, threshold), threshold)
+@lru_cache(maxsize=64)
+def _margin_limits(guards: tuple[Guard, ...], thresholds: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What runs of the canary, and of the control, have to exceed [guards]."""
+    of_guards = [thresholds[LEVELS.index(level_of(guard.metric))] for guard in guards]
+    lifted = [lift_of(guard, threshold) for guard, threshold in zip(guards, of_guards, strict=True)]
+    return np.array(lifted), np.array(of_guards)
 
 
 def _keyed(batch: Requests) -> NDArray[np.bool_]:
@@ -357,28 +375,34 @@ def _with_differences(
     if not evidence.differences:
         return evidence
     differences, sizes = dict(evidence.differences), dict(evidence.sizes)
+    asked = [step for step in np.flatnonzero(rows.any(axis=0)).tolist() if evidence.shares[step] < 1]
+    seen: tuple[int, int] = tuple(rows.sum(axis=1).tolist())
     for guard in rates_of(plan):
         if guard.metric in differences:
-            found = _difference(guard, evidence, events[guard.metric], rows)
+            found = _difference(guard, evidence, events[guard.metric], rows, asked, seen)
             differences[guard.metric], sizes[guard.metric] = found
     return replace(evidence, differences=differences, sizes=sizes)
 
 
 def _difference(
-    guard: Guard, evidence: Evidence, events: NDArray[np.int64], rows: NDArray[np.int64]
+    guard: Guard,
+    evidence: Evidence,
+    events: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    asked: Sequence[int],
+    seen: tuple[int, int],
 ) -> tuple[tuple[float, ...], tuple[tuple[int, int], tuple[int, int]]]:
-    """Log e-values and sizes with the `events` and `rows` of a batch, [2, steps]."""
+    """Log e-values and sizes with the `events` and `rows` of a batch, [2, steps], whose rows fall on the steps `asked`; `seen` in all."""
     ((old_events, mine_failed), (old_rows, mine)) = evidence.sizes[guard.metric]
     # Known before the batch: what the control showed so far, and earlier traffic as if it were a hundred requests; to a quarter of an
     # octave, so that the bets of one look serve the next.
     control = (old_events + 100 * evidence.earlier_error_rate + 0.1) / (old_rows + 100 + 1)
     control = 2 ** (round(4 * math.log2(control)) / 4)
     sums = np.array(evidence.differences[guard.metric])
-    for step in np.flatnonzero(rows.any(axis=0)).tolist():
-        if evidence.shares[step] < 1:
-            sums += log_increments(events[:, step], rows[:, step], evidence.shares[step], control, guard.margin, NO_WORSE)
-    (failed, failed_canary), (seen, seen_canary) = events.sum(axis=1).tolist(), rows.sum(axis=1).tolist()
-    size = ((old_events + failed, mine_failed + failed_canary), (old_rows + seen, mine + seen_canary))
+    for step in asked:
+        sums += log_increments(events[:, step], rows[:, step], evidence.shares[step], control, guard.margin, NO_WORSE)
+    failed, failed_canary = events.sum(axis=1).tolist()
+    size = ((old_events + failed, mine_failed + failed_canary), (old_rows + seen[0], mine + seen[1]))
     return tuple(sums.tolist()), size
 
 

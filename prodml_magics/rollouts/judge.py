@@ -41,6 +41,7 @@ from prodml_magics.rollouts.watched import unwell, watched_verdicts
 from prodml_magics.stats.sequential.block_pairs import log_mean_of
 from prodml_magics.stats.sequential.clipped_mean import BURN_IN, half_width, log_higher
 from prodml_magics.stats.sequential.interval import ratio_interval
+from prodml_magics.stats.sequential.kept import kept_for
 from prodml_magics.stats.sequential.mixture import log_mean_exp
 from prodml_magics.stats.sequential.onset import log_over_onsets
 from prodml_magics.stats.sequential.quantiles import Band, band
@@ -102,16 +103,22 @@ def _void(guard: Guard, evidence: Evidence) -> bool:
 
 def _log_more(plan: RolloutPlan, evidence: Evidence) -> list[float]:
     """Of each guard that counts requests, over the start and every beginning."""
-    counts = np.array([evidence.counts, *(begun.counts for begun in evidence.beginnings)])
-    if not counts.size:
+    now = np.array(evidence.counts)
+    if not now.size:
         return []
-    counts[1:] = counts[0] - counts[1:]
+    counts = np.stack([now, *(now - _counts(begun) for begun in evidence.beginnings)])
     canary, both = counts[:, :, 1].sum(axis=-1), counts.sum(axis=2)
     log_e = log_e_value(canary, both, evidence.shares, MORE)
     for index, guard in enumerate(rates_of(plan)):
         if is_class(guard.metric):
             log_e[:, index] = _log_outside(canary[:, index], both[:, index], evidence.shares, 1 + guard.margin)
     return list(log_over_onsets(log_e.T).tolist())
+
+
+@kept_for
+def _counts(begun: Beginning) -> NDArray[np.int64]:
+    """Of a beginning, which every later look asks for."""
+    return np.array(begun.counts)
 
 
 def _log_outside(canary: NDArray[np.int64], both: NDArray[np.int64], shares: Sequence[float], within: float) -> Floats:

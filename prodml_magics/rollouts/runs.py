@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prodml_magics.stats.sequential.kept import kept_for
 from prodml_magics.stats.sequential.mixture import log_mean_exp, log_sum_exp
 
 __all__ = ["Tally", "add_runs", "joined", "log_e_since", "log_expected", "parted"]
@@ -113,10 +114,17 @@ def _powers(ratios: tuple[float, ...]) -> Floats:
 
 def log_e_since(tally: Tally, ratios: Floats, begun: Sequence[Tally] = ()) -> Floats:
     """Log e-values [1 + beginnings, kinds] of equal stakes on `ratios`: from the start on, and from each of `begun` on."""
-    canary = np.array([each.events for each in (tally, *begun)], np.float64)[:, :, 1]
-    costs = np.array([each.costs for each in (tally, *begun)])
-    canary[1:], costs[1:] = canary[0] - canary[1:], costs[0] - costs[1:]
+    events, spent = np.array(tally.events, np.float64)[:, 1], np.array(tally.costs)
+    before = [_known(each) for each in begun]
+    canary = np.stack([events, *(events - known for known, _ in before)])
+    costs = np.stack([spent, *(spent - known for _, known in before)])
     return log_mean_exp(canary[:, :, None] * np.log(ratios) - costs)
+
+
+@kept_for
+def _known(tally: Tally) -> tuple[Floats, Floats]:
+    """The canary's slow runs [kinds] and the costs [kinds, bets] at a beginning, which every later look asks for."""
+    return np.array(tally.events, np.float64)[:, 1], np.array(tally.costs)
 
 
 def _pairs(values: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 import numpy as np
 import pytest
@@ -91,7 +89,7 @@ def test_what_is_kept_in_the_ledger_is_the_whole_evidence() -> None:
     evidence = begin(PLAN, 3, latencies=earlier(rng), error_rate=0.01)
     for batch in batches[:3]:
         evidence = latched(PLAN, fold(PLAN, evidence, batch, seen))
-    resumed = msgspec.convert(json.loads(msgspec.json.encode(evidence)), type=Evidence)
+    resumed = msgspec.json.decode(msgspec.json.encode(evidence), type=Evidence)
     assert resumed == evidence
     assert len(msgspec.json.encode(evidence)) < 50_000
     assert walked(PLAN, resumed, batches[3:]) == walked(PLAN, evidence, batches[3:])
@@ -245,3 +243,16 @@ def test_the_quantiles_of_both_arms_are_told_with_their_bands() -> None:
     truth = float(np.exp(1.4 + 0.6 * 2.3263478740408408))
     assert live == pytest.approx(truth, rel=0.15) and canary == pytest.approx(2 * truth, rel=0.15)
     assert msgspec.json.decode(msgspec.json.encode(evidence), type=Evidence) == evidence
+
+
+def test_evidence_that_an_earlier_release_kept_is_read_on() -> None:
+    """Its times were pairs of bin and count."""
+    rng = np.random.default_rng(8)
+    chosen = plan()
+    before = walked(chosen, begin(chosen, 3, latencies=earlier(rng)), [stream(rng, 200, 2)])
+    kept = msgspec.to_builtins(before, str_keys=True)
+    kept["times"] = [[[int(place), count] for place, count in arm.items()] for arm in kept["times"]]
+    old = msgspec.json.decode(msgspec.json.encode(kept), type=Evidence)
+    assert [dict(arm) for arm in old.times] == [dict(arm) for arm in before.times]
+    more = stream(rng, 200, 2)
+    assert fold(chosen, old, more, Seen()) == fold(chosen, before, more, Seen())

@@ -68,11 +68,11 @@ def log_increments(
     `events` and `rows` are [..., 2], control first. `control` [...] is the guessed control rate: any value known before the batch,
     such as the rate so far. The mean of exp(sums) over `units` is the e-value.
     """
+    if isinstance(control, float) and np.ndim(events) == 1:
+        known, count = _stakes(control, share, margin, tuple(units)), np.asarray(events)
+        return np.asarray(known[0] @ count + known[1] @ (np.asarray(rows) - count))
     failed, seen = (np.asarray(each, np.float64)[..., None, :] for each in (events, rows))
-    if np.ndim(control) == 0:
-        stakes = _stakes(float(control), share, margin, tuple(units))  # type: ignore[arg-type]
-    else:
-        stakes = _log_ratios(np.asarray(control, np.float64), share, margin, units)
+    stakes = _log_ratios(np.asarray(control, np.float64), share, margin, units)
     return np.asarray((failed * stakes[0] + (seen - failed) * stakes[1]).sum(axis=-1))
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prodml_magics.stats.sequential.mixture import log_sum_exp
-
 __all__ = ["BEGINNINGS", "WEIGHTS", "beginnings_due", "log_over_onsets"]
 
 BEGINNINGS: tuple[int, ...] = tuple(250 * 2**k for k in range(10))
@@ -18,6 +16,12 @@ BEGINNINGS: tuple[int, ...] = tuple(250 * 2**k for k in range(10))
 
 WEIGHTS: NDArray[np.float64] = np.array([0.5, *(0.5 / len(BEGINNINGS) for _ in BEGINNINGS)])
 """Stakes on the start and on each later beginning; they sum to 1."""
+
+
+_LOGS = np.log(WEIGHTS)
+with np.errstate(divide="ignore"):
+    _UNSPENT = np.log(np.append(np.cumsum(WEIGHTS[::-1])[::-1], 0.0))
+"""Log stake on the beginnings from the k-th on."""
 
 
 def beginnings_due(canary_requests: int) -> int:
@@ -29,5 +33,5 @@ def log_over_onsets(log_e: ArrayLike) -> NDArray[np.float64]:
     """Log e-value [...] from those of the start and of each beginning so far, [..., 1 + beginnings]; the unspent stake counts 1."""
     each = np.asarray(log_e, np.float64)
     begun = each.shape[-1]
-    waiting = np.zeros((*each.shape[:-1], len(WEIGHTS) - begun))
-    return log_sum_exp(np.concatenate([each, waiting], axis=-1), WEIGHTS)
+    found = np.logaddexp.reduce(each + _LOGS[:begun], axis=-1)
+    return np.asarray(np.logaddexp(found, _UNSPENT[begun]))
