@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import getitem
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def feeds_of(contract: Contract) -> Feeds | None:
     tables = [table.numbers for table in contract.codes]
 
     def feeds(tensors: Tensors) -> dict[str, np.ndarray]:
-        return {name: _coded(values, tables) if name == _CATEGORICAL else values for name, values in tensors.items()}
+        return {**tensors, _CATEGORICAL: _coded(tensors[_CATEGORICAL], tables)}
 
     return feeds
 
@@ -53,7 +54,7 @@ def _refuse(table: CodeTable, row: int, value: str) -> None:
 
 def _coded(text: np.ndarray, tables: Sequence[Mapping[str, int]]) -> np.ndarray:
     if len(text) == 1:
-        return np.array([[table[value] for table, value in zip(tables, text[0].tolist(), strict=True)]], np.int64)
+        return np.array(list(map(getitem, tables, text[0].tolist())), np.int64, ndmin=2)
     codes = np.empty(text.shape, np.int64)
     for place, table in enumerate(tables):
         codes[:, place] = list(map(table.__getitem__, text[:, place].tolist()))

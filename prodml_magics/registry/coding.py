@@ -71,9 +71,9 @@ def with_codes(reference: Reference, contract: Contract, tensors: Mapping[str, n
     if not contract.categorical:
         return None
     try:
-        asker = _Asker(reference, contract, tensors, _levels_of(reference.model, contract))
-        asker.coded()  # of which only the levels are kept: an encoder tells no levels of other columns apart
-        return _Asker(reference, contract, tensors, asker.known_levels()).coded()
+        asker = _Asker(reference, contract, tensors, _texts_of(reference.model, contract))
+        asker.coded()  # of which only the texts are kept: an encoder tells no levels of other columns apart
+        return _Asker(reference, contract, tensors, asker.known_texts()).coded()
     except _NotTabular:
         return None
 
@@ -82,16 +82,17 @@ class _Asker:
     """Asks transformers of one model for what they make of levels."""
 
     def __init__(
-        self, reference: Reference, contract: Contract, tensors: Mapping[str, np.ndarray], levels: list[tuple[str, ...]]
+        self, reference: Reference, contract: Contract, tensors: Mapping[str, np.ndarray], texts: list[list[str]]
     ) -> None:
-        self._reference, self._contract, self._levels = reference, contract, levels
+        """`texts` are what is asked of each categorical column: levels, then a missing value ("") and an unseen one where taken."""
+        self._reference, self._contract, self._texts = reference, contract, texts
         self._base = {name: values[:1] for name, values in tensors.items()}
         self._names = [column.name for column in contract.columns]
         self._text = [place for place, column in enumerate(contract.columns) if column.kind == "categorical"]
-        self._refused: list[set[str]] = [set() for _ in levels]
-        """By categorical column, what some transformer refuses: levels, a missing value (""), or an unseen one."""
-        self._told_apart: list[set[str]] = [set() for _ in levels]
-        """Levels that some transformer answers otherwise than an unseen one."""
+        self._refused: list[set[str]] = [set() for _ in texts]
+        """By categorical column, the texts that some transformer refuses."""
+        self._told_apart: list[set[str]] = [set() for _ in texts]
+        """Texts that some transformer answers otherwise than an unseen one."""
 
     def coded(self) -> Coded:
         """The rewritten copy of the model, with its tables."""
@@ -101,19 +102,21 @@ class _Asker:
             raise _NotTabular
         return Coded(model, tuple(self._table(place) for place in range(len(self._text))))
 
-    def known_levels(self) -> list[tuple[str, ...]]:
-        """Of each categorical column the levels that the model takes, and that it tells apart or training rows had."""
-        return [
-            tuple(sorted(({*column.categories} | told) & {*levels} - refused))
-            for column, levels, told, refused in zip(
-                self._contract.categorical, self._levels, self._told_apart, self._refused, strict=True
-            )
-        ]
+    def known_texts(self) -> list[list[str]]:
+        """Of each categorical column the texts that the model takes, and of levels those that it tells apart or training rows had."""
+        kept = []
+        for column, texts, told, refused in zip(
+            self._contract.categorical, self._texts, self._told_apart, self._refused, strict=True
+        ):
+            wanted = {*column.categories, UNSEEN} | told | ({NULL_CATEGORY} if column.nullable else set())
+            kept.append([text for text in texts if text in wanted and text not in refused])
+        return kept
 
     def _table(self, place: int) -> CodeTable:
-        column, levels = self._contract.categorical[place], self._levels[place]
-        missing = len(levels) if column.nullable and NULL_CATEGORY not in self._refused[place] else None
-        unseen = None if UNSEEN in self._refused[place] else len(levels) + 1
+        column, texts = self._contract.categorical[place], self._texts[place]
+        missing = texts.index(NULL_CATEGORY) if column.nullable and NULL_CATEGORY in texts else None
+        unseen = texts.index(UNSEEN) if UNSEEN in texts else None
+        levels = tuple(texts[: len(texts) - (missing is not None) - (unseen is not None)])
         return CodeTable(column=column.name, categories=levels, missing=missing, unseen=unseen, nullable=column.nullable)
 
     def _rewritten(self, part: Any, inputs: list[int]) -> Any:
@@ -187,28 +190,22 @@ class _Asker:
         return table
 
     def _asked(self, steps: Sequence[Any], inputs: list[int], place: int) -> np.ndarray:
-        """What `steps` make of each level of a categorical column, of a missing and of an unseen one [levels + 2, outputs].
+        """What `steps` make of each text of a categorical column [texts, outputs], the other columns as in the first training row.
 
-        The other columns are those of the first training row. A row that they refuse is what they make of that row.
+        A text that they refuse counts as one of those that they take.
         """
-        levels = self._levels[place]
-        missing = [NULL_CATEGORY] if self._contract.categorical[place].nullable else []
-        asked = [*levels, *missing, UNSEEN]
-        found = self._answers_each(steps, inputs, place, asked)
+        texts = self._texts[place]
+        found = self._answers_each(steps, inputs, place, texts)
         base = next((row for row in found if row is not None), None)
         if base is None:
             raise _NotTabular
-        self._refused[place].update(value for value, row in zip(asked, found, strict=True) if row is None)
-        unseen = found[-1]
-        self._told_apart[place].update(
-            value
-            for value, row in zip(levels, found, strict=False)
-            if row is not None and (unseen is None or not np.array_equal(row, unseen, equal_nan=True))
-        )
-        rows = [base if row is None else row for row in found]
-        if not missing:
-            rows.insert(len(levels), base)
-        return np.array(rows)
+        unseen = found[texts.index(UNSEEN)] if UNSEEN in texts else None
+        for text, row in zip(texts, found, strict=True):
+            if row is None:
+                self._refused[place].add(text)
+            elif unseen is None or not np.array_equal(row, unseen, equal_nan=True):
+                self._told_apart[place].add(text)
+        return np.array([base if row is None else row for row in found])
 
     def _answers_each(self, steps: Sequence[Any], inputs: list[int], place: int, values: list[str]) -> list[np.ndarray | None]:
         """What `steps` make of each of `values` in a column; None for one that they refuse, which is found by halving."""
@@ -240,19 +237,19 @@ class _Asker:
     def _check(self, table: Tabulated, steps: Sequence[Any], inputs: list[int], own: list[int]) -> None:
         """Whether rows of any levels are the sum of what was asked of each column."""
         generator = np.random.default_rng(0)
-        if any(not {*self._levels[place]} - self._refused[place] for place in own):
-            raise _NotTabular
-        taken = [np.flatnonzero([level not in self._refused[place] for level in self._levels[place]]) for place in own]
+        taken = [np.flatnonzero([text not in self._refused[place] for text in self._texts[place]]) for place in own]
         codes = np.column_stack([generator.choice(each, _DRAWN) for each in taken])
         tensors = {name: np.repeat(held, _DRAWN, axis=0) for name, held in self._base.items()}
         for column, place in enumerate(own):
-            tensors["categorical"][:, place] = np.array(self._levels[place], object)[codes[:, column]]
+            tensors["categorical"][:, place] = np.array(self._texts[place], object)[codes[:, column]]
         if not np.array_equal(table.transform(codes), self._answers(steps, inputs, tensors), equal_nan=True):
             raise _NotTabular
 
 
-def _levels_of(model: Any, contract: Contract) -> list[tuple[str, ...]]:
-    """For each categorical column every text that the model may tell apart: levels of encoders, what imputers take for missing."""
+def _texts_of(model: Any, contract: Contract) -> list[list[str]]:
+    """For each categorical column every text that the model may tell apart, levels of encoders and what imputers take for missing,
+    and after them a missing value where there may be one, and an unseen level.
+    """
     known: set[str] = set()
     for part in nested(model):
         for levels in getattr(part, "categories_", ()):
@@ -261,7 +258,9 @@ def _levels_of(model: Any, contract: Contract) -> list[tuple[str, ...]]:
         if isinstance(stands, str):
             known.add(stands)
     return [
-        tuple(sorted((known | {*column.categories}) - ({NULL_CATEGORY} if column.nullable else set())))
+        [*sorted((known | {*column.categories}) - {NULL_CATEGORY}), NULL_CATEGORY, UNSEEN]
+        if column.nullable
+        else [*sorted(known | {*column.categories}), UNSEEN]
         for column in contract.categorical
     ]
 

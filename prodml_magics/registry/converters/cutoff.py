@@ -46,8 +46,8 @@ def label_by(graph: Any, cutoff: Cutoff) -> None:
     from onnx import helper, numpy_helper
 
     nodes = graph.graph
-    made = next(node for node in nodes.node if "label" in node.output)
-    nodes.node.remove(made)
+    for node in nodes.node:
+        node.output[:] = ["label:other" if output == "label" else output for output in node.output]
     text = cutoff.classes.dtype.kind in "OUS"
     levels = cutoff.classes.astype(object) if text else cutoff.classes.astype(np.int64)
     constants = {

@@ -127,24 +127,43 @@ def name_outputs(model: Any, names: Sequence[str]) -> None:
     from onnx import helper, numpy_helper
 
     graph = model.graph
-    outputs = list(graph.output)
+    outputs, axes = list(graph.output), _axes(model)
     taken = {name for node in graph.node for name in (*node.input, *node.output)}
     del graph.output[:]
     for output, name in zip(outputs, names, strict=False):
         if not name:
             continue
+        wide = name == "probabilities" or (name == "prediction" and _width(output) != 1)
+        kind = output.type.tensor_type.elem_type
+        graph.output.append(helper.make_tensor_value_info(name, kind, [None, _width(output)] if wide else [None]))
+        if output.name != name and name in taken:
+            _rename(graph, name, f"{name}:inner")
+        if axes.get(output.name) == (2 if wide else 1):  # a Reshape costs as much as a small model
+            _rename(graph, output.name, name)
+            continue
         source = f"{name}:made" if output.name == name else output.name
         if output.name == name:
             _rename(graph, name, source)
-        elif name in taken:
-            _rename(graph, name, f"{name}:inner")
-        wide = name == "probabilities" or (name == "prediction" and _width(output) != 1)
         shape = np.array([0, -1] if wide else [-1], np.int64)
         graph.initializer.append(numpy_helper.from_array(shape, f"{name}:shape"))
         graph.node.append(helper.make_node("Reshape", [source, f"{name}:shape"], [name], name=f"{name}:reshape"))
-        kind = output.type.tensor_type.elem_type
-        graph.output.append(helper.make_tensor_value_info(name, kind, [None, _width(output)] if wide else [None]))
     del graph.value_info[:]
+
+
+def _axes(model: Any) -> dict[str, int]:
+    """How many axes the outputs have, where that follows from the operators and not only from what was declared."""
+    from onnx import ModelProto, shape_inference
+
+    undeclared = ModelProto()
+    undeclared.CopyFrom(model)
+    for value in undeclared.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    del undeclared.graph.value_info[:]
+    try:
+        found = shape_inference.infer_shapes(undeclared).graph.output
+    except shape_inference.InferenceError:
+        return {}
+    return {each.name: len(each.type.tensor_type.shape.dim) for each in found if each.type.tensor_type.HasField("shape")}
 
 
 def _rename(graph: Any, old: str, new: str) -> None:

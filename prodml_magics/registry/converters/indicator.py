@@ -74,7 +74,8 @@ def _imputed(scope: Any, operator: Any, container: Any) -> None:
     dtype = _dtype(operator)
     fill = emitter.constant(model.statistics_.astype(dtype)[None, :])
     whole = emitter.node("Where", [missing, fill, rows], version=9)
-    values = emitter.node("Gather", [whole, emitter.constant(kept)], version=13, axis=1)
+    every = np.array_equal(kept, np.arange(len(model.statistics_)))
+    values = whole if every else emitter.node("Gather", [whole, emitter.constant(kept)], version=13, axis=1)
     if model.indicator_ is None:
         emitter.put("Identity", [values], operator.outputs[0].full_name, version=16)
         return

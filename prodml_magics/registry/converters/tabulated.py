@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -35,29 +36,66 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     codes = emitter.joined(operator)
     if type(operator.inputs[0].type).__name__ != "Int64TensorType":  # from a matrix, whose numbers are floats
         codes = emitter.node("Cast", [codes], to=_INT64)
-    found = _one_each(emitter, table, codes) if _is_one_each(table) else _side_by_side(emitter, table, codes)
+    places = [_places(each) for each in table.tables]
+    output = operator.outputs[0].full_name
+    if all(each is not None for each in places):
+        _marked(emitter, table, places, codes, output)  # type: ignore[arg-type]
+        return
+    one_each = all(each.ndim == 2 and each.shape[1] == 1 for each in table.tables)
+    found = _one_each(emitter, table, codes) if one_each else _side_by_side(emitter, table, codes)
     if not np.array_equal(table.order, np.arange(len(table.order))):
         found = emitter.node("Gather", [found, emitter.constant(table.order)], version=13, axis=1)
-    emitter.put("Identity", [found], operator.outputs[0].full_name, version=16)
+    emitter.put("Identity", [found], output, version=16)
 
 
-def _is_one_each(table: Tabulated) -> bool:
-    return all(each.ndim == 2 and each.shape[1] == 1 for each in table.tables)
+def _places(table: np.ndarray) -> np.ndarray | None:
+    """For each level the output that is 1, -1 for none; None for a table of other numbers."""
+    if table.ndim == 1:
+        return table
+    if not np.isin(table, (0.0, 1.0)).all() or (table.sum(axis=1) > 1).any():
+        return None
+    return np.where(table.any(axis=1), table.argmax(axis=1) if table.shape[1] else 0, -1)
+
+
+def _marked(emitter: Emitter, table: Tabulated, places: list[np.ndarray], codes: str, output: str) -> None:
+    """1 where the number in the column of an output is the one that it stands for.
+
+    A matrix product spreads the numbers [rows, columns] over the outputs: to gather them takes onnxruntime ten times as long. Where
+    several levels are one output, they are given one number first.
+    """
+    alone = all(len(set(each[each >= 0].tolist())) == (each >= 0).sum() for each in places)
+    if alone:
+        numbers = emitter.node("Cast", [codes], to=_FLOAT)
+        wanted = [np.full(width, -1) for width in table.widths]
+        for each, own in zip(places, wanted, strict=True):
+            own[each[each >= 0]] = np.flatnonzero(each >= 0)
+    else:
+        numbers = _looked_up(emitter, codes, [each.astype(np.float32) for each in places])
+        wanted = [np.arange(width) for width in table.widths]
+    column = np.repeat(np.arange(len(places)), table.widths)
+    spread = (column[table.order][None, :] == np.arange(len(places))[:, None]).astype(np.float32)
+    each_wanted = np.concatenate(wanted).astype(np.float32)[table.order]
+    held = emitter.node("MatMul", [numbers, emitter.constant(spread)], version=13)
+    same = emitter.node("Equal", [held, emitter.constant(each_wanted[None, :])], version=13)
+    emitter.put("Cast", [same], output, version=13, to=_DOUBLE if table.wide else _FLOAT)
+
+
+def _looked_up(emitter: Emitter, codes: str, tables: Sequence[np.ndarray]) -> str:
+    """One number of each column: all tables [levels] are one, in which each column begins where the one before it ends."""
+    starts = np.cumsum([0, *(len(each) for each in tables[:-1])])
+    shifted = codes if len(starts) == 1 else emitter.node("Add", [codes, emitter.constant(starts[None, :])], version=14)
+    return emitter.node("Gather", [emitter.constant(np.concatenate(tables)), shifted], version=13, axis=0)
 
 
 def _one_each(emitter: Emitter, table: Tabulated, codes: str) -> str:
-    """One output of each column: all tables are one, and each column begins where the one before it ends."""
-    starts = np.cumsum([0, *(len(each) for each in table.tables[:-1])])
-    values = emitter.constant(np.concatenate([each[:, 0] for each in table.tables]).astype(_dtype(table)))
-    shifted = codes if len(starts) == 1 else emitter.node("Add", [codes, emitter.constant(starts[None, :])], version=14)
-    return emitter.node("Gather", [values, shifted], version=13, axis=0)
+    return _looked_up(emitter, codes, [each[:, 0].astype(_dtype(table)) for each in table.tables])
 
 
 def _side_by_side(emitter: Emitter, table: Tabulated, codes: str) -> str:
     """Several outputs of a column: [rows, 1, outputs] of each, put together and flattened."""
     columns = [codes] if len(table.tables) == 1 else emitter.split(codes, len(table.tables))
     parts = [
-        _rows_of(emitter, table, each, column) if each.ndim == 2 else _marks_of(emitter, table, each, width, column)
+        _rows_of(emitter, table, each, width, column)
         for each, width, column in zip(table.tables, table.widths, columns, strict=True)
         if width
     ]
@@ -65,15 +103,12 @@ def _side_by_side(emitter: Emitter, table: Tabulated, codes: str) -> str:
     return emitter.node("Reshape", [joined, emitter.constant(np.array([-1, sum(table.widths)]))], version=14)
 
 
-def _rows_of(emitter: Emitter, table: Tabulated, each: np.ndarray, column: str) -> str:
+def _rows_of(emitter: Emitter, table: Tabulated, each: np.ndarray, width: int, column: str) -> str:
+    if each.ndim == 1:  # where its one 1 is
+        places = emitter.node("Gather", [emitter.constant(each[:, None]), column], version=13, axis=0)
+        same = emitter.node("Equal", [places, emitter.constant(np.arange(width)[None, None, :])], version=13)
+        return emitter.node("Cast", [same], to=_DOUBLE if table.wide else _FLOAT)
     return emitter.node("Gather", [emitter.constant(each.astype(_dtype(table))), column], version=13, axis=0)
-
-
-def _marks_of(emitter: Emitter, table: Tabulated, each: np.ndarray, width: int, column: str) -> str:
-    """1 at the place that the table tells."""
-    places = emitter.node("Gather", [emitter.constant(each[:, None]), column], version=13, axis=0)
-    same = emitter.node("Equal", [places, emitter.constant(np.arange(width)[None, None, :])], version=13)
-    return emitter.node("Cast", [same], to=_DOUBLE if table.wide else _FLOAT)
 
 
 def _dtype(table: Tabulated) -> type[np.floating[Any]]:
