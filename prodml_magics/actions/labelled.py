@@ -27,7 +27,7 @@ from prodml_magics.rollouts.guards import (
     lower_is_better,
     range_of,
 )
-from prodml_magics.rollouts.means import Units, tally_of
+from prodml_magics.rollouts.means import Units, tally_of, with_beginnings
 from prodml_magics.rollouts.metrics import metric_of
 from prodml_magics.rollouts.money import LEAST, Clip, clip_of, clipped_tally_of
 from prodml_magics.storage.labels import METRIC, LabelStore, with_labels
@@ -124,7 +124,7 @@ def _with_mean(
     shares = tuple(step / 100 for step in plan.steps)
     units = _units(scored(found, guard.metric, workspace.contract(state.model, plan.control)), shares)
     if range_of(guard.metric) is not None:
-        tally = tally_of(units, shares, guard.margin, bound_of(guard.metric), plan.alpha)
+        tally = with_beginnings(tally_of(units, shares, guard.margin, bound_of(guard.metric), plan.alpha), known)
     else:
         clip = evidence.clips.get(guard.metric) or _clip(workspace, state, guard, units, labels)
         if clip is None:

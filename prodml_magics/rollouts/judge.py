@@ -32,7 +32,7 @@ from prodml_magics.rollouts.guards import (
     range_of,
 )
 from prodml_magics.rollouts.harm import culprits
-from prodml_magics.rollouts.means import MeanTally
+from prodml_magics.rollouts.means import MeanTally, log_lower
 from prodml_magics.rollouts.metrics import metric_of
 from prodml_magics.rollouts.money import LEAST, Clip
 from prodml_magics.rollouts.moved import interval, log_moved, log_within
@@ -88,12 +88,17 @@ def log_harm(plan: RolloutPlan, evidence: Evidence) -> dict[str, float]:
         found[guard.metric] = _log_slower(evidence.slower, evidence.beginnings)
     for guard in means_of(plan):
         tally = evidence.means.get(guard.metric)
-        found[guard.metric] = 0.0 if tally is None or tally.mismatch else float(log_mean_of(tally.harm))
+        found[guard.metric] = 0.0 if tally is None or tally.mismatch else _log_lower(guard, tally)
     for guard in scores_of(plan):
         found[guard.metric] = 0.0 if evidence.moved is None else log_moved(evidence.moved)
     for guard in durations_of(plan):
         found[guard.metric] = log_higher(beyond_floor(evidence.durations))
     return found
+
+
+def _log_lower(guard: Guard, tally: MeanTally) -> float:
+    """What is asymptotic does not add up over units, so that it has no later beginnings."""
+    return log_lower(tally) if range_of(guard.metric) is not None else float(log_mean_of(tally.harm))
 
 
 def _void(guard: Guard, evidence: Evidence) -> bool:

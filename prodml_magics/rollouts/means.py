@@ -13,12 +13,14 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from prodml_magics.stats.sequential.block_pairs import control_rows, log_gains, log_mean_of, pair
+from prodml_magics.stats.sequential.onset import beginnings_due, log_over_onsets
 from prodml_magics.stats.sequential.sample_ratio import ALPHA, log_mismatch
 
-__all__ = ["MeanTally", "Units", "labels_mismatch", "tally_of"]
+__all__ = ["MeanTally", "Units", "labels_mismatch", "log_lower", "tally_of", "with_beginnings"]
 
 Floats = NDArray[np.float64]
 _HALVINGS = 30
@@ -48,6 +50,8 @@ class MeanTally(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None
     high: float | None
     """Confidence sequence for the difference of the means, canary minus control; null where nothing bounds it yet."""
+    begun: tuple[tuple[float, ...], ...] = ()
+    """`harm` as it was at each later beginning: a harm that comes late is held against what came since."""
     mismatch: bool = False
     """Whether labels come more often for one arm than its share."""
 
@@ -56,6 +60,19 @@ class MeanTally(msgspec.Struct, frozen=True, kw_only=True):
         """Of a unit, both arms together."""
         count = max(sum(self.units), 1)
         return max(sum(self.squares) / count - (sum(self.sums) / count) ** 2, 0.0)
+
+
+def with_beginnings(tally: MeanTally, before: MeanTally | None) -> MeanTally:
+    """`tally`, made anew, with the beginnings of the one `before`, and those that are due now: they do not look ahead."""
+    begun = () if before is None else before.begun
+    missing = beginnings_due(tally.blocks) - len(begun)
+    return replace(tally, begun=begun + (tally.harm,) * max(missing, 0))
+
+
+def log_lower(tally: MeanTally) -> float:
+    """Log e-value against "not lower": from the start on and from every beginning."""
+    each = [tally.harm, *(np.subtract(tally.harm, begun) for begun in tally.begun)]
+    return float(log_over_onsets(log_mean_of(np.array(each))))
 
 
 def tally_of(units: Units, shares: tuple[float, ...], margin: float, bound: float, alpha: float) -> MeanTally:

@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from prodml_magics.stats.sequential.block_pairs import STAKES, control_rows, log_gains, log_mean_of, pair
 from prodml_magics.stats.sequential.mixture import log_mean_exp
+from prodml_magics.stats.sequential.onset import beginnings_due, log_over_onsets
 
 __all__ = ["Moved", "Scored", "add_scores", "interval", "log_moved", "log_within"]
 
@@ -38,6 +40,8 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
     """The same on "higher by less than the margin", and on "lower"."""
     differences: tuple[int, ...] = ()
     """How many differences of blocks lie in each bin of 1/500, from −1 to 1; empty before the first."""
+    begun: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = ()
+    """`beyond` as it was at each later beginning."""
     waiting: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = ()
     """Scores that wait for the rest of their block, by step and arm (control, canary)."""
 
@@ -61,25 +65,28 @@ def add_scores(moved: Moved, batch: Scored, shares: tuple[float, ...], margin: f
     if not len(batch.canary):
         return moved
     waiting = list(moved.waiting) or [((), ())] * len(shares)
-    found = [np.zeros(0)]
+    apart = [np.zeros(0)]
     for step in np.unique(batch.step).tolist():
         if shares[step] < 1:
             mine = batch.step == step
             left, right = (np.append(waiting[step][arm], batch.score[mine & (batch.canary == bool(arm))]) for arm in (1, 0))
             blocks = pair(left, right, control_rows(shares[step]))
-            found.append(blocks.differences)
+            apart.append(blocks.differences)
             waiting[step] = (tuple(blocks.control[:_WAITING].tolist()), tuple(blocks.canary[:_WAITING].tolist()))
-    d = np.concatenate(found)
+    d = np.concatenate(apart)
     sides = [batch.score[~batch.canary], batch.score[batch.canary]]
-    return Moved(
+    found = Moved(
         units=(moved.units[0] + len(sides[0]), moved.units[1] + len(sides[1])),
         sums=_plus(moved.sums, [float(side.sum()) for side in sides]),
         squares=_plus(moved.squares, [float((side**2).sum()) for side in sides]),
         beyond=_gained(moved.beyond, (d, -d), -margin),
         inside=_gained(moved.inside, (-d, d), margin),
         differences=_binned(moved.differences, d),
+        begun=moved.begun,
         waiting=tuple(waiting),
     )
+    missing = beginnings_due(found.units[1]) - len(found.begun)
+    return replace(found, begun=found.begun + (found.beyond,) * missing) if missing > 0 else found
 
 
 def _plus(old: tuple[float, float], new: list[float]) -> tuple[float, float]:
@@ -101,8 +108,9 @@ def _binned(old: tuple[int, ...], d: Floats) -> tuple[int, ...]:
 
 
 def log_moved(moved: Moved) -> float:
-    """Log e-value against "within the margin": half of the stake on either side."""
-    return float(log_mean_exp(log_mean_of(np.array(moved.beyond))))
+    """Log e-value against "within the margin": half of the stake on either side, from the start on and from every beginning."""
+    gains = np.array([moved.beyond, *(np.subtract(moved.beyond, begun) for begun in moved.begun)])
+    return float(log_over_onsets(log_mean_exp(log_mean_of(gains))))
 
 
 def log_within(moved: Moved) -> float:

@@ -84,11 +84,16 @@ def rows_until_harm(
     if is_class(guard.metric):
         return spread(power) * _until_said(guard, effect.margin, traffic.rate(guard.metric), share, alpha, guards)
     if is_mean(guard.metric):
-        return spread(power) * _until_mean(guard, traffic, share, alpha, guards, worse=effect.margin)
+        return spread(power) * _until_mean(guard, traffic, share, alpha, _staked(guard) * guards, worse=effect.margin)
     rate = traffic.rate(guard.metric)
     ratio = 1 + effect.margin if effect.relative else (rate + effect.margin) / rate
     # Beyond the largest ratio that is bet on, a larger one is seen no sooner than its events come.
     return spread(power) * rows_for_ratio(share, rate, ratio, high=max(10.0, ratio * 1.1), alpha=alpha, guards=2 * guards)
+
+
+def _staked(guard: Guard) -> int:
+    """The start has half of the stake where harm may begin later."""
+    return 1 if range_of(guard.metric) is None else 2
 
 
 _UNKNOWN = {"accuracy": (0.5, 0.25), "log_loss": (1.5, 2.25)}
@@ -128,12 +133,12 @@ def _until_metric(
 
 
 def _until_moved(guard: Guard, effect: float, traffic: Traffic, share: float, alpha: float, guards: int) -> float:
-    """Either way has half of the stake; it is taken to move where there is more room."""
+    """Either way has half of the stake, and the start half of that; it is taken to move where there is more room."""
     if effect <= guard.margin:
         return math.inf
     values = traffic.values[guard.metric]
     values = values if values.mean() <= 0.5 else 1 - values
-    return rows_for_values(share, values, higher=effect, beyond=guard.margin, alpha=alpha, guards=2 * guards)
+    return rows_for_values(share, values, higher=effect, beyond=guard.margin, alpha=alpha, guards=2 * 2 * guards)
 
 
 def _until_said(guard: Guard, effect: float, rate: float, share: float, alpha: float, guards: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
+import msgspec
 import numpy as np
 import pytest
 from plans import LADDER, earlier, plan, rollout
@@ -12,7 +13,7 @@ from prodml_magics.errors import InvalidInput
 from prodml_magics.rollouts.evidence import begin
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.judge import judge, latched, verdicts
-from prodml_magics.rollouts.means import Units, tally_of
+from prodml_magics.rollouts.means import Units, log_lower, tally_of, with_beginnings
 from prodml_magics.stats.sequential.block_pairs import STAKES, log_mean_of
 
 SHARES = tuple(step / 100 for step in LADDER)
@@ -88,7 +89,6 @@ def test_labels_that_come_for_one_arm_alone_void_the_comparison() -> None:
     assert kept.mismatch and not tally_of(both, SHARES, 0.05, 1.0, 0.05).mismatch
     evidence = latched(GUARDED, begin(GUARDED, 3, latencies=earlier(rng)))
     state = rollout(GUARDED, step=2)
-    import msgspec
 
     void = msgspec.structs.replace(evidence, means={"accuracy": kept}, passed=("accuracy", "error_rate"))
     assert judge(state, void).harm == () and not judge(state, void).no_worse
@@ -96,7 +96,6 @@ def test_labels_that_come_for_one_arm_alone_void_the_comparison() -> None:
 
 
 def test_lower_accuracy_is_harm_and_equal_accuracy_is_no_worse() -> None:
-    import msgspec
 
     rng = np.random.default_rng(4)
     state, evidence = rollout(GUARDED, step=3), begin(GUARDED, 3, latencies=earlier(rng))
@@ -138,3 +137,37 @@ def test_a_margin_of_accuracy_is_a_difference(margins: str, said: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_guards("accuracy", margins)
     assert said in str(caught.value)
+
+
+def late(rng: np.random.Generator, count: int, onset: int, right: tuple[float, float]) -> list[Units]:
+    """Labelled answers of the 25 % step in batches of 400; the canary's get worse after `onset` of them."""
+    return [units(rng, 400, 2, (right[0], right[0] if start < onset else right[1])) for start in range(0, count, 400)]
+
+
+def until(parts: list[Units], *, beginnings: bool) -> float:
+    """Units until harm is shown; inf when it is not."""
+    known = None
+    for index in range(2, len(parts), 2):
+        tally = tally_of(joined(*parts[: index + 1]), SHARES, 0.05, 1.0, 0.05)
+        known = with_beginnings(tally, known)
+        if (log_lower(known) if beginnings else log_mean_of(known.harm)) >= np.log(20):
+            return 400.0 * (index + 1)
+    return float("inf")
+
+
+def test_harm_that_begins_late_is_seen_sooner_from_a_later_beginning() -> None:
+    rng = np.random.default_rng(6)
+    runs = [late(rng, 14_000, 9_600, (0.9, 0.75)) for _ in range(3)]
+    later, never = ([until(parts, beginnings=wanted) for parts in runs] for wanted in (True, False))
+    assert sum(later) < sum(never) and min(later) > 9_600
+
+
+def test_a_beginning_is_what_was_there_and_the_mean_over_all_answers_stays_one() -> None:
+    rng = np.random.default_rng(7)
+    few, more = units(rng, 1_200, 2, (0.9, 0.9)), units(rng, 2_400, 2, (0.9, 0.9))
+    first = with_beginnings(tally_of(few, SHARES, 0.05, 1.0, 0.05), None)
+    assert len(first.begun) == 1 and first.begun[0] == first.harm
+    second = with_beginnings(tally_of(joined(few, more), SHARES, 0.05, 1.0, 0.05), first)
+    assert second.begun[0] == first.harm and len(second.begun) == 2
+    blank = msgspec.structs.replace(first, begun=())
+    assert log_lower(blank) == pytest.approx(float(np.logaddexp(log_mean_of(first.harm), 0.0)) - np.log(2))
