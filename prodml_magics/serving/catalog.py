@@ -12,7 +12,7 @@ from prodml_magics.serving.follow import Follower
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.metadata import model_config, model_metadata, model_parameters
 from prodml_magics.serving.metrics import Metrics
-from prodml_magics.serving.predict import version_number
+from prodml_magics.serving.reading import version_number
 from prodml_magics.serving.router import Router
 from prodml_magics.serving.siblings import Siblings
 from prodml_magics.serving.statistics import version_statistics

@@ -9,7 +9,8 @@ from typing import Any
 
 from prodml_magics.errors import InvalidInput, ProdmlError, TooLarge
 from prodml_magics.serving.limits import Limits
-from prodml_magics.serving.predict import Predictor, Reply
+from prodml_magics.serving.predict import Predictor
+from prodml_magics.serving.replies import Reply
 
 __all__ = ["INFER", "PREDICT", "Front"]
 

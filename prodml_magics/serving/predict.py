@@ -5,59 +5,54 @@ Both fronts, ASGI and the short way past it, call these functions, so that the s
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import math
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 import numpy as np
 
-from prodml_magics.contract.check import check_tensors
-from prodml_magics.contract.encode import encode_rows, widen
-from prodml_magics.contract.schema import Contract
-from prodml_magics.errors import DeadlineExceeded, InvalidInput, NotFound, Overloaded, ProdmlError, Unavailable
+from prodml_magics.contract.encode import encode_rows
+from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, Unavailable
 from prodml_magics.serving.access import Access
 from prodml_magics.serving.batcher import Lane
-from prodml_magics.serving.classification import check_classes
 from prodml_magics.serving.compression import unpacked
 from prodml_magics.serving.invocations import decode_invocation, encode_predictions
+from prodml_magics.serving.late import Late
 from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.openinference import InferRequest, decode_request, encode_response
 from prodml_magics.serving.plain import PlainRequest, Wire
+from prodml_magics.serving.reading import (
+    Headers,
+    Read,
+    checked,
+    header_length,
+    least_rows,
+    named_rows,
+    plain,
+    unquoted,
+    version_number,
+)
+from prodml_magics.serving.replies import BROKEN, Encode, Reply, deliver, encode_plain, head, predictions, refuse, release
 from prodml_magics.serving.requests import Answer, Pending
 from prodml_magics.serving.router import Router
 
-__all__ = ["DEADLINE", "Headers", "Known", "Predictor", "Reply", "version_number"]
+__all__ = ["DEADLINE", "Known", "Predictor"]
 
 _log = logging.getLogger(__name__)
-Headers = Mapping[bytes, bytes]
-Reply = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
-"""Takes status, headers beside content type and length, and the body; called once, on the event loop."""
-Encode = Callable[[Lane, Answer], tuple[list[tuple[bytes, bytes]], bytes]]
-Read = tuple[dict[str, np.ndarray], int, InferRequest | None]
-"""The rows of a request as a lane takes them, how many they are, and the request that they came in."""
 _KEY = b"x-prodml-key"
 
 DEADLINE = b"x-prodml-deadline-ms"
 """Header with the milliseconds within which a client wants its answer; later it is of no use to it."""
-_SWEEP_SECONDS = 0.1
-_VERSION_DIGITS = 10
-_BROKEN = b'{"error":"the gateway failed on this request; see gateway.log"}'
 
 
-_EXTRA = {401: [(b"www-authenticate", b"Bearer")]}
-"""Headers that go with a status."""
 _VARIES = frozenset((b"content-encoding", b"x-request-id", b"x-prodml-key"))
 """Headers with which a request goes the long way, or that differ from request to request."""
 
@@ -89,8 +84,7 @@ class Predictor:
         self._metrics = metrics
         self._log = log
         self._limits = limits
-        self._busy: set[Lane] = set()
-        self._sweeping = False
+        self._late = Late(log)
         self._origin = secrets.token_hex(6)
         self._made = count(1)
 
@@ -106,7 +100,7 @@ class Predictor:
         access = self._access
         try:
             tenant = access.tenant(found, model)
-            binary = _header_length(found) is not None
+            binary = header_length(found) is not None
             return Known(model, version, version_number(version), found, self._patience(found), tenant, access.generation, binary)
         except ProdmlError:
             return None
@@ -126,7 +120,7 @@ class Predictor:
             self.refuse(error, wire.reply)
         except Exception:  # the last net, as in `_guarded`
             _log.exception("a request failed")
-            wire.reply(500, [], _BROKEN)
+            wire.reply(500, [], BROKEN)
 
     def _plain_request(self, known: Known, body: bytes, wire: Wire) -> PlainRequest | str:
         """The request, or its own identity (empty where it needs none yet) where it goes the long way: who answers is drawn once."""
@@ -150,10 +144,10 @@ class Predictor:
         lane, wire = request.lane, request.wire
         if isinstance(outcome, ProdmlError):
             status = outcome.http_status
-            _refuse(outcome, wire.reply)
-            _release(request)
+            refuse(outcome, wire.reply)
+            release(request)
         else:
-            status = _deliver(outcome, lane, partial(_encode_plain, request.request_id), wire.reply)
+            status = deliver(outcome, lane, partial(encode_plain, request.request_id), wire.reply)
         lane.counted(request, time.monotonic(), status)
 
     def infer_with(
@@ -171,7 +165,7 @@ class Predictor:
             tenant = self._access.tenant(headers, model)
             lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers)
             decoded = decode()
-            lane, key, (tensors, rows, found) = self._read(lane, version, headers, own, lambda lane: _checked(decoded, lane))
+            lane, key, (tensors, rows, found) = self._read(lane, version, headers, own, lambda lane: checked(decoded, lane))
             request = found or decoded
             request_id = self._identity(headers, request.id, own)
 
@@ -193,7 +187,7 @@ class Predictor:
     def refuse(self, error: ProdmlError, reply: Reply) -> None:
         """Answer with `error`, counted as refused before routing."""
         self._metrics.refused[error.http_status] += 1
-        _refuse(error, reply)
+        refuse(error, reply)
 
     def _guarded(self, reply: Reply, handle: Callable[[], None]) -> None:
         try:
@@ -202,19 +196,19 @@ class Predictor:
             self.refuse(error, reply)
         except Exception:  # the last net: a fault of ours is a 500 with no inner detail, and the traceback goes to the log
             _log.exception("a request failed")
-            reply(500, [], _BROKEN)
+            reply(500, [], BROKEN)
 
     def _infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply, identity: str = "") -> None:
-        model = _unquoted(model)
+        model = unquoted(model)
         tenant = self._access.tenant(headers, model)
         lane, own = self._chosen(self._router.lane(model, version_number(version)), version, headers, identity)
-        length = _header_length(headers)
+        length = header_length(headers)
         if lane.busy and lane.cached is None and lane.split is None:  # before it is decoded: a refusal is to cost little
-            lane.check_room(self._patience(headers), _least_rows(lane, length, body), tenant)
+            lane.check_room(self._patience(headers), least_rows(lane, length, body), tenant)
         body = self._plain_body(headers, body)
 
         def read(lane: Lane) -> Read:
-            return (_plain(lane, body) if length is None else None) or _checked(decode_request(body, length), lane)
+            return (plain(lane, body) if length is None else None) or checked(decode_request(body, length), lane)
 
         lane, key, (tensors, rows, found) = self._read(lane, version, headers, own, read)
         assert found is not None
@@ -222,7 +216,7 @@ class Predictor:
         request_id = self._identity(headers, request.id, own)
 
         def encode(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
-            payload, json_length = encode_response(_head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
+            payload, json_length = encode_response(head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
             extra = [(b"x-request-id", request_id.encode())]
             if json_length is not None:
                 extra.append((b"inference-header-content-length", str(json_length).encode()))
@@ -231,10 +225,10 @@ class Predictor:
         self._submit(lane, request_id, tenant, key, headers, tensors, rows, encode, reply)
 
     def _predict(self, model: str, headers: Headers, body: bytes, reply: Reply) -> None:
-        model = _unquoted(model)
+        model = unquoted(model)
         tenant = self._access.tenant(headers, model)
         lane, own = self._chosen(self._router.lane(model), None, headers)
-        given = _rows(self._plain_body(headers, body))
+        given = named_rows(self._plain_body(headers, body))
         if not lane.version.contract.columns:
             raise InvalidInput(
                 f"{lane.version.model} has no named columns; POST tensors to /v2/models/{lane.version.model}/infer"
@@ -248,14 +242,14 @@ class Predictor:
         request_id = self._identity(headers, "", own)
 
         def encode(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
-            predictions = msgspec.json.encode(_predictions(contract, lane.outputs, answer))
-            payload = b'%b,"predictions":%b}' % (_head(lane, request_id), predictions)
+            found = msgspec.json.encode(predictions(contract, lane.outputs, answer))
+            payload = b'%b,"predictions":%b}' % (head(lane, request_id), found)
             return [(b"x-request-id", request_id.encode())], payload
 
         self._submit(lane, request_id, tenant, key, headers, tensors, rows, encode, reply)
 
     def _invoke(self, model: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
-        model = self._only() if model is None else _unquoted(model)
+        model = self._only() if model is None else unquoted(model)
         tenant = self._access.tenant(headers, model)
         lane, own = self._chosen(self._router.lane(model), None, headers)
         plain = self._plain_body(headers, body)
@@ -295,16 +289,16 @@ class Predictor:
         started = time.monotonic()
         seconds = self._patience(headers)
 
-        def deliver(outcome: Answer | ProdmlError) -> None:
+        def settled(outcome: Answer | ProdmlError) -> None:
             if isinstance(outcome, ProdmlError):
                 status = outcome.http_status
-                _refuse(outcome, reply)
-                _release(pending)
+                refuse(outcome, reply)
+                release(pending)
             else:
-                status = _deliver(outcome, pending.lane, encode, reply)
+                status = deliver(outcome, pending.lane, encode, reply)
             pending.lane.counted(pending, time.monotonic(), status)
 
-        pending = Pending(request_id, key, tensors, rows, time.time(), started, deliver, lane, tenant, started + seconds)
+        pending = Pending(request_id, key, tensors, rows, time.time(), started, settled, lane, tenant, started + seconds)
         self._enter(lane, pending)
 
     def _enter(self, lane: Lane, pending: Pending | PlainRequest) -> None:
@@ -318,45 +312,7 @@ class Predictor:
         except ProdmlError as error:  # the queue is full: routed, so it counts as the model's
             pending.settle(error)
             return
-        self._busy.add(lane)
-        if not self._sweeping:
-            self._sweeping = True
-            asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
-
-    def _sweep(self) -> None:
-        """Answer 504 what has waited too long in a lane or in a run; what was answered in its own turn is never looked at."""
-        now = time.monotonic()
-        for lane in list(self._busy):
-            for pending in lane.overdue(now):
-                self._give_up(pending, lane)
-            lane.end_late_run(now)
-            if lane.idle:
-                self._busy.discard(lane)
-        self._sweeping = bool(self._busy)
-        if self._sweeping:
-            asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
-
-    def _give_up(self, pending: Pending | PlainRequest, lane: Lane) -> None:
-        pending.abandoned = True
-        lane.version.breaker.took(0, 1)
-        failure: ProdmlError = DeadlineExceeded(
-            f"{lane.version.model} did not answer within {pending.deadline - pending.started:g} s; "
-            "send fewer rows, or deploy a faster version"
-        )
-        try:
-            self._log.write(
-                lane.version,
-                lane.arm,
-                [pending],
-                pending.tensors,
-                None,
-                now=time.monotonic(),
-                status=failure.http_status,
-                allotted=lane.allotted,
-            )
-        except ProdmlError as error:
-            failure = error
-        pending.settle(failure)
+        self._late.watch(lane)
 
     def _chosen(self, lane: Lane, version: str | None, headers: Headers, identity: str = "") -> tuple[Lane, str]:
         """The lane that answers: while a canary runs the one of the routing key, or of an identity of the request's own.
@@ -441,116 +397,3 @@ class Predictor:
 
 def _nobody(_outcome: Answer | ProdmlError) -> None:
     """Takes the answer of a request that has got one."""
-
-
-def _encode_plain(request_id: str, lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    request = InferRequest(request_id, {}, {}, False)
-    payload, _ = encode_response(_head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
-    return [(b"x-request-id", request_id.encode())], payload
-
-
-def _release(pending: Pending | PlainRequest) -> None:
-    """Let those go on who wait for the answer that `pending` did not get."""
-    if pending.lane.cached is not None:
-        pending.lane.cached.failed(pending, pending.lane)
-
-
-def _deliver(answer: Answer, lane: Lane, encode: Encode, reply: Reply) -> int:
-    """Reply with `answer`; a fault in writing it down fails this request alone, not those that ran with it."""
-    try:
-        extra, payload = encode(lane, answer)
-    except Exception:
-        _log.exception("an answer could not be written")
-        reply(500, [], _BROKEN)
-        return 500
-    reply(200, extra, payload)
-    return 200
-
-
-def _refuse(error: ProdmlError, reply: Reply) -> None:
-    wait = math.ceil(error.seconds) if isinstance(error, Overloaded) else 1
-    extra = _EXTRA.get(error.http_status, []) if error.http_status != 503 else [(b"retry-after", b"%d" % wait)]
-    reply(error.http_status, extra, msgspec.json.encode({"error": str(error)}))
-
-
-def _unquoted(name: str) -> str:
-    return unquote(name) if "%" in name else name
-
-
-def version_number(text: str | None) -> int | None:
-    """The number of the version that a path or a message names; none for the live one."""
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= _VERSION_DIGITS):
-        raise InvalidInput(f"{text[:30]!a} is not a version number")
-    return int(text)
-
-
-def _header_length(headers: Headers) -> int | None:
-    value = headers.get(b"inference-header-content-length")
-    if value is None:
-        return None
-    if not value.isdigit() or len(value) > 12:
-        raise InvalidInput("Inference-Header-Content-Length is not a length in bytes")
-    return int(value)
-
-
-def _least_rows(lane: Lane, length: int | None, body: bytes) -> int:
-    """How many rows a body has, as far as its size says; 1 where it does not."""
-    if length is None or lane.plain is None:
-        return 1
-    return max(1, (len(body) - length) // lane.plain.row_bytes)
-
-
-def _plain(lane: Lane, body: bytes) -> Read | None:
-    """The short way in, where the model and the body allow it."""
-    if lane.plain is None:
-        return None
-    found = lane.plain.decode(body)
-    if found is None:
-        return None
-    request_id, packed, rows = found
-    tensors = {lane.plain.name: lane.plain.array(packed)}
-    return tensors, rows, InferRequest(request_id, tensors, {}, False)
-
-
-def _checked(request: InferRequest, lane: Lane) -> Read:
-    """`request` with its tensors as the model takes them."""
-    contract = lane.version.contract
-    if request.outputs:
-        _check_outputs(request, contract)
-    if lane.wide:
-        request = msgspec.structs.replace(request, tensors=widen(contract, request.tensors))
-    return request.tensors, check_tensors(contract, request.tensors), request
-
-
-def _check_outputs(request: InferRequest, contract: Contract) -> None:
-    known = {tensor.name: tensor for tensor in contract.outputs}
-    for name, wanted in request.outputs.items():
-        if name not in known:
-            raise InvalidInput(f"there is no output {ascii(name)[:60]}; outputs are {', '.join(known)}")
-        if wanted.classes:
-            check_classes(known[name], wanted.classes)
-
-
-def _rows(body: bytes) -> list[dict[str, Any]]:
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f'the body is not JSON ({error}); send {{"column": value, …}} or a list of such rows') from error
-    rows = [value] if isinstance(value, dict) else value
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise InvalidInput('send one row as {"column": value, …} or a list of at least one such row')
-    return rows
-
-
-def _predictions(contract: Contract, names: tuple[str, ...], answer: Answer) -> list[dict[str, Any]]:
-    lists: dict[str, list[Any]] = {name: answer.array(name).tolist() for name in names}
-    if contract.task == "classification" and contract.classes and "probabilities" in lists:
-        classes = [str(each) for each in contract.classes]
-        lists["probabilities"] = [dict(zip(classes, row, strict=True)) for row in lists["probabilities"]]
-    return [{name: values[row] for name, values in lists.items()} for row in range(answer.stop - answer.start)]
-
-
-def _head(lane: Lane, request_id: str) -> bytes:
-    return b'{%b,"id":%b,"parameters":{"arm":"%b"}' % (lane.head, msgspec.json.encode(request_id), lane.arm.encode())
