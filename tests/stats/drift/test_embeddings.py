@@ -183,6 +183,11 @@ def test_movement_of_chunks_is_that_of_a_loop() -> None:
     assert found.movement == pytest.approx(math.sqrt(max(0.0, long - inflation * long_chance)), abs=0.01)
 
 
+def test_vectors_of_no_numbers_or_all_alike_have_no_movement() -> None:
+    for rows in (np.zeros((1_000, 0), "f4"), np.ones((1_000, 2), "f4")):
+        assert variability_of_vectors(rows) == (0.0, 1.0)
+
+
 def test_runs_of_neighbours_are_spread_over_all_rows() -> None:
     assert runs(300).tolist() == list(range(300))
     places = runs(50_000)

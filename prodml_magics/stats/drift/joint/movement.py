@@ -35,6 +35,8 @@ def variability_of_vectors(rows: Rows) -> Variability:
 
     Movement is in the unit of the effect, the root of MMD² with a kernel as wide as the median distance.
     """
+    if not rows.size:
+        return Variability()
     centred = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     spread = float(np.sqrt((centred.astype(np.float64) ** 2).mean()))
     if not 0 < spread < np.inf:
