@@ -125,6 +125,8 @@ class _Asker:
         if not text:
             return part
         kind = type(part).__name__
+        if kind == "Tabulated":  # of an estimator that is held twice
+            return part
         if kind == "Pipeline":
             return self._pipeline(part, inputs)
         if kind == "ColumnTransformer":
@@ -309,8 +311,20 @@ def _outermost(part: Any, count: int) -> Iterator[Any]:
         if id(inner) in hidden or type(inner).__name__ not in ("Pipeline", "ColumnTransformer"):
             continue
         hidden.update(id(each) for each in nested(inner))
-        if getattr(inner, "n_features_in_", None) == count:
+        if getattr(inner, "n_features_in_", None) == count and _is_fitted(inner):
             yield inner
+
+
+def _is_fitted(part: Any) -> bool:
+    """False for what a wrapper was given and has cloned, even where its first steps are fitted."""
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(part)
+    except NotFittedError:
+        return False
+    return True
 
 
 def _picked(rows: Any, places: list[int]) -> Any:

@@ -62,29 +62,24 @@ class _Attempt(NamedTuple):
 
 
 def convert_exactly(converter: Converter, draft: Contract, reference: Reference, train: Columns, test: Columns | None) -> Proved:
-    """The first exact conversion among the precisions of `precision.precisions`.
+    """The first exact conversion among the precisions of `precision.precisions`, with text as numbers of levels where that can be.
 
     `draft` is the contract without tensors. Raises `GateRefused` naming the worst rows and the step at fault, and
     `Unsupported` for what ONNX cannot express in any precision.
     """
-    coded = with_codes(reference, *_wire(draft, train))
-    if coded is not None:
-        for precision in precisions(reference.model):
+    tried: list[_Attempt] = []
+    found = with_codes(reference, *_wire(draft, train))
+    for coded in (None,) if found is None else (found, None):
+        for precision in precisions(reference.model) if coded or draft.numeric else ("FP32",):
             attempt = _attempt(converter, draft, reference, train, test, precision, coded)
             if attempt.parity and attempt.parity.passed:
                 return _proved(attempt)
-            if isinstance(attempt.error, Unsupported):
-                break
-    tried: list[_Attempt] = []
-    for precision in precisions(reference.model) if draft.numeric else ("FP32",):
-        attempt = _attempt(converter, draft, reference, train, test, precision)
-        if attempt.parity and attempt.parity.passed:
-            return _proved(attempt)
-        tried.append(attempt)
-        if isinstance(attempt.error, Unsupported) and precision == "FP32":
-            break  # what float32 cannot express, double cannot either
+            tried.append(attempt)
+            if isinstance(attempt.error, Unsupported) and precision == "FP32":
+                break  # what float32 cannot express, double cannot either
     if all(isinstance(attempt.error, Unsupported) for attempt in tried):
-        raise Unsupported(str(tried[-1].error)) from tried[-1].error
+        error = (tried[0] if found else tried[-1]).error  # text that stays text is the poorer way
+        raise Unsupported(str(error)) from error
     compared = [attempt for attempt in tried if attempt.parity]
     raise _refusal(converter, reference, (compared or tried)[-1])
 

@@ -205,6 +205,17 @@ def test_text_that_goes_elsewhere_than_into_an_encoder_stays_text():
     assert with_codes(Reference(model, "classifier", described, FRAME), contract, tensors) is None
 
 
+def test_a_step_that_was_fitted_before_and_is_held_twice_is_no_hindrance():
+    shared = mixed(prep.OneHotEncoder(**IGNORED)).fit(FRAME)
+    model = ensemble.StackingClassifier(
+        [("a", pipe(shared, LR(max_iter=1000))), ("b", pipe(shared, tree.DecisionTreeClassifier(max_depth=3)))], LR(), cv=2
+    ).fit(FRAME, TARGET)
+    candidate = build(model, train=(FRAME, TARGET), converter=HERE)
+    assert len(candidate.contract.codes) == 2
+    given, labels, _ = asked(model, candidate, FRAME)
+    assert given["label"].tolist() == labels.tolist()
+
+
 def test_what_a_graph_does_for_one_row_is_a_handful_of_nodes():
     """Each costs half a microsecond and more, where all of a small model is eight."""
     model = ENCODED["one-hot"]().fit(FRAME, TARGET)
