@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin, get_
 import msgspec
 
 from prodml_magics.errors import UsageError
-from prodml_magics.wire.requests import VERBS, Request
+from prodml_magics.wire.requests import BOUNDS, VERBS, Request
 
 __all__ = ["Field", "fields_of", "nearest_verb", "parse", "parser_of"]
 
@@ -194,7 +194,6 @@ def build(request: type[Request], values: Mapping[str, Any], parser: argparse.Ar
     return msgspec.structs.replace(checked, **given)
 
 
-_BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 _BOUND = re.compile(r"Expected `(?:int|float)(?: \| null)?` (>=|<=|>|<) (\S+)\Z")
 
 
@@ -207,7 +206,7 @@ def _reason(error: msgspec.ValidationError, request: type[Request], typed: bool)
     field = next(field for field in fields_of(request) if field.name == name)
     shown = name if not typed else field.metavar or name if field.positional else field.flag
     bound = _BOUND.match(said)
-    return f"{shown} must be {_BOUNDS[bound[1]]} {float(bound[2]):g}" if bound else f"{shown}: {said}"
+    return f"{shown} must be {BOUNDS[bound[1]]} {float(bound[2]):g}" if bound else f"{shown}: {said}"
 
 
 def nearest_verb(word: str) -> str:

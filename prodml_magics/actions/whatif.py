@@ -101,13 +101,16 @@ def _ending(events: Sequence[Event], mine: Sequence[tuple[Event, RolloutState]])
 
 
 def _taken_back(events: Sequence[Event], done: Event, state: RolloutState) -> bool:
-    """Whether the control was live again, in place of the candidate, within a week after the rollout was done."""
+    """Whether the control was live again, in place of the candidate, within a week after the rollout was done.
+
+    Not when it was promoted: a shadow or a canary of it had first to show that it is no worse, so that nothing was taken back in a hurry.
+    """
     for event in events:
         if event.id <= done.id or event.at > done.at + _LATER or "route" not in event.payload:
             continue
         live = msgspec.convert(event.payload["route"], type=Route).live
         if live != state.plan.candidate:
-            return live == state.plan.control
+            return live == state.plan.control and event.kind != "promote"
     return False
 
 

@@ -6,12 +6,17 @@ A field's ``Meta.description`` is its help text. ``extra`` says how people type 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import operator
+from functools import cache
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
+from prodml_magics.errors import UsageError
+
 __all__ = [
+    "BOUNDS",
     "VERBS",
     "Deploy",
     "Doctor",
@@ -54,6 +59,36 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @classmethod
     def verb(cls) -> str:
         return cls.__name__.lower()
+
+    def __post_init__(self) -> None:
+        """`UsageError` for a number outside of the bounds of its field, in the words of the parsers, whoever builds the record."""
+        for name, bounds in _bounds_of(type(self)):
+            value = getattr(self, name)
+            if isinstance(value, int | float):
+                broken = next((each for each in bounds if not _HOLDS[each[0]](value, each[1])), None)
+                if broken is not None:
+                    verb = self.verb()
+                    raise UsageError(f"{verb}: {name} must be {BOUNDS[broken[0]]} {float(broken[1]):g}; see help({verb})")
+
+
+BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+"""How people say them."""
+_HOLDS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+_SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+
+@cache
+def _bounds_of(request: type[Request]) -> tuple[tuple[str, tuple[tuple[str, float], ...]], ...]:
+    """The fields of a record that have bounds, with each as a sign and a number."""
+    found = []
+    for name, hint in get_type_hints(request, include_extras=True).items():
+        metas = [meta for each in (hint, *get_args(get_args(hint)[0])) for meta in getattr(each, "__metadata__", ())]
+        bounds = [
+            (sign, getattr(meta, word)) for meta in metas for word, sign in _SIGNS.items() if getattr(meta, word) is not None
+        ]
+        if bounds:
+            found.append((name, tuple(bounds)))
+    return tuple(found)
 
 
 class Register(Request, frozen=True):

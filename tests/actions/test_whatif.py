@@ -7,10 +7,12 @@ from homes import go_live
 from rehearsal import Controller, Traffic, begin, clock, switch_at_once
 
 from prodml_magics.actions.rollback import rollback
+from prodml_magics.actions.switch import switch
 from prodml_magics.actions.whatif import whatif
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import ManualClock
 from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, UsageError
+from prodml_magics.rollouts.blue_green import promoted
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.wire.requests import Rollback, Whatif
 
@@ -86,6 +88,22 @@ def test_what_was_taken_back_by_hand_is_an_incident_that_a_ladder_would_have_cau
     (mine,) = found.record.rollouts
     assert (mine.ended, mine.would_end, found.incidents, found.caught) == ("taken back", "rolled back", 1, 1)
     assert "of the exposure was never seen" in str(found) or mine.lent <= 0.5
+
+
+def test_an_old_version_that_was_promoted_anew_is_nothing_taken_back(home: Workspace) -> None:
+    """As a shadow of it is that was shown to be no worse."""
+    traffic, controller = Traffic(home, 1), Controller(home)
+    traffic.send(600)
+    controller.look()
+    switch_at_once(home, bake="1m")
+    carry_on(home, traffic, controller, 4)
+    assert home.rollout("cancer").phase == "done"  # type: ignore[union-attr]
+    clock(home).advance(60)
+    before = home.route("cancer")
+    switch(home, before, promoted(before, home.files("cancer", 1)), kind="promote", cause="shadow no worse")
+    assert home.route("cancer").live == 1
+    found = whatif(home, Whatif(model="cancer"))
+    assert (found.record.rollouts[0].ended, found.incidents) == ("done", 0)
 
 
 @pytest.mark.parametrize(

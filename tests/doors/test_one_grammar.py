@@ -129,6 +129,16 @@ def test_wrong_words_are_one_line_that_names_the_flag_and_where_help_is(verb: st
         assert str(caught.value).endswith(f"; see {verb} --help") and str(caught.value).isprintable()
 
 
+def test_a_record_that_is_built_in_python_is_held_to_the_same_bounds_in_the_same_words() -> None:
+    for field, value in (("alpha", 2.0), ("alpha", 0.0), ("alpha", float("nan")), ("min_rows", 0), ("max_batch", 10**6)):
+        with pytest.raises(UsageError) as built:
+            VERBS["deploy"](model="cancer", **{field: value})
+        with pytest.raises(UsageError) as called:
+            prodml_magics.deploy("cancer", **{field: value})
+        assert str(built.value) == str(called.value) and str(built.value).endswith("; see help(deploy)")
+    assert VERBS["deploy"](model="cancer", alpha=0.5, max_batch=None).alpha == 0.5
+
+
 def test_a_function_says_bounds_by_the_names_of_its_arguments() -> None:
     with pytest.raises(UsageError, match=r"drift: last must be at least 1; see help\(drift\)"):
         prodml_magics.drift("cancer", last=0)
