@@ -103,7 +103,7 @@ def false_alarms(windows: int) -> None:
             print(f"  {mode:<42} {_interval(count, windows)}")
 
 
-def watched(runs: int = 20, hours: int = 2_000, series: int = 20) -> None:
+def watched(runs: int = 60, hours: int = 2_000, series: int = 20) -> None:
     """False alarms of --sequential, whose promise is hours between them."""
     rng = np.random.default_rng(2)
     promise, learnt, alarms = 1_000, 28 * 24, 0
@@ -149,7 +149,7 @@ def power(windows: int, columns: int = 20) -> None:
             )
 
 
-def main(windows: int = 10_000, power_windows: int = 60) -> None:
+def main(windows: int = 10_000, power_windows: int = 300) -> None:
     print(
         f"{os.cpu_count()} cores; python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}; device cpu"
     )
