@@ -53,5 +53,7 @@ def _numeric(name: str, values: np.ndarray, dtype: str) -> Column:
 def _categorical(name: str, present: list[str], nullable: bool) -> Column:
     levels = tuple(sorted(set(present)))
     if nullable and NULL_CATEGORY in levels:
-        raise InvalidInput(f"column {name!r} holds empty text and missing values, which no request can tell apart; use one")
+        raise InvalidInput(
+            f"column {name!r} holds empty text and missing values, which no request can tell apart; replace one by the other and fit again"
+        )
     return Column(name=name, kind="categorical", dtype="string", nullable=nullable, categories=levels)

@@ -406,6 +406,15 @@ CASES = [
         "mixed",
         "FP32",
     ),
+    Case(
+        "mixed Ordinal, HGB on their categories",
+        lambda: pipe(
+            columns("passthrough", prep.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)),
+            HGB(max_iter=20, categorical_features=[2, 3], **S),
+        ),
+        "mixed",
+        "FP32",
+    ),
     Case("mixed Target, HGB", lambda: pipe(columns("passthrough", prep.TargetEncoder()), HGB(max_iter=20, **S)), "mixed", "FP64"),
     Case(
         "mixed, a stack of pipelines",
