@@ -61,7 +61,9 @@ def _state(workspace: Workspace, request: Deploy, before: Route, version: int) -
             f"{before.model} is not deployed, so there is no traffic to split; deploy it first with %deploy {before.model}@{version}"
         )
     if before.live == version:
-        raise InvalidInput(f"version {version} of {before.model} is live; a canary is another version")
+        others = [each for each in workspace.versions(before.model) if each != version]
+        advice = f"give {before.model}@{others[-1]}" if others else "register one with %register"
+        raise InvalidInput(f"version {version} of {before.model} is live; a canary is another version: {advice}")
     refuse_second(workspace, before)
     contract = workspace.contract(before.model, before.live)
     plan = RolloutPlan(

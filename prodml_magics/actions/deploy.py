@@ -101,5 +101,10 @@ def resolve(workspace: Workspace, reference: ModelReference, *, default: str) ->
     if alias == "previous" and route.previous is not None:
         return route.previous
     if not workspace.has_registry():
+        if known := workspace.versions(reference.name):
+            raise NotFound(
+                f"{reference.name} has no {f'version {reference.version}' if reference.version else f'alias {alias}'} here; "
+                f"give {reference.name}@VERSION, it has {', '.join(map(str, known))}"
+            )
         raise NotFound(f"no model {reference.name} is registered in {workspace.home}; register it with %register")
     return workspace.registry.resolve(reference.name, reference.version or alias or default)
