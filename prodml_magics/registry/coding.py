@@ -66,7 +66,7 @@ class _NotTabular(Exception):
 def with_codes(reference: Reference, contract: Contract, tensors: Mapping[str, np.ndarray]) -> Coded | None:
     """`reference.model` as one that takes numbers of levels; None where some text does not go into encoders alone.
 
-    `tensors` are wire tensors of training rows.
+    `tensors` are wire tensors of a training row, in which levels are planted.
     """
     if not contract.categorical:
         return None

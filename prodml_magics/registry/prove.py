@@ -68,7 +68,7 @@ def convert_exactly(converter: Converter, draft: Contract, reference: Reference,
     `Unsupported` for what ONNX cannot express in any precision.
     """
     tried: list[_Attempt] = []
-    found = with_codes(reference, *_wire(draft, train))
+    found = with_codes(reference, *_first_row(draft, train)) if draft.categorical else None
     for coded in (None,) if found is None else (found, None):
         for precision in precisions(reference.model) if coded or draft.numeric else ("FP32",):
             attempt = _attempt(converter, draft, reference, train, test, precision, coded)
@@ -114,10 +114,10 @@ def _attempt(
     return _Attempt(complete, precision, probes, model, parity)
 
 
-def _wire(draft: Contract, train: Columns) -> tuple[Contract, dict[str, np.ndarray]]:
-    """A contract that training rows can be encoded by, and their wire tensors."""
+def _first_row(draft: Contract, train: Columns) -> tuple[Contract, dict[str, np.ndarray]]:
+    """A contract that training rows can be encoded by, and the wire tensors of the first."""
     contract = msgspec.structs.replace(draft, inputs=wire_inputs(draft.columns, "FP64"))
-    return contract, encode_columns(contract, train)
+    return contract, encode_columns(contract, {name: values[:1] for name, values in train.items()})
 
 
 def _as_served(contract: Contract, run: Run) -> Run:
