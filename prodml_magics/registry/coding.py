@@ -252,19 +252,27 @@ def _texts_of(model: Any, contract: Contract) -> list[list[str]]:
     """For each categorical column every text that the model may tell apart, levels of encoders and what imputers take for missing,
     and after them a missing value where there may be one, and an unseen level.
     """
-    known: set[str] = set()
+    lists: list[set[str]] = []
+    everywhere: set[str] = set()
     for part in nested(model):
-        for levels in getattr(part, "categories_", ()):
-            known.update(value for value in np.asarray(levels, object).tolist() if isinstance(value, str))
+        lists += [
+            {value for value in np.asarray(levels, object).tolist() if isinstance(value, str)}
+            for levels in getattr(part, "categories_", ())
+        ]
         stands = getattr(part, "missing_values", None)
         if isinstance(stands, str):
-            known.add(stands)
-    return [
-        [*sorted((known | {*column.categories}) - {NULL_CATEGORY}), NULL_CATEGORY, UNSEEN]
-        if column.nullable
-        else [*sorted(known | {*column.categories}), UNSEEN]
-        for column in contract.categorical
-    ]
+            everywhere.add(stands)
+    seen = [{*column.categories} for column in contract.categorical]
+    for held in lists:
+        if not any(held & own for own in seen):
+            everywhere |= held
+    texts = []
+    for column, own in zip(contract.categorical, seen, strict=True):
+        # an encoder's list that shares no level with a column is of another one
+        shared = [held for held in lists if held & own] or lists
+        known = sorted(own.union(everywhere, *shared) - ({NULL_CATEGORY} if column.nullable else set()))
+        texts.append([*known, *([NULL_CATEGORY] if column.nullable else []), UNSEEN])
+    return texts
 
 
 def _is_leaf(part: Any) -> bool:
