@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Lane"]
 
+_PASS = 0.55
+"""Share of a latency objective that one pass over the connections may take up: what is read in it waited unread for as long."""
 _HEADROOM = 0.75
 """Share of a latency objective that an answer is expected to take at most: one in a hundred takes as much longer than expected."""
 
@@ -121,16 +123,22 @@ class Lane:
 
     def submit(self, pending: Request) -> None:
         """Queue a request; `Unavailable` when the queue is full, or when the answer would come too late."""
-        if self._queue.rows or self._running_rows:
+        if self.busy:
             self.check_room(pending.deadline - pending.started, pending.rows, pending.tenant)
         self._queue.append(pending)
         self._idle.clear()
         self._schedule()
+        self._turns.entered()
 
     @property
     def busy(self) -> bool:
-        """Whether rows wait or run."""
-        return bool(self._queue.rows or self._running_rows)
+        """Whether rows wait or run, or too many requests do of which nothing has been read."""
+        return bool(self._queue.rows or self._running_rows) or self._late_to_read
+
+    @property
+    def _late_to_read(self) -> bool:
+        objective = self._limits.objective
+        return objective < math.inf and self._turns.pass_seconds() > _PASS * objective
 
     def check_room(self, patience: float, rows: int = 1, tenant: str = "") -> None:
         """`Unavailable` when `rows` more of `tenant` would overfill the queue, or be answered later than in `patience` seconds.
@@ -148,6 +156,12 @@ class Lane:
         if waiting and queue.rows + rows > limits.queue_rows and own + rows > most:
             raise Unavailable(f"{self.version.model} has {queue.rows} rows waiting; try again in a second")
         expected = self._pace.expected_seconds(waiting + rows)
+        if self._late_to_read:
+            seconds = self._turns.pass_seconds()
+            raise Overloaded(
+                f"{self.version.model} has so many connections that a request waits {seconds:.3g} s to be read; send fewer a second",
+                seconds,
+            )
         if expected > min(patience, _HEADROOM * limits.objective):
             raise Overloaded(
                 f"{self.version.model} has {waiting} rows before this, an answer would take {expected:.3g} s and may take "

@@ -100,7 +100,13 @@ def open_loop(url: str, body: bytes, headers: dict[str, str], rate: float, secon
         f"--rps={rate / connections:.4f}",
     ]
     # Connected one after the other over the time between two requests of one connection, so that none sends with another.
-    line += [f"-r{max(1, round(rate / 1000))}", "--rate-period=1ms", f"--data={folder / 'body'}", f"--log-file={log}"]
+    period = min(range(1, 6), key=lambda each: abs(max(1, round(rate * each / 1000)) / each - rate / 1000))
+    line += [
+        f"-r{min(connections, max(1, round(rate * period / 1000)))}",
+        f"--rate-period={period}ms",
+        f"--data={folder / 'body'}",
+        f"--log-file={log}",
+    ]
     line += [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
     subprocess.run([*line, url], check=True, capture_output=True)
     began, status, took = np.loadtxt(log, dtype=np.int64, ndmin=2).T

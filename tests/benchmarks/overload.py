@@ -11,6 +11,7 @@ generator's core could do no more. Needs wrk, h2load (of nghttp2) and two cores.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -26,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.load import binary_request, lay_down, open_loop, wrk
 from benchmarks.serving_models import models, rows_of
-from homes import add_version, services, workspace_at
+from homes import add_version, infer_body, services, workspace_at
 
 from prodml_magics.actions.deploy import deploy
 from prodml_magics.registry.build import build
@@ -38,7 +39,8 @@ TIMES = (0.5, 0.9, 1.5, 2.0, 3.0)
 def curve(
     name: str,
     url: str,
-    rows: np.ndarray,
+    body: bytes,
+    headers: dict[str, str],
     objective: float,
     connections: Sequence[int],
     seconds: float,
@@ -46,7 +48,6 @@ def curve(
     folder: Path,
 ) -> None:
     """Goodput and tails at multiples of the peak, the most that so many connections in a closed loop reach."""
-    body, headers = binary_request(rows)
     wrk(url, body, headers, 4, 1, folder)
     peak = max(wrk(url, body, headers, count, seconds, folder)[0] for count in connections)
     print(f"{name}: peak {peak:,.0f} requests/s, objective {objective * 1e3:.0f} ms")
@@ -91,21 +92,14 @@ def main() -> None:
             gateway = psutil.Process(report.pid)
             gateway.cpu_affinity([0])
             psutil.Process(controller.pid).cpu_affinity([1])
-            sent = rows.astype(np.float64 if wide else np.float32)
             drains = psutil.Process(controller.pid)
             if not arguments.drain:
                 drains.suspend()
-            curve("forest of 200 trees, 128 rows", urls[0], sent, 0.05, (2, 4, 8), seconds, gateway, Path(folder))
-            curve(
-                "logistic regression, one row",
-                urls[1],
-                placed.rows[:1].astype(np.float32),
-                0.02,
-                (8, 64, 128),
-                seconds,
-                gateway,
-                Path(folder),
-            )
+            name, sent = "forest of 200 trees, 128 rows", rows.astype(np.float64 if wide else np.float32)
+            curve(name, urls[0], *binary_request(sent), 0.05, (2, 4, 8), seconds, gateway, Path(folder))
+            row = json.dumps(infer_body(placed.rows[:1])).encode(), {"Content-Type": "application/json"}
+            name = "logistic regression, one row in JSON"
+            curve(name, urls[1], *row, 0.02, (8, 64, 128), seconds, gateway, Path(folder))
             drains.resume()
 
 

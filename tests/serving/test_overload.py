@@ -111,6 +111,19 @@ def test_what_the_loop_does_between_two_runs_is_part_of_what_is_expected(placed:
     served(placed, Serving(slo_p99_ms=1000, batch_rows=1), 0.02, scenario)
 
 
+def test_what_waits_too_long_to_be_read_is_refused(placed: Placed) -> None:
+    async def scenario(client: httpx.AsyncClient, slow: Slow) -> None:
+        passed = [0.0]
+        slow.lane._turns.pass_seconds = lambda: passed[0]  # type: ignore[method-assign]
+        assert (await client.post(URL, json=infer_body(placed.rows[:1]))).status_code == 200
+        passed[0] = 0.6
+        answer = await client.post(URL, json=infer_body(placed.rows[:1]))
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "waits 0.6 s to be read" in answer.json()["error"]
+
+    served(placed, Serving(slo_p99_ms=1000), 0.0, scenario)
+
+
 def test_a_large_request_is_refused_before_it_is_read(placed: Placed) -> None:
     head = b"{no!"
     junk = head + bytes(4 * 30 * 100)

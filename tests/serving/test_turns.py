@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import pytest
 from homes import infer_body
 from scipy import stats
 from serving.test_gateway import Gateway
@@ -79,6 +81,50 @@ def test_nobody_replies_before_all_have_run() -> None:
     assert done[:2] == ["run", "run"]
     assert sorted(done[2:4]) == ["reply a", "reply b"]
     assert done[4:] == ["run", "reply c"]
+
+
+def test_of_very_many_requests_the_first_do_not_wait_for_the_last_to_be_read() -> None:
+    async def scenario() -> list[int]:
+        turns, waiting, taken = Turns(seed=1), [], []
+
+        def turn() -> None:
+            taken.append(len(waiting))
+            waiting.clear()
+
+        for number in range(150):
+            if not waiting:
+                turns.soon(turn)
+            waiting.append(number)
+            turns.entered()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return taken
+
+    assert asyncio.run(scenario()) == [64, 64, 22]
+
+
+def test_a_pass_over_the_connections_is_long_when_many_requests_make_it_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("prodml_magics.serving.turns.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    async def scenario() -> list[float]:
+        turns, found = Turns(seed=1), []
+
+        def read(requests: int, each: float) -> None:
+            for _ in range(requests):
+                turns.soon(lambda: None)
+                turns.entered()
+                now[0] += each
+            found.append(turns.pass_seconds())
+
+        read(10, 0.5)  # the machine stood still: whom to refuse for that?
+        await asyncio.sleep(0)
+        read(200, 0.001)
+        await asyncio.sleep(0)
+        found.append(turns.pass_seconds())
+        return found
+
+    assert asyncio.run(scenario()) == pytest.approx([0.0, 0.2, 0.0])
 
 
 class Watched:
