@@ -14,6 +14,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 
 __all__ = ["Turns"]
 
@@ -33,6 +34,8 @@ class Turns:
         """Of the turn that is on; None outside of one."""
         self._entered = 0
         """Requests that came since the last turn."""
+        self._end, self._context = self._end_pass, copy_context()
+        """Made once, not for every turn."""
         self._began = 0.0
         """When the first request of this pass came, in monotonic seconds; 0 between two passes."""
         self._read = 0
@@ -42,7 +45,7 @@ class Turns:
         """Call `turn` in the next turn of the event loop, with all others that want one."""
         self._waiting.append(turn)
         if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._end_pass)
+            asyncio.get_running_loop().call_soon(self._end, context=self._context)
 
     def pass_seconds(self) -> float:
         """For how long requests have been read and answered in this pass over the connections, so that the next ones waited unread.
