@@ -46,7 +46,8 @@ def _ours(reference: Path, path: Path, memory: float) -> str:
     assert before is not None and now is not None
     summarised = sampled_reference(before, before.frame.collect_schema().names(), 100_000, memory)
     started = time.perf_counter()
-    detect_sketches(summarised, sketched(now, summarised, memory))
+    sketches, changed = sketched(now, summarised, memory)
+    detect_sketches(summarised, sketches, changed=changed)
     return f"{time.perf_counter() - started:.2f}"
 
 
