@@ -35,7 +35,7 @@ __all__ = ["Lane"]
 
 _PASS = 0.5
 """Share of a latency objective that one pass over the connections may take up: what is read in it waited unread for as long."""
-_HEADROOM = 0.75
+_HEADROOM = 0.7
 """Share of a latency objective that an answer is expected to take at most: one in a hundred takes as much longer than expected."""
 
 

@@ -36,6 +36,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A run on the event loop that takes longer after all is ended, and tried again in a thread."""
     shadow_rows: int = 8192
     """Rows that wait for shadows; beyond, rows are dropped and counted."""
+    shadow_batches: int = 512
+    """Batches in which they may wait: of very many small ones the garbage collector stops the worker for tens of milliseconds."""
     shadow_share: float = 0.3
     """Share of time that one shadow thread may spend running models."""
     grpc_calls: int = 1024

@@ -1,7 +1,7 @@
 """Mirrors answered rows to a version that answers nobody, off the response path.
 
-The queue is bounded in rows; what does not fit is dropped and counted. One thread runs the shadow and sleeps in proportion, so that
-it takes at most a stated share of its core from live traffic.
+The queue is bounded in rows and in batches; what does not fit is dropped and counted. One thread runs the shadow and sleeps in
+proportion, so that it takes at most a stated share of its core from live traffic.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class ShadowLane:
             return
         rows = sum(pending.rows for pending in sampled.pending)
         with self._wake:
-            if self._queued_rows + rows > self._limits.shadow_rows:
+            if self._queued_rows + rows > self._limits.shadow_rows or len(self._queue) >= self._limits.shadow_batches:
                 self.dropped += rows
                 return
             self._queue.append(sampled)

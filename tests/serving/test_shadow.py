@@ -42,7 +42,8 @@ def batch(first: int, rows: int, requests: int = 1) -> Batch:
     return Batch(pending, {"input": values}, {}, first)
 
 
-def test_what_does_not_fit_is_dropped_and_counted_and_mirror_never_waits() -> None:
+@pytest.mark.parametrize("bound", [{"shadow_rows": 10}, {"shadow_batches": 2}])
+def test_what_does_not_fit_is_dropped_and_counted_and_mirror_never_waits(bound: dict[str, int]) -> None:
     release = threading.Event()
     seen: list[Mirrored] = []
 
@@ -50,7 +51,7 @@ def test_what_does_not_fit_is_dropped_and_counted_and_mirror_never_waits() -> No
         release.wait(10)
         return {"label": np.zeros(len(tensors["input"]))}
 
-    lane = ShadowLane(Stub(slow), 1.0, Limits(shadow_rows=10, shadow_share=1.0), lambda _lane, done: seen.append(done))  # type: ignore[arg-type]
+    lane = ShadowLane(Stub(slow), 1.0, Limits(shadow_share=1.0, **bound), lambda _lane, done: seen.append(done))  # type: ignore[arg-type]
     began = time.monotonic()
     for index in range(100):
         lane.mirror(batch(index * 5, 5))
