@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,3 +50,4 @@ def test_one_that_has_ended_is_left() -> None:
     with _sleeper() as process:
         process.kill()
     yield_to_others(process.pid, 5)
+    assert process.returncode == -signal.SIGKILL
