@@ -20,9 +20,12 @@ _KERNEL_PAUSE_SECONDS = 0.11
 
 
 def yield_to_others(pid: int, nice: int) -> None:
-    """Set the nice value (0 to 19) of a process and of the session that it leads; what has ended meanwhile is left."""
+    """Raise the nice value of a process by `nice` (up to 19), and set that of the session that it leads.
+
+    Raised and not set, since no user may lower it: whoever starts all of this may stand back already. What has ended is left.
+    """
     with contextlib.suppress(ProcessLookupError):
-        os.setpriority(os.PRIO_PROCESS, pid, nice)
+        os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, pid) + nice))
     session = Path(f"/proc/{pid}/autogroup")
     for _ in range(_TRIES):
         try:

@@ -145,4 +145,6 @@ class ShadowLane:
 def _stand_back() -> None:
     """Let the event loop have this thread's core whenever it wants it; where threads have no priority of their own it stays as it is."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        thread = threading.get_native_id()
+        # Raised and not set: no user may lower it, and the worker may stand back itself.
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + _NICE))

@@ -20,12 +20,28 @@ def _sleeper() -> subprocess.Popen[bytes]:
 
 def test_the_process_and_its_session_stand_back() -> None:
     with _sleeper() as process:
+        before = os.getpriority(os.PRIO_PROCESS, process.pid)
         yield_to_others(process.pid, 5)
-        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 5
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, before + 5)
         session = Path(f"/proc/{process.pid}/autogroup")
         if session.exists():
             assert session.read_text().split()[-1] == "5", "else its own number would say nothing to other sessions"
         process.kill()
+
+
+def test_one_that_stands_back_already_stands_farther_back() -> None:
+    # As a user who is not root, who may raise a nice value and never lower it.
+    code = (
+        "import os, threading\n"
+        "from prodml_magics.engines.priority import yield_to_others\n"
+        "os.nice(12)\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"
+        "for _ in range(2):\n"
+        "    yield_to_others(os.getpid(), 5)\n"
+        "    print(os.getpriority(os.PRIO_PROCESS, 0))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, start_new_session=True)
+    assert (done.stdout.split(), done.stderr) == (["17", "19"], "")
 
 
 def test_a_kernel_that_wants_a_pause_is_given_one(monkeypatch: pytest.MonkeyPatch) -> None:
