@@ -1,14 +1,13 @@
 """Mirrors answered rows to a version that answers nobody, off the response path.
 
 The queue is bounded in rows and in batches; what does not fit is dropped and counted. One thread runs the shadow and sleeps in
-proportion, so that it takes at most a stated share of its core from live traffic; it stands back behind all other threads.
+proportion, so that it takes at most a stated share of its core from live traffic. It does not stand back behind the other threads:
+a worker that is busy would then mirror next to nothing.
 """
 
 from __future__ import annotations
 
-import os
 import random
-import sys
 import threading
 import time
 from collections import deque
@@ -27,7 +26,6 @@ from prodml_magics.serving.version import LoadedVersion
 __all__ = ["Mirrored", "ShadowLane"]
 
 Tensors = dict[str, np.ndarray]
-_NICE = 10
 
 
 class Mirrored:
@@ -110,7 +108,6 @@ class ShadowLane:
         return sampled
 
     def _work(self) -> None:
-        _stand_back()
         while (batch := self._next()) is not None:
             rows = sum(pending.rows for pending in batch.pending)
             outputs, seconds = self._run(batch, rows)
@@ -140,11 +137,3 @@ class ShadowLane:
             batch = self._queue.popleft()
             self._queued_rows -= sum(pending.rows for pending in batch.pending)
             return batch
-
-
-def _stand_back() -> None:
-    """Let the event loop have this thread's core whenever it wants it; where threads have no priority of their own it stays as it is."""
-    if sys.platform == "linux":
-        thread = threading.get_native_id()
-        # Raised and not set: no user may lower it, and the worker may stand back itself.
-        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + _NICE))

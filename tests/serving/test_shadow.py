@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -91,23 +89,6 @@ def test_a_shadow_takes_no_more_than_its_share_of_time() -> None:
     # Nineteen pauses of three times a run lie between twenty runs.
     assert time.monotonic() - began >= 20 * 0.01 + 19 * 0.03
     lane.close()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own elsewhere")
-def test_it_stands_back_behind_the_other_threads() -> None:
-    own: list[int] = []
-
-    def run(tensors: Any) -> Any:
-        own.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-        return {"label": np.zeros(len(tensors["input"]))}
-
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    lane = ShadowLane(Stub(run), 1.0, Limits(), lambda _lane, _done: None)  # type: ignore[arg-type]
-    lane.mirror(batch(0, 1))
-    wait_for(lambda: own)
-    lane.close()
-    assert own == [min(19, before + 10)]
-    assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 def test_whole_requests_are_sampled_and_point_at_their_own_rows() -> None:
