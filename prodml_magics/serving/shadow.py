@@ -1,8 +1,8 @@
 """Mirrors answered rows to a version that answers nobody, off the response path.
 
 The queue is bounded in rows and in batches; what does not fit is dropped and counted. One thread runs the shadow and sleeps in
-proportion, so that it takes at most a stated share of its core from live traffic. It does not stand back behind the other threads:
-a worker that is busy would then mirror next to nothing.
+proportion, so that it takes at most a stated share of its core from live traffic. Whoever answers interrupts it, but it has no lower
+priority: a worker that is busy would then mirror next to nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from prodml_magics.serving.plain import PlainRequest
 from prodml_magics.serving.requests import Pending
 from prodml_magics.serving.timed import run_timed
 from prodml_magics.serving.version import LoadedVersion
+from prodml_magics.slices import take_long_slices
 
 __all__ = ["Mirrored", "ShadowLane"]
 
@@ -108,6 +109,7 @@ class ShadowLane:
         return sampled
 
     def _work(self) -> None:
+        take_long_slices()
         while (batch := self._next()) is not None:
             rows = sum(pending.rows for pending in batch.pending)
             outputs, seconds = self._run(batch, rows)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from homes import wait_for
+from kernel import LONG_SLICES, slice_of
 from versions import Placed, place
 
 from prodml_magics.serving.batch import Batch
@@ -89,6 +90,20 @@ def test_a_shadow_takes_no_more_than_its_share_of_time() -> None:
     # Nineteen pauses of three times a run lie between twenty runs.
     assert time.monotonic() - began >= 20 * 0.01 + 19 * 0.03
     lane.close()
+
+
+def test_whoever_answers_interrupts_it() -> None:
+    found: list[int] = []
+
+    def tells(tensors: Any) -> Any:
+        found.append(slice_of())
+        return {"label": np.zeros(len(tensors["input"]))}
+
+    lane = ShadowLane(Stub(tells), 1.0, Limits(), lambda _lane, _done: None)  # type: ignore[arg-type]
+    lane.mirror(batch(0, 1))
+    wait_for(lambda: lane.rows == 1)
+    lane.close()
+    assert found[0] > 10 * slice_of() or not LONG_SLICES
 
 
 def test_whole_requests_are_sampled_and_point_at_their_own_rows() -> None:
