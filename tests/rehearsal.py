@@ -75,11 +75,13 @@ class Traffic:
         keys: int = 0,
         right: tuple[float, float] = (0.0, 0.0),
         rejecting: float = 0.0,
+        scoring: tuple[float, float] = (0.5, 0.5),
     ) -> None:
         """Version 2 fails and is slow in whatever arm, and rejects requests as the canary.
 
-        `right` is how often control and canary answer 1, which is the truth.
+        `right` is how often control and canary answer 1, which is the truth; `scoring` the probability that they give to it.
         """
+        self._scoring = scoring
         self._workspace = workspace
         self._right = right
         self.ids: list[str] = []
@@ -111,6 +113,10 @@ class Traffic:
             )
         )
 
+    def _probabilities(self, canary: bool) -> np.ndarray:
+        score = self._scoring[canary]
+        return np.array([[1 - score, score]], np.float32)
+
     def send(self, requests: int) -> None:
         route = self._workspace.route("cancer")
         for _ in range(requests):
@@ -137,9 +143,7 @@ class Traffic:
                     status=[500 if failed else 200],
                     keys=[f"k{self._rng.integers(self._keys)}" if self._keys else ""],
                     inputs={"input": to_array(row)},
-                    outputs=None
-                    if failed
-                    else {"label": to_array(said), "probabilities": to_array(np.full((1, 2), 0.5, np.float32))},
+                    outputs=None if failed else {"label": to_array(said), "probabilities": to_array(self._probabilities(canary))},
                     rollout=route.canary.rollout if route.canary else 0,
                     share=route.canary.share if route.canary else 0.0,
                 )

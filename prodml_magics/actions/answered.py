@@ -19,7 +19,18 @@ from prodml_magics.wire.rollouts import RolloutPlan, RolloutState
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["ARMS", "ASKED", "COLUMNS", "asks_answers", "fresh_evidence", "live_of", "requests_among", "requests_of", "score_of"]
+__all__ = [
+    "ARMS",
+    "ASKED",
+    "COLUMNS",
+    "asks_answers",
+    "fresh_evidence",
+    "live_of",
+    "requests_among",
+    "requests_of",
+    "score_of",
+    "with_answers",
+]
 
 ARMS = ("live", "canary", "fallback")
 _REJECTED = "rejected"
@@ -85,7 +96,7 @@ def requests_of(state: RolloutState, table: pa.Table, score: str = "") -> Reques
     """
     mine = pc.and_(pc.equal(table["rollout"], state.id), pc.is_in(table["arm"], pa.array(ASKED)))
     rows = table.filter(pc.fill_null(mine, False)).sort_by("sequence")
-    return _with_answers(state, requests_among(state, rows), rows, score)
+    return with_answers(state, requests_among(state, rows), rows, score)
 
 
 def asks_answers(plan: RolloutPlan) -> bool:
@@ -101,7 +112,7 @@ def score_of(workspace: Workspace, state: RolloutState) -> str:
     return f"probability_{classes[-1]}"
 
 
-def _with_answers(state: RolloutState, found: Requests, rows: pa.Table, score: str) -> Requests:
+def with_answers(state: RolloutState, found: Requests, rows: pa.Table, score: str) -> Requests:
     """`found` with what was answered, where a guard asks for it; what another version said in place of one is none of its answers."""
     classes = [guard.metric for guard in state.plan.guards if is_class(guard.metric)]
     if not classes and not score:

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
-from msgspec.structs import replace
 
 from prodml_magics.actions.labels import class_texts
 from prodml_magics.actions.workspace import Workspace
@@ -27,16 +26,17 @@ from prodml_magics.rollouts.guards import (
     lower_is_better,
     range_of,
 )
-from prodml_magics.rollouts.means import Units, tally_of, with_beginnings
+from prodml_magics.rollouts.labels import control_clip, with_units
+from prodml_magics.rollouts.means import Units
 from prodml_magics.rollouts.metrics import metric_of
-from prodml_magics.rollouts.money import LEAST, Clip, clip_of, clipped_tally_of
+from prodml_magics.rollouts.money import LEAST, Clip, clip_of
 from prodml_magics.storage.labels import METRIC, LabelStore, with_labels
 from prodml_magics.wire.rollouts import Guard, RolloutState
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Labelled", "column_of", "refuse_guards", "scored"]
+__all__ = ["Labelled", "column_of", "earlier_values", "refuse_guards", "scored", "units_of"]
 
 _AGAIN = 5.0
 """Seconds after which labels of rows that were not drained yet are looked up again."""
@@ -120,40 +120,31 @@ def _with_mean(
     workspace: Workspace, state: RolloutState, guard: Guard, evidence: Evidence, found: pl.DataFrame, labels: pl.DataFrame
 ) -> Evidence:
     """`evidence` with what the labelled rows `found` say of one guard."""
-    plan, known = state.plan, evidence.means.get(guard.metric)
+    plan = state.plan
     shares = tuple(step / 100 for step in plan.steps)
-    units = _units(scored(found, guard.metric, workspace.contract(state.model, plan.control)), shares)
-    if range_of(guard.metric) is not None:
-        tally = with_beginnings(tally_of(units, shares, guard.margin, bound_of(guard.metric), plan.alpha), known)
-    else:
-        clip = evidence.clips.get(guard.metric) or _clip(workspace, state, guard, units, labels)
-        if clip is None:
-            return evidence
-        evidence = replace(evidence, clips={**evidence.clips, guard.metric: clip})
-        lower = lower_is_better(guard.metric)
-        tally = clipped_tally_of(units, shares, guard.margin, clip, plan.alpha, lower=lower)
-    if known is not None and known.mismatch:
-        tally = replace(tally, mismatch=True)
-    return replace(evidence, means={**evidence.means, guard.metric: tally})
+    units = units_of(scored(found, guard.metric, workspace.contract(state.model, plan.control)), shares)
+
+    def clip() -> Clip | None:
+        earlier = earlier_values(workspace, state, guard, labels)[column_of(guard.metric)].to_numpy()
+        return clip_of(earlier) if len(earlier) >= LEAST else control_clip(guard, units)
+
+    return with_units(plan, guard, evidence, units, clip)
 
 
-def _clip(workspace: Workspace, state: RolloutState, guard: Guard, units: Units, labels: pl.DataFrame) -> Clip | None:
-    """Limits from the live version's traffic before the rollout, else from its first units in it; none while both are too few."""
-    column = column_of(guard.metric)
+def earlier_values(workspace: Workspace, state: RolloutState, guard: Guard, labels: pl.DataFrame) -> pl.DataFrame:
+    """What came for a guard on answers of the live version before the rollout, with its ``noted_at``."""
     rows = workspace.lake.rows(
         state.model, arms=("live",), versions=(state.plan.control,), until=state.began_at, last=_EARLIER, columns=_IDENTITY
     )
-    earlier = with_labels(rows, labels, keep="first", column=column)[column].to_numpy() if rows.height else np.zeros(0)
-    if len(earlier) >= LEAST:
-        return clip_of(earlier)
-    sign = -1.0 if lower_is_better(guard.metric) else 1.0
-    control = sign * units.value[~units.canary]
-    return clip_of(control[:LEAST], LEAST) if len(control) >= LEAST else None
+    column = column_of(guard.metric)
+    if rows.is_empty():
+        return labels.select(column, "noted_at").clear()
+    return with_labels(rows, labels, keep="first", column=column).select(column, "noted_at")
 
 
-def scored(found: pl.DataFrame, metric: str, contract: Contract) -> pl.DataFrame:
+def scored(found: pl.DataFrame, metric: str, contract: Contract | None) -> pl.DataFrame:
     """Labelled rows with their ``value``, the higher the better: 1 for a right answer, minus the clipped log loss in nats, or the
-    metric, cut to its range where it has one."""
+    metric, cut to its range where it has one. The contract of a classifier is needed for the log loss alone."""
     import polars as pl
 
     if is_metric(metric):
@@ -163,6 +154,7 @@ def scored(found: pl.DataFrame, metric: str, contract: Contract) -> pl.DataFrame
     outputs = pl.col("outputs").struct
     if metric == "accuracy":
         return found.with_columns(value=(outputs.field("label") == pl.col("label")).cast(pl.Float64))
+    assert contract is not None
     most, texts = bound_of("log_loss"), class_texts(contract)
     given = pl.lit(0.0)
     for each in contract.classes:
@@ -171,7 +163,7 @@ def scored(found: pl.DataFrame, metric: str, contract: Contract) -> pl.DataFrame
     return found.with_columns(value=pl.max_horizontal(given.fill_null(0.0), pl.lit(float(np.exp(-most)))).log())
 
 
-def _units(found: pl.DataFrame, shares: tuple[float, ...]) -> Units:
+def units_of(found: pl.DataFrame, shares: tuple[float, ...]) -> Units:
     """Units in the order in which their labels were noted."""
     import polars as pl
 

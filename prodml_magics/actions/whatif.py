@@ -4,31 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
-from prodml_magics.actions.answered import ARMS, COLUMNS, fresh_evidence, requests_among
+from prodml_magics.actions.answered import fresh_evidence
+from prodml_magics.actions.recorded import read_record
 from prodml_magics.actions.results import WhatifResult
+from prodml_magics.actions.shadow_first import followed_by
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
-from prodml_magics.errors import InvalidInput, NotFound
-from prodml_magics.rollouts.evidence import Requests
-from prodml_magics.rollouts.guards import margin_text, needs_control, read_guards
+from prodml_magics.errors import NotFound
+from prodml_magics.rollouts.guards import margin_text, read_guards
 from prodml_magics.rollouts.plan import read_steps
-from prodml_magics.rollouts.whatif import Recorded, Redecided, redecide
+from prodml_magics.rollouts.whatif import Redecided, redecide
 from prodml_magics.wire.events import Event
 from prodml_magics.wire.names import check_name
 from prodml_magics.wire.requests import Whatif
 from prodml_magics.wire.results import WhatifRecord, WhatifRollout
 from prodml_magics.wire.rollouts import Guard, RolloutPlan, RolloutState
-from prodml_magics.wire.routes import Route
-
-if TYPE_CHECKING:
-    import polars as pl
+from prodml_magics.wire.routes import Route, ShadowRoute
 
 __all__ = ["whatif"]
 
@@ -103,25 +99,26 @@ def _ending(events: Sequence[Event], mine: Sequence[tuple[Event, RolloutState]])
 def _taken_back(events: Sequence[Event], done: Event, state: RolloutState) -> bool:
     """Whether the control was live again, in place of the candidate, within a week after the rollout was done.
 
-    Not when it was promoted: a shadow or a canary of it had first to show that it is no worse, so that nothing was taken back in a hurry.
+    Not when it was promoted, or deployed after a shadow of it that was asked to come first: that had to show that it is no worse, so
+    that nothing was taken back in a hurry.
     """
-    for event in events:
+    shadows: tuple[ShadowRoute, ...] = ()
+    for place, event in enumerate(events):
         if event.id <= done.id or event.at > done.at + _LATER or "route" not in event.payload:
             continue
-        live = msgspec.convert(event.payload["route"], type=Route).live
-        if live != state.plan.candidate:
-            return live == state.plan.control and event.kind != "promote"
+        route = msgspec.convert(event.payload["route"], type=Route)
+        if route.live != state.plan.candidate:
+            waited = event.kind == "deploy" and any(
+                each.version == route.live and followed_by(list(events[:place]), each) for each in shadows
+            )
+            return route.live == state.plan.control and event.kind != "promote" and not waited
+        shadows = route.shadows
     return False
 
 
 def _plan(request: Whatif, plan: RolloutPlan) -> RolloutPlan:
-    """`plan` with what is asked for in its place; without the guards on labels, answers and mean times that it had."""
-    guards = _guards(request, plan.guards)
-    other = [guard.metric for guard in guards if needs_control(guard.metric)]
-    if other and request.guard:
-        raise InvalidInput(f"{other[0]} is not decided anew, only failures and quantiles of latency; give guards on those")
-    guards = tuple(guard for guard in guards if not needs_control(guard.metric))
-    changes: dict[str, Any] = {"guards": guards or read_guards("", "")}
+    """`plan` with what is asked for in its place."""
+    changes: dict[str, Any] = {"guards": _guards(request, plan.guards)}
     if request.canary:
         changes["steps"] = read_steps(request.canary)
     if request.alpha is not None:
@@ -148,16 +145,16 @@ def _guards(request: Whatif, before: tuple[Guard, ...]) -> tuple[Guard, ...]:
 def _redecided(workspace: Workspace, request: Whatif, past: _Past) -> WhatifRollout:
     plan = _plan(request, past.state.plan)
     state = replace(past.state, plan=plan, phase="baking" if plan.at_once else "running", step=0)
-    recorded = _recorded(workspace, past)
     hours = (past.ended_at - past.began.at).total_seconds() / 3600
-    if recorded is None:
-        nothing = replace(state, phase="held", reason="")
-        return _told(
-            past, Redecided(nothing, 0.0, 0, 0.0), 0, hours, "undecided", "the lake has no answers of both versions any more"
-        )
+    until = min(filter(None, (past.next_at, past.ended_at + _LATER)))
+    found = read_record(workspace, state, since=past.began.at - _EARLIER, until=until)
+    if found is None:
+        nothing = Redecided(replace(state, phase="held", reason=""), 0.0, 0, 0.0)
+        return _told(past, nothing, 0, hours, "undecided", "the lake has no answers of both versions any more")
+    recorded = found.recorded
     exposed = recorded.candidate & (recorded.second >= 0) & (recorded.second <= hours * 3600)
-    found = redecide(state, fresh_evidence(workspace, state), recorded)
-    return _told(past, found, int(exposed.sum()), hours, _would_end(found.state), "")
+    anew = redecide(state, fresh_evidence(workspace, state), recorded, ended=hours * 3600)
+    return replace(_told(past, anew, int(exposed.sum()), hours, _would_end(anew.state), ""), unknown=found.unknown)
 
 
 def _told(past: _Past, found: Redecided, exposure: int, hours: float, would_end: str, note: str) -> WhatifRollout:
@@ -182,53 +179,3 @@ def _would_end(state: RolloutState) -> str:
     if state.phase in ("baking", "done"):
         return "live"
     return state.phase if state.phase in ("rolled back", "held") else "undecided"
-
-
-def _recorded(workspace: Workspace, past: _Past) -> Recorded | None:
-    """The requests around a rollout, none when one of its versions answered none of them."""
-    plan, began = past.state.plan, past.began.at
-    until = min(filter(None, (past.next_at, past.ended_at + _LATER)))
-    frame = workspace.lake.rows(
-        past.state.model,
-        arms=ARMS,
-        versions=(plan.control, plan.candidate),
-        statuses=None,
-        since=began - _EARLIER,
-        until=until + timedelta(seconds=1),
-    )
-    if frame.is_empty() or "rollout" not in frame.columns:
-        return None
-    parts = [
-        _part(past.state, each.sort("sequence"), began)
-        for _, each in frame.select(COLUMNS).group_by("writer", maintain_order=True)
-    ]
-    second, candidate, share = (np.concatenate([part[place] for part in parts]) for place in range(3))
-    order = np.argsort(second, kind="stable")
-    answers = [part[3] for part in parts]
-    if candidate.all() or not candidate.any():
-        return None
-    return Recorded(second[order], candidate[order], share[order], _ordered(answers, order))
-
-
-def _ordered(parts: Sequence[Requests], order: NDArray[np.int64]) -> Requests:
-    """All parts one behind the other, then in `order`."""
-    keys = [key for each in parts for key in each.key]
-    return Requests(
-        canary=np.concatenate([each.canary for each in parts])[order],
-        step=np.concatenate([each.step for each in parts])[order],
-        status=np.concatenate([each.status for each in parts])[order],
-        run_ms=np.concatenate([each.run_ms for each in parts])[order],
-        run_rows=np.concatenate([each.run_rows for each in parts])[order],
-        key=[keys[index] for index in order.tolist()],
-        fallback=np.concatenate([each.fallback for each in parts if each.fallback is not None])[order],
-    )
-
-
-def _part(state: RolloutState, rows: pl.DataFrame, began: datetime) -> tuple[Any, Any, Any, Requests]:
-    """Of one writer: seconds since the beginning, whether it is the candidate's, the share of this rollout, and what was answered."""
-    first = rows.filter(rows["row"] == 0)
-    second = (first["received_at"] - began).dt.total_microseconds().to_numpy() / 1e6
-    stood_in = (first["arm"] == "fallback") & (first["rollout"] == state.id)  # for the canary: it was given these
-    candidate = ((first["version"] == state.plan.candidate) | stood_in).fill_null(False).to_numpy()
-    share = np.where((first["rollout"] == state.id).to_numpy(), first["share"].to_numpy(), 0.0)
-    return second, candidate, share, requests_among(state, rows.to_arrow())

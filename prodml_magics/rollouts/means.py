@@ -75,14 +75,17 @@ def log_lower(tally: MeanTally) -> float:
     return float(log_over_onsets(log_mean_of(np.array(each))))
 
 
-def tally_of(units: Units, shares: tuple[float, ...], margin: float, bound: float, alpha: float) -> MeanTally:
+def tally_of(
+    units: Units, shares: tuple[float, ...], margin: float, bound: float, alpha: float, *, interval: bool = True
+) -> MeanTally:
     """The evidence of `units`; differences of two values lie in [−`bound`, `bound`], `margin` is in their unit.
 
-    It is a function of the units alone, so that it can be made anew whenever labels have come.
+    It is a function of the units alone, so that it can be made anew whenever labels have come. The `interval` is for people: it takes
+    most of the time, and is left unbounded without.
     """
     differences = np.concatenate([np.zeros(0), *(_differences(units, step, share) for step, share in enumerate(shares))])
     sides = [~units.canary, units.canary]
-    low, high = _interval(differences, bound, alpha)
+    low, high = _interval(differences, bound, alpha) if interval else (-bound, bound)
     return MeanTally(
         units=(int(sides[0].sum()), int(sides[1].sum())),
         sums=(float(units.value[sides[0]].sum()), float(units.value[sides[1]].sum())),

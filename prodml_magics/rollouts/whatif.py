@@ -2,28 +2,33 @@
 
 Every request keeps its moment and its key. Whom it would have gone to is drawn so that it agrees with whom it went to: under a smaller
 share the canary's requests are a part of those that it had, under a larger one they are all of those and more. Where a request would
-have gone to the other version, one of that version's answers from about that time stands in for the answer that nobody saw. How many of
-the candidate's answers were lent so is told with the result: what was recorded at 1 % knows little of 50 %.
+have gone to the other version, one of that version's answers from about that time stands in for the answer that nobody saw, and the
+label of that answer comes as late as it came then. How many of the candidate's answers were lent so is told with the result: what was
+recorded at 1 % knows little of 50 %.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prodml_magics.rollouts.canary import advance
+from prodml_magics.rollouts.canary import Decision, advance
 from prodml_magics.rollouts.evidence import Evidence, Requests, Seen, fold, fold_live
 from prodml_magics.rollouts.judge import judge, latched
+from prodml_magics.rollouts.late import Given, Late, noted_after, with_late
 from prodml_magics.wire.rollouts import RolloutState
 
 __all__ = ["Recorded", "Redecided", "positions", "redecide"]
 
 _LOOKS = 600
 _LEAST_SECONDS = 1.0
+_FINER = 30
+"""Parts of a stretch in which something was decided, until it is known to the second when."""
 _AROUND = 100
 """Answers before and after the moment from which one is lent."""
 
@@ -34,11 +39,13 @@ class Recorded(NamedTuple):
     second: NDArray[np.float64]
     """Since the rollout began."""
     candidate: NDArray[np.bool_]
-    """Who answered."""
+    """Who answered, or rejected it."""
     share: NDArray[np.float64]
     """With which it was randomised in this rollout; 0 where it was not."""
     answers: Requests
     """What was answered; `canary` and `step` are not looked at."""
+    late: Mapping[str, Late] = MappingProxyType({})
+    """What came of labels, by guard that waits for them."""
 
 
 class Redecided(NamedTuple):
@@ -61,66 +68,153 @@ def positions(recorded: Recorded, rng: np.random.Generator) -> NDArray[np.float6
     """
     low = np.where((recorded.share > 0) & ~recorded.candidate, recorded.share, 0.0)
     high = np.where((recorded.share > 0) & recorded.candidate, recorded.share, 1.0)
-    names = {name: index for index, name in enumerate(dict.fromkeys(key for key in recorded.answers.key if key))}
-    group = np.array([names[key] if key else len(names) + index for index, key in enumerate(recorded.answers.key)], np.int64)
-    lows, highs = np.zeros(len(names) + len(group)), np.ones(len(names) + len(group))
+    group = _units(recorded)
+    lows, highs = np.zeros(2 * len(group)), np.ones(2 * len(group))
     np.maximum.at(lows, group, low)
     np.minimum.at(highs, group, high)
     place = lows + rng.random(len(lows)) * np.maximum(highs - lows, 0.0)
     return place[group]
 
 
-def redecide(state: RolloutState, evidence: Evidence, recorded: Recorded, seed: int = 0) -> Redecided:
+def _units(recorded: Recorded) -> NDArray[np.int64]:
+    """The unit of each request [requests], in [0, 2 · requests): its key's, or its own."""
+    names = {name: index for index, name in enumerate(dict.fromkeys(key for key in recorded.answers.key if key))}
+    return np.array([names[key] if key else len(names) + index for index, key in enumerate(recorded.answers.key)], np.int64)
+
+
+def redecide(state: RolloutState, evidence: Evidence, recorded: Recorded, seed: int = 0, *, ended: float = 0.0) -> Redecided:
     """What the machine would have decided from `state`, the first of the other plan; `evidence` is that of the time before.
 
-    It is looked at six hundred times over the record, at most once a second.
+    It is looked at six hundred times until the second in which it `ended` in truth, as often over the rest of the record, and every
+    second where something was decided.
     """
-    rng = np.random.default_rng(seed)
-    place, lender = positions(recorded, rng), _Lender(recorded, rng)
-    began, seen, exposure, lent = state.began_at, Seen(), 0, 0
-    inside = np.flatnonzero(recorded.second >= 0)
-    last = float(recorded.second[-1]) if len(inside) else 0.0
-    step = max(_LEAST_SECONDS, last / _LOOKS)
-    edges = np.arange(step, last + step, step)
-    stops = inside[0] + np.searchsorted(recorded.second[inside], edges, "right") if len(inside) else np.zeros(0, np.int64)
-    start = int(inside[0]) if len(inside) else 0
-    for second, stop in zip(edges.tolist(), stops.tolist(), strict=True):
-        batch = np.arange(start, stop)
-        start = stop
-        mine = place[batch] < state.share if state.splits else np.ones(len(batch), bool)
-        index = lender.answer_of(batch, mine)
-        answers = _answers(recorded.answers, batch, index, mine, state.step)
-        exposure += int(mine.sum())
-        lent += int((mine & (index != batch)).sum())
-        if state.splits:
-            evidence = latched(state.plan, fold(state.plan, evidence, answers, seen))
-        else:
-            evidence = fold_live(state.plan, evidence, "", answers, recorded.second[batch].astype(np.int64), seen)
-        decision = advance(state, judge(state, evidence), began + timedelta(seconds=second))
-        if decision is None:
+    anew = _Anew(recorded, np.random.default_rng(seed))
+    at, middle = _Standing(state, evidence, Seen(), Given.none(), 0.0, 0, 0), min(ended, anew.last)
+    waiting = [*_stretches(0.0, middle, _LOOKS), *_stretches(middle, anew.last, _LOOKS)][::-1]
+    while waiting:
+        until = waiting.pop()
+        before = at.seen_before(anew.keys(at.second, until))
+        after, decision = anew.look(at, until)
+        if decision is not None and until - at.second > _LEAST_SECONDS * 1.5:
+            at.unsee(before)
+            waiting += _stretches(at.second, until, _FINER)[::-1]
             continue
-        state = decision.state
-        if state.over or state.phase == "held" or (state.phase == "baking" and not state.plan.at_once):
+        at = after
+        if decision is not None and _settled(decision.state):
             break
-    ended = second if len(edges) else 0.0
-    return Redecided(state, ended, exposure, lent / exposure if exposure else 0.0)
+    return Redecided(at.state, at.second, at.exposure, at.lent / at.exposure if at.exposure else 0.0)
+
+
+def _stretches(since: float, until: float, most: int) -> list[float]:
+    """The ends of at most so many stretches of at least a second, that lead from one moment to the other."""
+    count = max(1, min(most, int((until - since) / _LEAST_SECONDS)))
+    return np.linspace(since, until, count + 1)[1:].tolist() if until > since else []
+
+
+def _settled(state: RolloutState) -> bool:
+    """Whether there is nothing more to decide of it from the record."""
+    return state.over or state.phase == "held" or (state.phase == "baking" and not state.plan.at_once)
+
+
+class _Standing(NamedTuple):
+    """How far it has come."""
+
+    state: RolloutState
+    evidence: Evidence
+    seen: Seen
+    given: Given
+    second: float
+    exposure: int
+    lent: int
+
+    def seen_before(self, keys: frozenset[str]) -> tuple[frozenset[str], dict[str, set[str]]]:
+        """`keys`, and those of them that are counted already."""
+        return keys, {kind: known & keys for kind, known in self.seen.items()} if keys else {}
+
+    def unsee(self, before: tuple[frozenset[str], dict[str, set[str]]]) -> None:
+        """As it was before those keys were looked at."""
+        keys, known = before
+        for kind, of_kind in self.seen.items():
+            of_kind -= keys
+            of_kind |= known.get(kind, set())
+
+
+class _Anew:
+    """A record, with who would have been given what."""
+
+    def __init__(self, recorded: Recorded, rng: np.random.Generator) -> None:
+        self._recorded = recorded
+        self._place, self._unit = positions(recorded, rng), _units(recorded)
+        self._lender = _Lender(recorded, rng)
+        self._first = int(np.searchsorted(recorded.second, 0.0))
+        noted = [recorded.second + each.delay for each in recorded.late.values()]
+        ends = [float(np.nanmax(each)) for each in noted if np.isfinite(each).any()]
+        inside = recorded.second[self._first :]
+        self.last = max([float(inside[-1]), *ends]) if len(inside) else 0.0
+        """Second of the last request, or of the last label."""
+
+    def _batch(self, since: float, until: float) -> NDArray[np.int64]:
+        """Requests that came in (since, until]; the very first moment belongs to the first stretch."""
+        start = np.searchsorted(self._recorded.second, since, "right") if since > 0 else self._first
+        return np.arange(start, np.searchsorted(self._recorded.second, until, "right"))
+
+    def keys(self, since: float, until: float) -> frozenset[str]:
+        """Of the requests of that stretch."""
+        return frozenset(filter(None, (self._recorded.answers.key[each] for each in self._batch(since, until).tolist())))
+
+    def look(self, at: _Standing, until: float) -> tuple[_Standing, Decision | None]:
+        """What stands at `until`, and what was decided there."""
+        state, evidence, recorded = at.state, at.evidence, self._recorded
+        batch = self._batch(at.second, until)
+        mine = self._place[batch] < state.share if state.splits else np.ones(len(batch), bool)
+        index = self._lender.answer_of(batch, mine)
+        answers = _answers(recorded.answers, batch, index, mine, state.step)
+        given = at.given
+        if state.splits:
+            evidence = fold(state.plan, evidence, answers, at.seen)
+            if recorded.late:
+                fresh = Given(batch, index, mine, np.full(len(batch), state.step))
+                given = given.plus(noted_after(recorded.late, fresh, recorded.second))
+                stretch = (at.second if at.second > 0 else -np.inf, until)
+                evidence = with_late(state.plan, evidence, recorded.late, given, recorded.second, self._unit, stretch)
+            evidence = latched(state.plan, evidence)
+        else:
+            evidence = fold_live(state.plan, evidence, "", answers, recorded.second[batch].astype(np.int64), at.seen)
+        decision = advance(state, judge(state, evidence), state.began_at + timedelta(seconds=until))
+        after = _Standing(
+            decision.state if decision else state,
+            evidence,
+            at.seen,
+            given,
+            until,
+            at.exposure + int(mine.sum()),
+            at.lent + int((mine & (index != batch)).sum()),
+        )
+        return after, decision
 
 
 class _Lender:
     """Whose answer a request gets that goes to one version or the other."""
 
     def __init__(self, recorded: Recorded, rng: np.random.Generator) -> None:
-        self._candidate = recorded.candidate
-        self._pools = (np.flatnonzero(~recorded.candidate), np.flatnonzero(recorded.candidate))
-        self._rng = rng
+        self._recorded = recorded
+        asked = recorded.share > 0
+        answered = recorded.answers.status // 100 != 4  # what was rejected is recorded in rollouts alone
+        self._pools = {
+            (inside, wanted): np.flatnonzero((asked if inside else answered) & (recorded.candidate == wanted))
+            for inside in (False, True)
+            for wanted in (False, True)
+        }
+        self._offset = rng.integers(-_AROUND, _AROUND, len(recorded.second))
 
     def answer_of(self, batch: NDArray[np.int64], mine: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Indices [batch]: its own where it was answered by that version, else one of that version's from about that time."""
-        found = batch.copy()
-        for wanted, pool in enumerate(self._pools):
-            other = (mine == bool(wanted)) & (self._candidate[batch] != bool(wanted))
+        found, asked = batch.copy(), self._recorded.share[batch] > 0
+        for (inside, wanted), pool in self._pools.items():
+            other = (mine == wanted) & (self._recorded.candidate[batch] != wanted) & (asked == inside)
+            pool = pool if len(pool) else self._pools[False, wanted]
             if other.any() and len(pool):
-                near = np.searchsorted(pool, batch[other]) + self._rng.integers(-_AROUND, _AROUND, int(other.sum()))
+                near = np.searchsorted(pool, batch[other]) + self._offset[batch[other]]
                 found[other] = pool[np.clip(near, 0, len(pool) - 1)]
         return found
 
@@ -130,6 +224,14 @@ def _answers(
 ) -> Requests:
     """The requests `batch` with the answers at `index`."""
     keys: Sequence[str] = [answers.key[each] for each in batch.tolist()]
-    fallback = None if answers.fallback is None else answers.fallback[index]
-    step_of = np.full(len(index), step)
-    return Requests(mine, step_of, answers.status[index], answers.run_ms[index], answers.run_rows[index], keys, fallback)
+    return Requests(
+        mine,
+        np.full(len(index), step),
+        answers.status[index],
+        answers.run_ms[index],
+        answers.run_rows[index],
+        keys,
+        None if answers.fallback is None else answers.fallback[index],
+        {metric: said[index] for metric, said in answers.said.items()},
+        None if answers.score is None else answers.score[index],
+    )

@@ -304,6 +304,8 @@ class WhatifRollout(msgspec.Struct, frozen=True, kw_only=True):
     lent: float
     """Share of the exposure that would have been for which an answer of another request had to stand in."""
     note: str = ""
+    unknown: tuple[str, ...] = ()
+    """A line for each guard of which the past holds no evidence: it stayed undecided."""
 
 
 class WhatifRecord(msgspec.Struct, frozen=True, kw_only=True):

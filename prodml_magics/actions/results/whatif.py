@@ -56,13 +56,14 @@ class WhatifResult(Result[WhatifRecord]):
         return pl.DataFrame([msgspec.to_builtins(each) for each in self.record.rollouts], infer_schema_length=None)
 
     def warnings(self) -> Sequence[str]:
+        said = [f"entry {each.event}: {line}" for each in self.record.rollouts for line in each.unknown]
         lent = [each for each in self.record.rollouts if each.lent > _MUCH_LENT]
-        if not lent:
-            return ()
-        return (
-            f"of entry {lent[0].event} {share(lent[0].lent)} of the exposure was never seen: other answers of the same version stand in, "
-            "so that small differences are not to be trusted",
-        )
+        if lent:
+            said.append(
+                f"of entry {lent[0].event} {share(lent[0].lent)} of the exposure was never seen: other answers of the same version "
+                "stand in, so that small differences are not to be trusted"
+            )
+        return tuple(said)
 
 
 _MUCH_LENT = 0.5
