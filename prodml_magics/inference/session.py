@@ -25,11 +25,12 @@ class Session:
     """A model loaded into this process. `run` may be called from several threads."""
 
     isolated = False
-    __slots__ = ("_bound", "_names", "_runs", "_session", "device", "input_names", "output_names", "providers")
+    __slots__ = ("_bound", "_names", "_run", "_runs", "device", "input_names", "output_names", "providers")
 
     def __init__(self, session: Any, device: Literal["cpu", "gpu"], rows: Sequence[int] = ()) -> None:
         """`rows` are the numbers of rows for which it keeps buffers on its device; none on the CPU, where that gains nothing."""
-        self._session = session
+        self._run = getattr(session, "_sess", session).run
+        """Without what onnxruntime does around it in Python, which costs as much again as one row of a small model."""
         self._runs = Runs(_run_options)
         self.device = device
         self.providers: tuple[str, ...] = tuple(session.get_providers())
@@ -46,7 +47,7 @@ class Session:
         if self._bound is not None:
             found = self._bound.run(tensors, self._runs.call)
         else:
-            found = self._runs.call(lambda options: self._session.run(self._names, tensors, options))
+            found = self._runs.call(lambda options: self._run(self._names, tensors, options))
         return dict(zip(self.output_names, found, strict=True))
 
     def warm(self, tensors: Mapping[str, np.ndarray]) -> None:
@@ -127,7 +128,8 @@ def _load(model: bytes, threads: int, providers: Sequence[Any], *entries: tuple[
     options.inter_op_num_threads = 1
     for key, value in entries:
         options.add_session_config_entry(key, value)
-    return onnxruntime.InferenceSession(model, options, providers=list(providers))
+    # Without `enable_fallback=0` a run that fails on a GPU would move the session to the CPU, with a line on stdout.
+    return onnxruntime.InferenceSession(model, options, providers=list(providers), enable_fallback=0)
 
 
 def _run_options() -> Any:

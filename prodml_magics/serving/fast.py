@@ -171,7 +171,10 @@ class _FastProtocol(HttpToolsProtocol):
         fast.keep_alive = keep_alive
         fast.response_complete = False
         self.cycle = fast  # type: ignore[assignment]
+        turns = self._predictor.turns
+        turns.lone = len(self.connections) == 1
         self._predictor.infer_known(known, body, self)
+        turns.lone = False
 
     def _parse(self, data: bytes) -> None:
         """Let uvicorn's parser have `data`, and remember the head where it was one whole request on the short way."""

@@ -85,6 +85,7 @@ class Predictor:
         self._log = log
         self._limits = limits
         self._late = Late(log)
+        self.turns = router.turns
         self._origin = secrets.token_hex(6)
         self._made = count(1)
 

@@ -106,7 +106,7 @@ class Router:
         self._versions: dict[Key, LoadedVersion] = {}
         self._held: dict[Key, float] = {}
         self._models: dict[str, _Active] = {}
-        self._turns = Turns()
+        self.turns = Turns()
         self._memory = Memory(limits.memory_bytes)
         self._looked = time.monotonic()
         metrics.held = lambda: [(each.model, str(each.version), each.asleep, each.bytes) for each in self.versions()]
@@ -198,7 +198,7 @@ class Router:
             answered,
             counts,
             active.traffic,
-            self._turns,
+            self.turns,
             allotted,
         )
         return lane

@@ -5,7 +5,7 @@ versions would look different; drawn at random they look the same. Replies take 
 were they sent before the other version runs, the version with few requests would wait for those of the one with many.
 
 A turn takes what was read in one pass over the connections, as far as that is not too much: of very many connections the first would
-wait for the last to be read, which costs more than a larger run saves.
+wait for the last to be read, which costs more than a larger run saves. What comes over the only connection has its turn at once.
 """
 
 from __future__ import annotations
@@ -40,11 +40,13 @@ class Turns:
         """When the first request of this pass came, in monotonic seconds; 0 between two passes."""
         self._read = 0
         """Requests of this pass."""
+        self.lone = False
+        """Set while a request is taken that no other can join in this pass."""
 
     def soon(self, turn: Callable[[], None]) -> None:
         """Call `turn` in the next turn of the event loop, with all others that want one."""
         self._waiting.append(turn)
-        if len(self._waiting) == 1:
+        if len(self._waiting) == 1 and not (self.lone and self._replies is None):
             asyncio.get_running_loop().call_soon(self._end, context=self._context)
 
     def pass_seconds(self) -> float:
@@ -55,7 +57,12 @@ class Turns:
         return time.monotonic() - self._began if self._read >= _MANY else 0.0
 
     def entered(self) -> None:
-        """A request waits in a lane that wants a turn; the turn comes at once when enough do."""
+        """A request waits in a lane that wants a turn; the turn comes at once when enough do, or no other can."""
+        if self.lone and self._replies is None:
+            self.lone = False
+            if self._waiting:
+                self._take()
+            return
         self._entered += 1
         self._read += 1
         self._began = self._began or time.monotonic()

@@ -35,8 +35,8 @@ from sklearn.neural_network import MLPClassifier
 from prodml_magics.actions.deploy import deploy
 from prodml_magics.errors import Unavailable
 from prodml_magics.inference.cuda import gpu_memory
-from prodml_magics.inference.providers import Gpu, missing_for_gpu
-from prodml_magics.inference.session import Session, open_session
+from prodml_magics.inference.providers import CPU, Gpu, missing_for_gpu
+from prodml_magics.inference.session import Session, _load, open_session
 from prodml_magics.registry.build import build
 from prodml_magics.wire.requests import Deploy
 
@@ -90,8 +90,7 @@ def opened(model: bytes, device: Where, gpu: Gpu) -> Session:
     """On the GPU; or, to check this script without one, over the same buffers on the CPU."""
     if device != "cpu":
         return open_session(model, device=device, gpu=gpu)
-    plain = open_session(model, device="cpu")
-    return Session(plain._session, "cpu", gpu.rows)
+    return Session(_load(model, 1, [CPU]), "cpu", gpu.rows)
 
 
 def rate(work: Callable[[], Any], seconds: float) -> float:

@@ -103,6 +103,45 @@ def test_of_very_many_requests_the_first_do_not_wait_for_the_last_to_be_read() -
     assert asyncio.run(scenario()) == [64, 64, 22]
 
 
+def test_what_no_other_can_join_has_its_turn_at_once_and_what_it_leaves_has_the_next() -> None:
+    async def scenario() -> list[Any]:
+        turns, done = Turns(seed=1), []
+
+        def fails_first() -> None:
+            done.append("run")
+            if len(done) == 1:
+                turns.soon(fails_first)  # as a request that is tried again
+            turns.reply(lambda: done.append("reply"))
+
+        turns.lone = True
+        turns.soon(fails_first)
+        turns.entered()
+        done.append(turns.lone)
+        await asyncio.sleep(0)
+        for _ in range(300):
+            turns.lone = True
+            turns.soon(lambda: None)
+            turns.entered()
+        return [*done, turns.pass_seconds()]
+
+    assert asyncio.run(scenario()) == ["run", "reply", False, "run", "reply", 0.0]
+
+
+def test_one_that_comes_alone_takes_along_what_waits_already() -> None:
+    async def scenario() -> list[str]:
+        turns, done = Turns(seed=1), []
+        turns.soon(lambda: done.append("gRPC"))
+        turns.entered()
+        turns.lone = True
+        turns.soon(lambda: done.append("HTTP"))
+        turns.entered()
+        done.sort()
+        await asyncio.sleep(0)
+        return done
+
+    assert asyncio.run(scenario()) == ["HTTP", "gRPC"]
+
+
 def test_a_pass_over_the_connections_is_long_when_many_requests_make_it_so(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("prodml_magics.serving.turns.time", SimpleNamespace(monotonic=lambda: now[0]))
