@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from prodml_magics.storage.blocks import Array
 
-__all__ = ["from_array", "to_array"]
+__all__ = ["from_array", "from_arrays", "to_array"]
 
 
 _LITTLE = {
@@ -35,6 +37,19 @@ def from_array(array: Array) -> np.ndarray:
         values[:] = array.texts
         return values.reshape(array.shape)
     return np.frombuffer(array.data, dtype=np.dtype(array.dtype)).reshape(array.shape)
+
+
+def from_arrays(arrays: Sequence[Array]) -> np.ndarray:
+    """All of at least one packed array, one behind the other along the first axis.
+
+    Most are a single row: those of numbers of one kind and shape are put together as bytes, which costs a tenth of putting arrays
+    together.
+    """
+    dtype, rest = arrays[0].dtype, arrays[0].shape[1:]
+    if all(each.texts is None and each.dtype == dtype and each.shape[1:] == rest and each.shape for each in arrays):
+        packed = np.frombuffer(b"".join([each.data for each in arrays]), np.dtype(dtype))
+        return packed.reshape(sum([each.shape[0] for each in arrays]), *rest)
+    return np.concatenate([from_array(each) for each in arrays])
 
 
 def _text(value: object) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -66,7 +68,8 @@ class Drainer:
     def _drain(self, segment: Segment) -> int:
         # Asked before reading: what is finished now can hold nothing that the reading misses.
         finished = segment.finished()
-        batches, offset, stuck = self._collect(segment)
+        with _uncollected():
+            batches, offset, stuck = self._collect(segment)
         moved = sum(self._move(model, rows) for model, rows in batches.items())
         if stuck:
             return moved
@@ -126,3 +129,18 @@ class Drainer:
             self.problems[block.model] = str(error)
             return None
         return self._contracts[key]
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector: it would look through the blocks of a segment again and again, none of which is garbage.
+
+    That takes as long as to read them. What is in no cycle goes with its last reference, as ever.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

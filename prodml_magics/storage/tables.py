@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from prodml_magics.contract.encode import decode_columns, output_columns
 from prodml_magics.contract.schema import Contract
-from prodml_magics.storage.arrays import from_array
+from prodml_magics.storage.arrays import from_arrays
 from prodml_magics.storage.blocks import Array, Block
 
 __all__ = ["blocks_table"]
@@ -63,7 +63,7 @@ def _numbered(sizes: np.ndarray) -> np.ndarray:
 
 
 def _tensors(parts: Sequence[Mapping[str, Array]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([from_array(part[name]) for part in parts]) for name in parts[0]}
+    return {name: from_arrays([part[name] for part in parts]) for name in parts[0]}
 
 
 def _repeat(values: list[str], rows: np.ndarray) -> pa.Array:

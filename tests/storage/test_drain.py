@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +56,29 @@ def test_rows_arrive_with_their_columns(spool: Path, lake: Lake) -> None:
     outputs = frame["outputs"].struct.unnest()
     assert outputs.columns == ["label", "probability_0", "probability_1"]
     assert outputs["label"].to_list()[:3] == ["0", "1", "0"]
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_the_garbage_collector_rests_while_blocks_are_read_and_is_left_as_it_was(
+    spool: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, collects: bool
+) -> None:
+    SpoolWriter(spool).append(block(0))
+    seen: list[bool] = []
+
+    def fails(*_: object) -> Contract:
+        seen.append(gc.isenabled())
+        raise RuntimeError("while it reads")
+
+    monkeypatch.setattr(Drainer, "_move", lambda *_: seen.append(gc.isenabled()) or 0)
+    before = gc.isenabled()
+    (gc.enable if collects else gc.disable)()
+    try:
+        Drainer(spool, lake, contract_of).drain()
+        with pytest.raises(RuntimeError):
+            Drainer(spool, lake, fails).drain()
+        assert (seen, gc.isenabled()) == ([collects, False], collects)
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_draining_again_adds_nothing_and_a_restart_adds_nothing(spool: Path, lake: Lake) -> None:
