@@ -85,7 +85,9 @@ def _count_rows(contract: Contract, tensors: Mapping[str, np.ndarray]) -> int:
 
 
 def _common_rows(contract: Contract, tensors: Mapping[str, np.ndarray]) -> int:
-    counts = {tensor.name: len(tensors[tensor.name]) for tensor in contract.inputs if tensor.shape and tensor.shape[0] == -1}
-    if len(set(counts.values())) > 1:
-        raise InvalidInput(f"tensors differ in their number of rows, {counts}; send the same rows in each")
-    return next(iter(counts.values()), 1)
+    free = [tensor.name for tensor in contract.inputs if tensor.shape and tensor.shape[0] == -1]
+    counts = [len(tensors[name]) for name in free] or [1]
+    if counts.count(counts[0]) < len(counts):
+        given = dict(zip(free, counts, strict=True))
+        raise InvalidInput(f"tensors differ in their number of rows, {given}; send the same rows in each")
+    return counts[0]

@@ -48,7 +48,7 @@ class Session:
             found = self._bound.run(tensors, self._runs.call)
         else:
             found = self._runs.call(lambda options: self._run(self._names, tensors, options))
-        return dict(zip(self.output_names, found, strict=True))
+        return dict(zip(self._names, found, strict=False))  # one for each name
 
     def warm(self, tensors: Mapping[str, np.ndarray]) -> None:
         """Have what a GPU needs for every number of rows made before anybody waits for it; `tensors` are rows to be had."""

@@ -48,7 +48,10 @@ _MOST_CELLS = 20_000_000
 """Levels times outputs that are asked of one transformer; beyond that its text stays text."""
 _DENSE_CELLS = 65_536
 """A table up to this is looked up row by row, which copies memory; one of more is compared with, as one-hot columns can be."""
-_BLOCK = 512
+_BLOCK, _BLOCK_CELLS = 512, 1_000_000
+"""Rows that are asked at once: the first, and then as many as make so many numbers, since encoders look through all of their levels
+at every call.
+"""
 _DRAWN = 64
 
 
@@ -227,13 +230,14 @@ class _Asker:
 
     def _answers(self, steps: Sequence[Any], inputs: list[int], tensors: Mapping[str, np.ndarray]) -> np.ndarray:
         """The numbers that `steps` make of rows, float64; raises `_NotTabular` where they refuse, or make something else."""
-        blocks, count = [], len(tensors["categorical"])
-        for start in range(0, count, _BLOCK):
-            rows = self._reference.table(self._contract, {n: v[start : start + _BLOCK] for n, v in tensors.items()})
+        blocks, count, start, most = [], len(tensors["categorical"]), 0, _BLOCK
+        while start < count:
+            rows = self._reference.table(self._contract, {n: v[start : start + most] for n, v in tensors.items()})
             block = _transformed(steps, _picked(rows, inputs))
             if block.shape[1] * count > _MOST_CELLS:
                 raise _NotTabular
             blocks.append(block)
+            start, most = start + most, max(_BLOCK, _BLOCK_CELLS // max(block.shape[1], 1))
         return np.concatenate(blocks)
 
     def _check(self, table: Tabulated, steps: Sequence[Any], inputs: list[int], own: list[int]) -> None:

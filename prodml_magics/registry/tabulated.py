@@ -24,6 +24,8 @@ class Tabulated(TransformerMixin, BaseEstimator):
         self.widths = widths
         self.order = order
         self.wide = wide
+        self.written: tuple[str, str] | None = None
+        """Of the graph that it is converted into: what the numbers and the outputs are called there."""
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

@@ -221,4 +221,30 @@ def test_what_a_graph_does_for_one_row_is_a_handful_of_nodes():
     model = ENCODED["one-hot"]().fit(FRAME, TARGET)
     graph = onnx.load_from_string(build(model, train=(FRAME, TARGET), converter=HERE).model).graph
     operators = [node.op_type for node in graph.node if node.op_type != "Identity"]
-    assert sorted(operators) == ["Cast", "Cast", "Concat", "Equal", "LinearClassifier", "MatMul", "Scaler"]
+    assert sorted(operators) == ["Concat", "GatherElements", "LinearClassifier", "Scaler"]
+
+
+@pytest.mark.parametrize("coded", [True, False])
+def test_names_of_columns_may_hold_blanks_and_signs(coded):
+    """skl2onnx writes both "a b" and "a_b" as a_b, and numbers the second."""
+    names = {"price": "a b", "rooms": "a_b", "city": "it's (x)", "shop": "numeric"}
+    frame = FRAME.rename(columns=names)
+    text = ["numeric", "it's (x)"] if coded else []
+    columns = compose.make_column_transformer(
+        (prep.StandardScaler(), ["a_b", "a b"]), *([(prep.OneHotEncoder(**IGNORED), text)] if coded else [])
+    )
+    rows = frame if coded else frame[["a b", "a_b"]]
+    model = pipe(columns, LR()).fit(rows, TARGET)
+    candidate = build(model, train=(rows, TARGET), converter=HERE)
+    assert [column.name for column in candidate.contract.columns] == list(rows)
+    given = opened(candidate.model, candidate.contract).run(encode_columns(candidate.contract, columns_of(rows)))
+    np.testing.assert_allclose(given["probabilities"], model.predict_proba(rows), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["input", "categorical", "label"])
+def test_a_single_column_may_have_the_name_of_a_tensor(name):
+    rows = FRAME[["city"]].rename(columns={"city": name})
+    model = pipe(prep.OneHotEncoder(**IGNORED), LR()).fit(rows, TARGET)
+    candidate = build(model, train=(rows, TARGET), converter=HERE)
+    given = opened(candidate.model, candidate.contract).run(encode_columns(candidate.contract, columns_of(rows)))
+    np.testing.assert_allclose(given["probabilities"], model.predict_proba(rows), atol=1e-5, rtol=0)

@@ -24,6 +24,7 @@ _FLOAT, _DOUBLE = 1, 11
 _FAMILIES = ("DecisionTree", "ExtraTree", "RandomForest", "ExtraTrees", "GradientBoosting", "HistGradientBoosting")
 OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
 """What skl2onnx may ask of a classifier that we convert; what we ask of it is never a zipmap."""
+_SIGMOIDS = ("sigmoid", "double_sigmoid")
 _PLAIN_OPTIONS = ("zipmap", "nocl", "output_class_labels", "raw_scores")
 
 
@@ -135,8 +136,19 @@ class Emitter:
         if len(operator.outputs) == 1:
             self._cast(self._prediction(ensemble, sums), operator.outputs[0])
             return
+        if ensemble.link in _SIGMOIDS:
+            self._answer_of_two(operator, ensemble, sums, scores=scores)
+            return
         probabilities = self._probabilities(ensemble, sums)
         self._labels(operator, ensemble, probabilities if ensemble.by_probability else sums)
+        self._cast(self._scores(ensemble, sums) if scores else probabilities, operator.outputs[1])
+
+    def _answer_of_two(self, operator: Any, ensemble: Ensemble, sums: str, *, scores: bool) -> None:
+        """Both classes at once, [-sum, sum]: half of the operators, each of which costs one row as much as three trees do."""
+        slope = 1.0 if ensemble.link == "sigmoid" else 2.0  # exponential loss: half the log-odds are summed
+        odds = self.node("Mul", [sums, self.constant(np.array([[-slope, slope]]))], version=14)
+        probabilities = self.node("Sigmoid", [odds])
+        self._labels(operator, ensemble, probabilities if ensemble.by_probability else odds)
         self._cast(self._scores(ensemble, sums) if scores else probabilities, operator.outputs[1])
 
     def _scores(self, ensemble: Ensemble, sums: str) -> str:
@@ -162,7 +174,7 @@ class Emitter:
     def _rows(self, operator: Any, ensemble: Ensemble) -> str:
         """What the trees look at: one matrix, in the type of their thresholds."""
         rows = self._joined(operator, ensemble)
-        if ensemble.float_input or ensemble.float_sums:
+        if (ensemble.float_input or ensemble.float_sums) and not _is_float(operator):
             rows = self.node("Cast", [rows], to=_FLOAT)
         if ensemble.missing is not None:
             stands = self.node("Equal", [rows, self.constant(np.float32(ensemble.missing))])
@@ -229,12 +241,8 @@ class Emitter:
             return sums
         if ensemble.link == "softmax":
             return self._softmax(ensemble, sums)
-        if ensemble.link == "logistic":
-            shares = self._logistic(ensemble, sums)
-            return shares if ensemble.n_targets > 1 else self._both(shares, ensemble)
-        if ensemble.link == "double_sigmoid":  # exponential loss: half the log-odds are summed
-            sums = self.node("Mul", [sums, self.constant(2.0)], version=14)
-        return self._both(self.node("Sigmoid", [sums]), ensemble)
+        shares = self._logistic(ensemble, sums)
+        return shares if ensemble.n_targets > 1 else self._both(shares, ensemble)
 
     def _both(self, second: str, ensemble: Ensemble) -> str:
         first = self.node("Sub", [self._one(ensemble), second], version=14)
@@ -267,18 +275,20 @@ class Emitter:
         return self.constant(np.float32(1) if ensemble.float_sums else np.float64(1))
 
     def _labels(self, operator: Any, ensemble: Ensemble, sums: str) -> None:
-        """The class of the largest of `sums`, or of two classes the second where the one sum is above 0."""
-        if ensemble.n_targets == 1 and ensemble.link != "share" and not ensemble.by_probability:
-            compare = "GreaterOrEqual" if ensemble.at_zero else "Greater"
-            second = self.node(compare, [sums, self.constant(0.0)], version=16 if ensemble.at_zero else 13)
+        """The class of the largest of `sums`, the first of equal ones or with `at_zero` the last; of one sum the second above 0."""
+        output, classes = operator.outputs[0].full_name, operator.raw_operator.classes_
+        counted = classes.dtype.kind in "iu" and np.array_equal(classes, np.arange(len(classes)))
+        place = output if counted else self.name("place")
+        if ensemble.n_targets == 1 and ensemble.link == "logistic" and not ensemble.by_probability:
+            second = self.node("Greater", [sums, self.constant(0.0)], version=13)
             flat = self.node("Reshape", [second, self.constant(np.array([-1]))], version=14)
-            place = self.node("Cast", [flat], to=7)
+            self.put("Cast", [flat], place, to=7)
         else:
-            place = self.node("ArgMax", [sums], version=13, axis=1, keepdims=0)
-        classes = operator.raw_operator.classes_
-        text = classes.dtype.kind in "OUS"
-        levels = self.constant(classes.astype(object) if text else classes.astype(np.int64))
-        self.put("Gather", [levels, place], operator.outputs[0].full_name, version=13, axis=0)
+            last = int(ensemble.at_zero and ensemble.n_targets == 1)
+            self.put("ArgMax", [sums], place, version=13, axis=1, keepdims=0, select_last_index=last)
+        if not counted:
+            levels = self.constant(classes.astype(object) if classes.dtype.kind in "OUS" else classes.astype(np.int64))
+            self.put("Gather", [levels, place], output, version=13, axis=0)
 
     def _cast(self, value: str, output: Any) -> None:
         from skl2onnx.common.data_types import guess_proto_type
@@ -292,14 +302,16 @@ class Emitter:
         array = np.asarray(value)
         kind = helper.np_dtype_to_tensor_dtype(array.dtype)
         values = [text.encode() for text in array.tolist()] if array.dtype == object else array.ravel().tolist()
-        name = self._scope.get_unique_variable_name("constant")
+        name = self.name("constant")
         self._container.add_initializer(name, kind, array.shape, values)
         return name
 
     def node(self, operator: str, inputs: list[str], *, domain: str = "", version: int = 13, **attributes: Any) -> str:
-        name = self._scope.get_unique_variable_name(operator.lower())
-        self.put(operator, inputs, name, domain=domain, version=version, **attributes)
-        return name
+        return self.put(operator, inputs, self.name(operator.lower()), domain=domain, version=version, **attributes)
+
+    def name(self, stem: str) -> str:
+        """A name that no value of the graph has."""
+        return str(self._scope.get_unique_variable_name(stem))
 
     def joined(self, operator: Any) -> str:
         """The inputs of `operator` as one matrix."""
@@ -308,7 +320,7 @@ class Emitter:
 
     def split(self, rows: str, count: int) -> list[str]:
         """The columns of `rows` [rows, count], each [rows, 1]."""
-        names = [self._scope.get_unique_variable_name("column") for _ in range(count)]
+        names = [self.name("column") for _ in range(count)]
         name = self._scope.get_unique_operator_name("Split")
         sizes = self.constant(np.ones(count, np.int64))
         self._container.add_node("Split", [rows, sizes], names, op_version=13, name=name, axis=1)
@@ -316,10 +328,16 @@ class Emitter:
 
     def put(
         self, operator: str, inputs: list[str], output: str, *, domain: str = "", version: int = 13, **attributes: Any
-    ) -> None:
+    ) -> str:
         name = self._scope.get_unique_operator_name(operator)
         version = 1 if domain == _DOMAIN else version
         self._container.add_node(operator, inputs, [output], op_domain=domain, op_version=version, name=name, **attributes)
+        return output
+
+
+def _is_float(operator: Any) -> bool:
+    """Whether the rows are one matrix of float32 already."""
+    return len(operator.inputs) == 1 and type(operator.inputs[0].type).__name__ == "FloatTensorType"
 
 
 def finish(model: Any) -> None:

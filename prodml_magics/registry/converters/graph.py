@@ -25,20 +25,22 @@ def join_columns(model: Any, columns: Sequence[Column], precision: Precision, *,
     from onnx import helper
 
     graph = model.graph
-    if coded and [node.name for node in graph.input] == ["input"]:
+    matrix = [node.name for node in graph.input] == ["input"]  # or a single column of that name
+    if matrix and coded and graph.input[0].type.tensor_type.elem_type != _ELEMENT["INT64"]:
         _join_matrix(model, columns, precision)
         return
-    if [node.name for node in graph.input] == ["input"] and len(columns) != 1:
+    if matrix and (len(columns) != 1 or columns[0].kind == "numeric"):
         return
-    if len(columns) == 1 and graph.input[0].name == "input":
-        return
+    names = {node.name: f"column:{node.name}" for node in graph.input}  # no tensor or output can have such a name
+    _rename_inputs(graph, names)
+    given = list(names.values())  # in the order of the columns: skl2onnx makes names of its own of those with blanks
     del graph.input[:]
     for tensor in wire_inputs(columns, precision):
         kind = "categorical" if tensor.datatype == "BYTES" else "numeric"
-        names = [column.name for column in columns if column.kind == kind]
+        own = [name for name, column in zip(given, columns, strict=True) if column.kind == kind]
         element = _ELEMENT["INT64" if coded and kind == "categorical" else tensor.datatype]
-        graph.input.append(helper.make_tensor_value_info(tensor.name, element, [None, len(names)]))
-        _add_split(model, tensor.name, names)
+        graph.input.append(helper.make_tensor_value_info(tensor.name, element, [None, len(own)]))
+        _add_split(model, tensor.name, own)
         _take_at_once(graph, tensor.name)
 
 
@@ -65,21 +67,17 @@ def _join_matrix(model: Any, columns: Sequence[Column], precision: Precision) ->
     graph.node.extend(nodes)
 
 
-def _add_split(model: Any, source: str, names: Sequence[str]) -> None:
+def _add_split(model: Any, source: str, names: list[str]) -> None:
     """Put the node first. Columns that the model never looks at become outputs that nothing reads."""
     from onnx import helper, numpy_helper
 
     graph = model.graph
-    clash = any(name == source for name in names)
-    outputs = [f"column:{name}" if clash else name for name in names]
-    if clash:
-        _rename_inputs(graph, dict(zip(names, outputs, strict=True)))
     sizes = np.ones(len(names), np.int64)
     if next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")) < 13:
-        graph.node.insert(0, helper.make_node("Split", [source], outputs, name=f"{source}:split", axis=1, split=sizes.tolist()))
+        graph.node.insert(0, helper.make_node("Split", [source], names, name=f"{source}:split", axis=1, split=sizes.tolist()))
         return
     graph.initializer.append(numpy_helper.from_array(sizes, f"{source}:sizes"))
-    graph.node.insert(0, helper.make_node("Split", [source, f"{source}:sizes"], outputs, name=f"{source}:split", axis=1))
+    graph.node.insert(0, helper.make_node("Split", [source, f"{source}:sizes"], names, name=f"{source}:split", axis=1))
 
 
 def _take_at_once(graph: Any, source: str) -> None:

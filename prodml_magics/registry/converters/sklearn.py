@@ -17,6 +17,7 @@ from prodml_magics.registry.converters.cutoff import cutoff_of, label_by
 from prodml_magics.registry.converters.discriminant import use_own_discriminant
 from prodml_magics.registry.converters.emit import finish, use_library, use_own_trees
 from prodml_magics.registry.converters.ensembles import known_categories
+from prodml_magics.registry.converters.fold import fold_tables
 from prodml_magics.registry.converters.graph import join_columns, name_null, name_outputs
 from prodml_magics.registry.converters.indicator import use_own_indicators
 from prodml_magics.registry.converters.isolation import use_own_isolation
@@ -103,11 +104,12 @@ def _use_libraries(model: Any) -> None:
 def _finished(model: Any, columns: Sequence[Column], precision: Precision) -> Any:
     from skl2onnx import convert_sklearn
 
-    for part in nested(model):
-        if isinstance(part, Tabulated):
-            part.wide = precision == "FP64"
+    tables = [part for part in nested(model) if isinstance(part, Tabulated)]
+    for table in tables:
+        table.wide, table.written = precision == "FP64", None
     types = _initial_types(model, columns, precision)
     graph = convert_sklearn(model, initial_types=types, options=_options(model), target_opset=_OPSET)
+    fold_tables(graph, tables)
     finish(graph)
     return graph
 

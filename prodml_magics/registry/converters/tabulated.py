@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from prodml_magics.registry.converters.emit import Emitter
+from prodml_magics.registry.converters.fold import side_by_side
 from prodml_magics.registry.tabulated import Tabulated
 
 __all__ = ["use_own_tables"]
@@ -38,14 +39,17 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         codes = emitter.node("Cast", [codes], to=_INT64)
     places = [_places(each) for each in table.tables]
     output = operator.outputs[0].full_name
+    table.written = (codes, output)
     if all(each is not None for each in places):
         _marked(emitter, table, places, codes, output)  # type: ignore[arg-type]
         return
     one_each = all(each.ndim == 2 and each.shape[1] == 1 for each in table.tables)
-    found = _one_each(emitter, table, codes) if one_each else _side_by_side(emitter, table, codes)
-    if not np.array_equal(table.order, np.arange(len(table.order))):
-        found = emitter.node("Gather", [found, emitter.constant(table.order)], version=13, axis=1)
-    emitter.put("Identity", [found], output, version=16)
+    made = _one_each if one_each else _side_by_side
+    if np.array_equal(table.order, np.arange(len(table.order))):
+        made(emitter, table, codes, output)
+    else:
+        found = made(emitter, table, codes, emitter.name("columns"))
+        emitter.put("Gather", [found, emitter.constant(table.order)], output, version=13, axis=1)
 
 
 def _places(table: np.ndarray) -> np.ndarray | None:
@@ -70,7 +74,7 @@ def _marked(emitter: Emitter, table: Tabulated, places: list[np.ndarray], codes:
         for each, own in zip(places, wanted, strict=True):
             own[each[each >= 0]] = np.flatnonzero(each >= 0)
     else:
-        numbers = _looked_up(emitter, codes, [each.astype(np.float32) for each in places])
+        numbers = _looked_up(emitter, codes, [each.astype(np.float32) for each in places], emitter.name("numbers"))
         wanted = [np.arange(width) for width in table.widths]
     column = np.repeat(np.arange(len(places)), table.widths)
     spread = (column[table.order][None, :] == np.arange(len(places))[:, None]).astype(np.float32)
@@ -80,18 +84,23 @@ def _marked(emitter: Emitter, table: Tabulated, places: list[np.ndarray], codes:
     emitter.put("Cast", [same], output, version=13, to=_DOUBLE if table.wide else _FLOAT)
 
 
-def _looked_up(emitter: Emitter, codes: str, tables: Sequence[np.ndarray]) -> str:
-    """One number of each column: all tables [levels] are one, in which each column begins where the one before it ends."""
+def _looked_up(emitter: Emitter, codes: str, tables: Sequence[np.ndarray], output: str) -> str:
+    """`output`, one number of each column: tables [levels] side by side, or of many levels one behind another, where each column
+    begins where the one before it ends.
+    """
+    cells = side_by_side(tables)
+    if cells is not None:
+        return emitter.put("GatherElements", [emitter.constant(cells), codes], output, version=13, axis=0)
     starts = np.cumsum([0, *(len(each) for each in tables[:-1])])
     shifted = codes if len(starts) == 1 else emitter.node("Add", [codes, emitter.constant(starts[None, :])], version=14)
-    return emitter.node("Gather", [emitter.constant(np.concatenate(tables)), shifted], version=13, axis=0)
+    return emitter.put("Gather", [emitter.constant(np.concatenate(tables)), shifted], output, version=13, axis=0)
 
 
-def _one_each(emitter: Emitter, table: Tabulated, codes: str) -> str:
-    return _looked_up(emitter, codes, [each[:, 0].astype(_dtype(table)) for each in table.tables])
+def _one_each(emitter: Emitter, table: Tabulated, codes: str, output: str) -> str:
+    return _looked_up(emitter, codes, [each[:, 0].astype(_dtype(table)) for each in table.tables], output)
 
 
-def _side_by_side(emitter: Emitter, table: Tabulated, codes: str) -> str:
+def _side_by_side(emitter: Emitter, table: Tabulated, codes: str, output: str) -> str:
     """Several outputs of a column: [rows, 1, outputs] of each, put together and flattened."""
     columns = [codes] if len(table.tables) == 1 else emitter.split(codes, len(table.tables))
     parts = [
@@ -100,7 +109,7 @@ def _side_by_side(emitter: Emitter, table: Tabulated, codes: str) -> str:
         if width
     ]
     joined = parts[0] if len(parts) == 1 else emitter.node("Concat", parts, version=13, axis=2)
-    return emitter.node("Reshape", [joined, emitter.constant(np.array([-1, sum(table.widths)]))], version=14)
+    return emitter.put("Reshape", [joined, emitter.constant(np.array([-1, sum(table.widths)]))], output, version=14)
 
 
 def _rows_of(emitter: Emitter, table: Tabulated, each: np.ndarray, width: int, column: str) -> str:
