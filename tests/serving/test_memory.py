@@ -146,7 +146,7 @@ def served(placed: Placed, route: Route, scenario: Any, limits: Limits | None = 
 
 def looked(gateway: Gateway) -> None:
     """Let it look at once, as it does every two seconds."""
-    gateway.router._looked = -1e9
+    gateway.router._held._looked = -1e9
     gateway.router.tend()
 
 
@@ -207,7 +207,7 @@ def test_a_file_that_was_changed_meanwhile_is_not_loaded_again(placed: Placed) -
 def test_a_model_that_does_not_fit_is_refused_and_the_others_serve_on(placed: Placed) -> None:
     async def scenario(gateway: Gateway, client: httpx.AsyncClient) -> None:
         other = place(placed.home, "cancer", 2, c=0.1)
-        gateway.router._memory = Memory(gateway.router._memory.resident() - 100 * MIB)
+        gateway.router._held.memory = Memory(gateway.router._held.memory.resident() - 100 * MIB)
         with pytest.raises(
             Unavailable, match=r"cancer@2 needs about \d+ MiB and 0 MiB of \d+ MiB are free; undeploy .* cancer@1"
         ):
