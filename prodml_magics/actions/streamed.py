@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from prodml_magics.stats.drift import Reference
-    from prodml_magics.stats.drift.bucket import Sketch
+    from prodml_magics.stats.drift.bucket import Grid, Sketch
     from prodml_magics.stats.drift.changed import Changed
     from prodml_magics.stats.drift.columns import Vectors
+    from prodml_magics.stats.drift.numeric_sketch import NumericSketch
 
 __all__ = ["Scanned", "drawn_vectors", "large", "one_sided", "sampled_reference", "scan", "sketched"]
 
@@ -29,6 +30,7 @@ _BATCH_BYTES = 128 * 2**20
 class Scanned(NamedTuple):
     """A file that is read lazily: its rows, and about how many bytes they take in memory."""
 
+    path: Path
     frame: pl.LazyFrame
     rows: int
     size: int
@@ -47,7 +49,7 @@ def scan(path: Path) -> Scanned | None:
     except (pa.ArrowException, OSError):
         return None  # reading it whole says what is wrong, or knows a type that Arrow does not
     size = sum(footer.row_group(i).total_byte_size for i in range(footer.num_row_groups))
-    return Scanned(pl.scan_parquet(path), footer.num_rows, size)
+    return Scanned(path, pl.scan_parquet(path), footer.num_rows, size)
 
 
 def large(scanned: Scanned | None, memory: float) -> bool:
@@ -106,7 +108,10 @@ def sketched(scanned: Scanned, reference: Reference, memory: float) -> tuple[dic
     from prodml_magics.stats.drift.changed import Changed, another_kind, kind_of, no_number
 
     grids = grids_of(reference)
-    found = {name: sketch_column(name, grid, np.zeros(0)) for name, grid in grids.items()}
+    found: dict[str, Sketch] = {}
+    found |= _plainly(scanned, reference, grids)
+    others = [name for name in grids if name not in found]
+    found |= {name: sketch_column(name, grids[name], np.zeros(0)) for name in others}
     refused: dict[str, str] = {}
 
     def collect(batch: pl.DataFrame, name: str) -> None:
@@ -121,14 +126,32 @@ def sketched(scanned: Scanned, reference: Reference, memory: float) -> tuple[dic
         except InvalidInput:
             refused[name] = no_number(column, values)
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for batch in _batches(scanned, list(grids), memory, ordered=False, told="now"):
-            list(pool.map(partial(collect, batch), grids))
+    if others:
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            for batch in _batches(scanned, others, memory, ordered=False, told="now"):
+                list(pool.map(partial(collect, batch), others))
     changed = {}
     for name, reason in refused.items():
         column, gaps = reference.columns[name], _gaps(scanned, name)
         changed[name] = Changed(kind_of(column), (column.rows, scanned.rows), (column.missing, gaps), reason)
-    return {name: sketch for name, sketch in found.items() if name not in refused}, changed
+    return {name: found[name] for name in grids if name not in refused}, changed
+
+
+def _plainly(scanned: Scanned, reference: Reference, grids: Mapping[str, Grid]) -> dict[str, NumericSketch]:
+    """Sketches of the numeric columns that can be read without the help of polars, which costs several times as much."""
+    from prodml_magics.actions.paged import sketch_pages
+    from prodml_magics.actions.plain_pages import plain_file
+    from prodml_magics.stats.drift.changed import another_kind
+    from prodml_magics.stats.drift.numeric_sketch import SketchGrid
+
+    file = plain_file(scanned.path, scanned.frame.collect_schema())
+    of_numbers = {name: grid for name, grid in grids.items() if isinstance(grid, SketchGrid) and file.columns.get(name)}
+    kept = {
+        name: grid
+        for name, grid in of_numbers.items()
+        if not another_kind(reference.columns[name], np.zeros(1, file.columns[name][0].dtype))
+    }
+    return sketch_pages(file, kept, lambda seen: _tell("now", seen, scanned.rows)) if kept else {}
 
 
 def one_sided(reference: Scanned, current: Scanned, wanted: Sequence[str]) -> dict[str, Changed]:

@@ -8,9 +8,10 @@ from laws.samples import NUMERIC_CASES
 
 from prodml_magics.stats.drift import prepare
 from prodml_magics.stats.drift.columns import Numbers
+from prodml_magics.stats.drift.counter import GridCounter, binned
 from prodml_magics.stats.drift.reference import NumericColumn
-from prodml_magics.stats.drift.sketch import _edge_table, _sketch_by_bins, sketch_grid, sketch_numbers
-from prodml_magics.stats.drift.table import BINS, places, table_between
+from prodml_magics.stats.drift.sketch import sketch_grid, sketch_numbers
+from prodml_magics.stats.drift.table import BINS, Table, centred, places, room_for, table_between
 
 ROWS = 20_000
 RNG = np.random.default_rng(9)
@@ -57,31 +58,70 @@ def test_counts_by_bins_are_those_by_a_search_of_every_value(name: str) -> None:
 
 
 def test_bins_are_used_where_they_help_and_left_where_they_do_not() -> None:
-    for name in ("long tails", "lognormal", "counts of events", "infinite"):
+    for name in ("long tails", "lognormal", "counts of events", "infinite", "float64 beside 1e9"):
         column, now = _cast(name)
-        made = _edge_table(sketch_grid(column))
-        assert made is not None
-        assert _sketch_by_bins(sketch_grid(column), made, now) is not None, name
+        counter = _counter(column)
+        counter.count(now)
+        assert counter.bins_help, name
     column, now = _cast("long tails")
-    made = _edge_table(sketch_grid(column))
+    counter = _counter(column)
+    counter.count(now)
+    counter.count(now + np.float32(1e6))
+    assert not counter.bins_help
+    found = counter.sketch()
+    both = np.concatenate([now, now + np.float32(1e6)])
+    slow = np.bincount(np.searchsorted(sketch_grid(column).edges, both), minlength=len(found.counts))
+    assert (found.rows, found.counts.tolist()) == (2 * ROWS, slow.tolist())
+
+
+def _counter(column: NumericColumn) -> GridCounter:
+    grid = sketch_grid(column)
+    made = binned(grid)
     assert made is not None
-    assert _sketch_by_bins(sketch_grid(column), made, now + np.float32(1e6)) is None
+    return GridCounter(grid, made)
+
+
+def test_a_counter_goes_on_after_it_told_its_sketch() -> None:
+    column, now = _cast("lognormal")
+    counter = _counter(column)
+    counter.count(now[:9_000])
+    before = counter.sketch()
+    counter.count(now[9_000:], missing=5)
+    found, whole = counter.sketch(), sketch_numbers(sketch_grid(column), Numbers(now, ROWS + 5))
+    assert (before.rows, int(before.counts.sum())) == (9_000, 9_000)
+    assert (found.rows, found.missing, found.counts.tolist()) == (whole.rows, whole.missing, whole.counts.tolist())
+    np.testing.assert_allclose(found.moments, whole.moments, rtol=1e-5)
+
+
+def _places(table: Table, values: np.ndarray) -> np.ndarray:
+    room = room_for(table.dtype, len(values))
+    with np.errstate(over="ignore"):
+        return places(table, centred(table, values, room), room)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_bins_keep_the_order_of_values(dtype: str) -> None:
     values = np.sort(np.concatenate([SAMPLES["long tails"][1], [np.inf, -np.inf, 3e38, -3e38, 1e-40]]).astype(dtype))
-    table = table_between(values[1_000], values[-1_000])
+    table = table_between(values[1_000], values[-1_000], 0.3, values.dtype)
     assert table is not None
-    found = places(table, values)
+    found = _places(table, values)
     assert (np.diff(found) >= 0).all()
     assert (found.min(), found.max()) == (0, BINS + 1)
+    ends = _places(table, values[[1_000, -1_000]])
+    assert (ends[0], ends[1]) == (1, BINS + 1)
+
+
+def test_bins_keep_the_order_of_whole_numbers_that_no_float_tells_apart() -> None:
+    values = np.int64(2**60) + np.arange(-5_000, 5_000)
+    table = table_between(values[100], values[-100], float(2**60), values.dtype)
+    assert table is not None
+    assert (np.diff(_places(table, values)) >= 0).all()
 
 
 @pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (-3e38, 3e38), (0.0, np.inf), (1e-44, 2e-44)])
 def test_ends_that_cannot_be_told_apart_have_no_table(low: float, high: float) -> None:
-    assert table_between(np.float32(low), np.float32(high)) is None
+    assert table_between(low, high, 0.0, np.dtype(np.float32)) is None
 
 
-def test_whole_numbers_have_none() -> None:
-    assert table_between(np.int64(1), np.int64(2)) is None
+def test_a_centre_far_away_has_none() -> None:
+    assert table_between(1.0, 2.0, 1e9, np.dtype(np.float32)) is None

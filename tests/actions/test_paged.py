@@ -1,0 +1,231 @@
+"""Numbers read from the pages of a Parquet file are those that polars reads, and so are their sketches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from prodml_magics.actions import paged, streamed
+from prodml_magics.actions.page_header import page_header
+from prodml_magics.actions.plain_pages import PlainFile, Room, plain_file, values_of
+from prodml_magics.stats.drift import Reference, prepare
+from prodml_magics.stats.drift.bucket import add, grids_of, sketch_column
+from prodml_magics.stats.drift.numeric_sketch import NumericSketch
+
+ROWS = 30_000
+
+
+def _frame(seed: int, rows: int = ROWS) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    holes = rng.random(rows) < 0.2
+    floats = rng.normal(size=rows).astype("f4")
+    floats[rng.random(rows) < 0.05] = np.nan
+    floats[:3] = (np.inf, -np.inf, -0.0)[: min(3, rows)]
+    return pl.DataFrame(
+        {
+            "f4": floats,
+            "f8": rng.lognormal(size=rows),
+            "holes": pl.Series(rng.normal(size=rows)).set(pl.Series(holes), None),
+            "whole holes": pl.Series(rng.integers(-9, 9, rows)).set(pl.Series(holes), None),
+            "i4": rng.integers(-(2**31), 2**31, rows).astype("i4"),
+            "u4": rng.integers(0, 2**32, rows).astype("u4"),
+            "i8": rng.integers(-(2**60), 2**60, rows),
+            "u8": rng.integers(0, 2**62, rows).astype("u8") * 4,
+            "i1": rng.integers(-9, 9, rows).astype("i1"),
+            "tied": np.round(rng.normal(size=rows), 1),
+            "constant": np.ones(rows, "f4"),
+            "nothing": pl.Series([None] * rows, dtype=pl.Float32),
+            "flag": rng.random(rows) < 0.3,
+            "city": rng.choice(["Oslo", "Rome"], rows),
+            "at": pl.Series(rng.integers(0, 10**15, rows)).cast(pl.Datetime("us")).set(pl.Series(holes), None),
+            "there": pl.Series(rng.integers(0, 10**12, rows)).cast(pl.Datetime("ms", "Europe/Oslo")),
+            "took": pl.Series(rng.integers(0, 10**12, rows)).cast(pl.Duration("us")),
+            "day": pl.Series(rng.integers(0, 10_000, rows).astype("i4")).cast(pl.Date),
+        }
+    )
+
+
+PLAINLY = {"f4", "f8", "holes", "i4", "u4", "i8", "u8", "tied", "constant", "nothing", "at", "there"}
+"""Columns that polars and pyarrow write plainly, as long as nobody asks for a dictionary."""
+
+WRITERS: dict[str, Any] = {
+    "polars": lambda frame, path: frame.write_parquet(path, row_group_size=7_000),
+    "polars, not packed": lambda frame, path: frame.write_parquet(path, row_group_size=7_000, compression="uncompressed"),
+    "pyarrow": lambda frame, path: _arrow(frame, path, compression="none"),
+    "pyarrow, small pages": lambda frame, path: _arrow(frame, path, compression="snappy", data_page_size=2_000),
+    "pyarrow, pages of the second kind": lambda frame, path: _arrow(frame, path, compression="zstd", data_page_version="2.0"),
+    "pyarrow, second kind, not packed": lambda frame, path: _arrow(frame, path, compression="none", data_page_version="2.0"),
+    "pyarrow, checksums": lambda frame, path: _arrow(frame, path, compression="gzip", write_page_checksum=True),
+    "pyarrow, without statistics": lambda frame, path: _arrow(frame, path, compression="none", write_statistics=False),
+    "pyarrow, dictionaries": lambda frame, path: _arrow(frame, path, use_dictionary=True),
+}
+
+
+def _arrow(frame: pl.DataFrame, path: Path, **options: Any) -> None:
+    pq.write_table(frame.to_arrow(), path, row_group_size=7_000, **{"use_dictionary": False, **options})
+
+
+def _plain(path: Path) -> PlainFile:
+    return plain_file(path, pl.scan_parquet(path).collect_schema())
+
+
+def _values(file: PlainFile, name: str, room: int = 4_096) -> tuple[np.ndarray, int]:
+    parts, missing = [], 0
+    with file.path.open("rb", buffering=0) as opened:
+        for pages in file.columns[name]:
+            for values, gaps in values_of(opened, pages, Room(np.empty(room, np.uint8), np.empty(room, np.uint8))):
+                parts.append(values.copy())
+                missing += gaps
+    return np.concatenate(parts), missing
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_pages_hold_what_polars_reads(writer: str, tmp_path: Path) -> None:
+    path, frame = tmp_path / "a.parquet", _frame(0)
+    WRITERS[writer](frame, path)
+    file = _plain(path)
+    if "dictionaries" in writer:
+        assert not set(file.columns) & PLAINLY - {"nothing"}
+        return
+    assert set(file.columns) >= PLAINLY - {"constant", "tied"}
+    assert not set(file.columns) & {"flag", "city", "day", "took", "i1"}
+    for name in file.columns:
+        found, missing = _values(file, name)
+        wanted = frame[name].drop_nulls().to_numpy()
+        np.testing.assert_array_equal(found, wanted)
+        assert (missing, found.dtype.kind) == (frame[name].null_count(), wanted.dtype.kind), name
+
+
+def test_pages_without_nulls_by_their_schema_hold_no_levels(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    schema = pa.schema([pa.field("x", pa.float64(), nullable=False), pa.field("parts", pa.list_(pa.float32()))])
+    x = np.random.default_rng(0).normal(size=5_000)
+    for version in ("1.0", "2.0"):
+        pq.write_table(
+            pa.table([pa.array(x), pa.array([[1.0]] * len(x), pa.list_(pa.float32()))], schema=schema),
+            path,
+            use_dictionary=False,
+            data_page_version=version,
+        )
+        file = _plain(path)
+        assert set(file.columns) == {"x"}
+        assert _values(file, "x")[0].tolist() == x.tolist()
+
+
+def _by_polars(reference: Reference, frame: pl.DataFrame) -> dict[str, Any]:
+    """As sketches are made where there are no pages to read: batch by batch."""
+    found: dict[str, Any] = {}
+    for name, grid in grids_of(reference).items():
+        parts = [
+            sketch_column(name, grid, frame[name][start : start + 4_000].to_numpy()) for start in range(0, len(frame), 4_000)
+        ]
+        found[name] = sketch_column(name, grid, np.zeros(0))
+        for part in parts:
+            found[name] = add(found[name], part)
+    return found
+
+
+def _same(one: Any, other: Any, name: str) -> None:
+    assert type(one) is type(other)
+    if not isinstance(one, NumericSketch):
+        assert (one.rows, one.missing, one.counts.tolist(), one.new) == (
+            other.rows,
+            other.missing,
+            other.counts.tolist(),
+            other.new,
+        )
+        return
+    numbers = [(each.rows, each.missing, each.finite, each.counts.tolist()) for each in (one, other)]
+    assert numbers[0] == numbers[1], name
+    np.testing.assert_allclose(one.moments, other.moments, rtol=1e-5, atol=1e-2)
+    np.testing.assert_allclose(one.beyond, other.beyond, rtol=1e-5)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_sketches_of_pages_are_those_of_what_polars_reads(writer: str, tmp_path: Path) -> None:
+    path, now = tmp_path / "now.parquet", _frame(1)
+    WRITERS[writer](now, path)
+    before = _frame(0)
+    reference = prepare({name: before[name].to_numpy() for name in before.columns})
+    scanned = streamed.scan(path)
+    assert scanned is not None
+    found, changed = streamed.sketched(scanned, reference, 1e-4)
+    wanted = _by_polars(reference, now)
+    assert not changed
+    assert list(found) == list(wanted)
+    for name in wanted:
+        _same(found[name], wanted[name], name)
+
+
+def test_an_empty_file_has_empty_sketches(tmp_path: Path) -> None:
+    path, before = tmp_path / "now.parquet", _frame(0, 2_000)
+    reference = prepare({name: before[name].to_numpy() for name in before.columns})
+    for empty in (before.head(0).write_parquet, lambda to: pq.write_table(before.head(0).to_arrow(), to)):
+        empty(path)
+        scanned = streamed.scan(path)
+        assert scanned is not None
+        found, changed = streamed.sketched(scanned, reference, 1e-4)
+        assert not changed
+        assert {sketch.rows for sketch in found.values()} == {0}
+        assert list(found) == before.columns
+
+
+def test_pages_that_are_not_what_the_footer_says_are_left_to_polars(tmp_path: Path) -> None:
+    path, frame = tmp_path / "a.parquet", _frame(0).select("f8", "i8")
+    _arrow(frame, path, compression="none")
+    file, reference = _plain(path), prepare({name: frame[name].to_numpy() for name in frame.columns})
+    grids = grids_of(reference)
+    whole = paged.sketch_pages(file, grids, lambda _: None)  # type: ignore[arg-type]
+    assert {name: sketch.rows for name, sketch in whole.items()} == {"f8": ROWS, "i8": ROWS}
+    first = file.columns["f8"][0]
+    for wrong in (
+        first._replace(rows=first.rows + 1),
+        first._replace(rows=first.rows - 1),
+        first._replace(size=first.size - 9),
+        first._replace(offset=first.offset + 1),
+        first._replace(nullable=False),
+        first._replace(codec="zstd"),
+    ):
+        damaged = file._replace(columns=file.columns | {"f8": (wrong, *file.columns["f8"][1:])})
+        found = paged.sketch_pages(damaged, grids, lambda _: None)  # type: ignore[arg-type]
+        assert set(found) == {"i8"}, wrong
+
+
+def test_progress_reaches_the_last_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paged, "_ROWS", 7_000)
+    path, frame = tmp_path / "a.parquet", _frame(0).select("f4", "f8", "i8")
+    frame.write_parquet(path, row_group_size=7_000)
+    reference = prepare({name: frame[name].to_numpy() for name in frame.columns})
+    told: list[int] = []
+    paged.sketch_pages(_plain(path), grids_of(reference), told.append)  # type: ignore[arg-type]
+    assert told == sorted(told)
+    assert told[-1] == ROWS
+
+
+def test_headers_read_by_pattern_are_those_read_field_by_field(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    for name, writer in WRITERS.items():
+        writer(_frame(0), path)
+        for column, pages in _plain(path).columns.items():
+            data = path.read_bytes()[pages[0].offset :][:512]
+            found = page_header(data)
+            # A field of a header that no reader knows yet, so that the pattern does not fit.
+            unknown = page_header(data[: found.length - 1] + b"\x95\x02" + b"\x00") if found.levels is None else found
+            assert unknown._replace(length=found.length) == found, (name, column)
+            with pytest.raises(IndexError):
+                page_header(data[: found.length - 1])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x15\x04\x00", b"\x15\x00\x15\x02\x15\x02\x00", b"\x1b\x00", b"\x15\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"],
+)
+def test_what_is_no_header_of_values_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"page"):
+        page_header(data)
