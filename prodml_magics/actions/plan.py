@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from msgspec.structs import replace
@@ -33,6 +34,9 @@ from prodml_magics.wire.names import check_name
 from prodml_magics.wire.requests import Plan
 from prodml_magics.wire.results import PlanRecord, PlanStep
 from prodml_magics.wire.rollouts import Guard, RolloutPlan
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["plan"]
 
@@ -152,19 +156,26 @@ def _labelled(workspace: Workspace, name: str, live: int, window: str, guards: t
     now = workspace.clock.now()
     rows = workspace.lake.rows(name, arms=("live",), versions=(live,), since=now - parse_duration(window), until=now)
     labels, contract = LabelStore(workspace.lake).frame(name), workspace.contract(name, live)
-    lost: dict[str, tuple[float, float]] = {}
-    values, labelled = dict(traffic.values), {}
+    values, delays, labelled = dict(traffic.values), {}, {}
     for metric in waiting:
-        found = with_labels(rows, labels, column=column_of(metric))
+        found = with_labels(rows, labels, keep="first", column=column_of(metric))
         if found.is_empty():
             continue
-        labelled[metric] = min(1.0, found.select("request_id").n_unique() / traffic.requests)
-        value = scored(found, metric, contract)["value"].to_numpy()
-        if label_guard(metric):
-            lost[metric] = (float((1 - value if metric == "accuracy" else -value).mean()), float(value.var()))
-        else:
-            values[metric] = -value if lower_is_better(metric) else value
-    return traffic._replace(labelled=labelled, lost=lost, values=values)
+        units = _of_requests(scored(found, metric, contract))
+        labelled[metric] = min(1.0, units.height / traffic.requests)
+        value = units["value"].to_numpy()
+        values[metric] = -value if lower_is_better(metric) else value
+        delays[metric] = units["delay"].dt.total_microseconds().to_numpy() / 1e6
+    return traffic._replace(labelled=labelled, delays=delays, values=values)
+
+
+def _of_requests(found: pl.DataFrame) -> pl.DataFrame:
+    """The mean ``value`` of each request, and the ``delay`` of its first label."""
+    import polars as pl
+
+    of_request = ("writer", pl.col("sequence") - pl.col("row").cast(pl.Int64))
+    delay = pl.col("noted_at").min() - pl.col("received_at").min()
+    return found.group_by(of_request).agg(pl.col("value").mean(), delay=delay)
 
 
 def _unlabelled(guards: tuple[Guard, ...], traffic: Traffic, window: str) -> tuple[str, ...]:
@@ -204,9 +215,9 @@ def _step(request: Plan, guard: Guard, effect: Guard, traffic: Traffic, share: f
 
 
 def _simulated(request: Plan, guards: tuple[Guard, ...], row: PlanStep, effect: Guard, traffic: Traffic) -> PlanStep:
-    """`row` with what the decision itself takes; guards on labels are left to the closed form."""
-    counted = tuple(guard for guard in guards if not is_mean(guard.metric))
-    if is_mean(row.guard) or row.rows_until_harm is None:
+    """`row` with what the decision itself takes; a metric for which nothing came decides nothing."""
+    counted = tuple(guard for guard in guards if not is_mean(guard.metric) or len(traffic.known(guard.metric)))
+    if row.rows_until_harm is None:
         return row
     ladder = RolloutPlan(control=0, candidate=0, steps=(row.percent, 100.0), guards=counted, alpha=request.alpha)
     assert request.simulate is not None

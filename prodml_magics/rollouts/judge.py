@@ -46,7 +46,8 @@ from prodml_magics.stats.sequential.mixture import log_mean_exp
 from prodml_magics.stats.sequential.onset import log_over_onsets
 from prodml_magics.stats.sequential.quantiles import Band, band
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE, log_e_value, within
-from prodml_magics.stats.sequential.rows_needed import rows_for_clipped_mean, rows_for_difference, rows_for_mean, rows_for_ratio
+from prodml_magics.stats.sequential.rows_needed import rows_for_difference, rows_for_mean, rows_for_ratio
+from prodml_magics.stats.sequential.rows_of_values import rows_for_clipped_mean
 from prodml_magics.stats.sequential.sample_ratio import ALPHA, log_mismatch
 from prodml_magics.wire.rollouts import Guard, GuardVerdict, RolloutPlan, RolloutState
 

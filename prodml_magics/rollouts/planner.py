@@ -17,8 +17,8 @@ from prodml_magics.rollouts.guards import (
     is_duration,
     is_latency,
     is_mean,
-    is_metric,
     is_score,
+    label_guard,
     level_of,
     lower_is_better,
     range_of,
@@ -26,16 +26,14 @@ from prodml_magics.rollouts.guards import (
 from prodml_magics.rollouts.money import clip_of
 from prodml_magics.stats.sequential.exceedances import LEVELS, freeze
 from prodml_magics.stats.sequential.rows_needed import (
-    rows_for_clipped_mean,
     rows_for_difference,
-    rows_for_mean,
     rows_for_ratio,
-    rows_for_values,
     spread,
 )
+from prodml_magics.stats.sequential.rows_of_values import rows_for_clipped_mean, rows_for_values
 from prodml_magics.wire.rollouts import Guard
 
-__all__ = ["Traffic", "rows_until_harm", "rows_until_no_worse", "seen_in_step", "sighted"]
+__all__ = ["Traffic", "lost_of", "rows_until_harm", "rows_until_no_worse", "seen_in_step", "sighted"]
 
 _LEAST_RATE = 0.5
 
@@ -52,16 +50,21 @@ class Traffic(NamedTuple):
     """Of the requests of earlier rollouts, the share that the live version rejected: outside of rollouts they are not recorded."""
     labelled: Mapping[str, float] = MappingProxyType({})
     """Share of the requests that have a label, or the metric, by guard; absent when there is none to plan with."""
-    lost: Mapping[str, tuple[float, float]] = MappingProxyType({})
-    """Mean and variance of what a labelled answer loses, by guard: 1 where it is wrong, or its log loss."""
     values: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
-    """Scores of answers, or what metrics said, by guard."""
+    """Scores of answers, or what labels and metrics said of them, by guard, each in its own unit (accuracy: 1 where it was right)."""
+    delays: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
+    """Seconds from the answer to what `values` say of it, for guards that wait for labels."""
     said: Mapping[str, int] = MappingProxyType({})
     """Answers that say a class, by guard."""
 
     @property
     def per_hour(self) -> float:
         return self.requests / self.hours
+
+    def known(self, metric: str) -> NDArray[np.float64]:
+        """Values of a guard that waits for labels; while no label has come those that vary most, and none of a metric."""
+        found = self.values.get(metric, np.zeros(0))
+        return np.array(range_of(metric), np.float64) if not len(found) and label_guard(metric) else found
 
     def rate(self, metric: str) -> float:
         """Failures per request; half a failure where there was none, since none in so many does not mean never."""
@@ -78,13 +81,13 @@ def rows_until_harm(
     if is_latency(guard.metric):
         return spread(power) * _until_slower(effect.margin, traffic, share, alpha, guards)
     if is_duration(guard.metric):
-        return spread(power) * _until_longer(traffic, share, alpha, guards, effect=effect.margin)
+        return _until_longer(traffic, share, alpha, guards, power, effect=effect.margin)
     if is_score(guard.metric):
-        return spread(power) * _until_moved(guard, effect.margin, traffic, share, alpha, guards)
+        return _until_moved(guard, effect.margin, traffic, share, alpha, guards, power)
     if is_class(guard.metric):
         return spread(power) * _until_said(guard, effect.margin, traffic.rate(guard.metric), share, alpha, guards)
     if is_mean(guard.metric):
-        return spread(power) * _until_mean(guard, traffic, share, alpha, _staked(guard) * guards, worse=effect.margin)
+        return _until_mean(guard, traffic, share, alpha, _staked(guard) * guards, power, worse=effect.margin)
     rate = traffic.rate(guard.metric)
     ratio = 1 + effect.margin if effect.relative else (rate + effect.margin) / rate
     # Beyond the largest ratio that is bet on, a larger one is seen no sooner than its events come.
@@ -96,49 +99,72 @@ def _staked(guard: Guard) -> int:
     return 1 if range_of(guard.metric) is None else 2
 
 
-_UNKNOWN = {"accuracy": (0.5, 0.25), "log_loss": (1.5, 2.25)}
-"""Mean and variance where they are largest: what is planned with while no label has come."""
-
-
 def _until_mean(
-    guard: Guard, traffic: Traffic, share: float, alpha: float, guards: int, *, worse: float = 0.0, margin: float = 0.0
+    guard: Guard,
+    traffic: Traffic,
+    share: float,
+    alpha: float,
+    guards: int,
+    power: float,
+    *,
+    worse: float = 0.0,
+    margin: float = 0.0,
 ) -> float:
-    """Only requests with a label count; where there was none, every one is taken to get one."""
-    if is_metric(guard.metric):
-        units = _until_metric(guard, traffic, share, alpha, guards, worse=worse, margin=margin)
-    else:
-        lost, variance = traffic.lost.get(guard.metric, _UNKNOWN[guard.metric])
-        bound = bound_of(guard.metric)
-        units = rows_for_mean(share, lost, variance, worse=worse, margin=margin, bound=bound, alpha=alpha, guards=guards)
-    return units / traffic.labelled.get(guard.metric, 1.0)
-
-
-def _until_metric(
-    guard: Guard, traffic: Traffic, share: float, alpha: float, guards: int, *, worse: float = 0.0, margin: float = 0.0
-) -> float:
-    """Of a metric with a range as of a score, from 1 at its worst end to 0; else by what its clipped values vary. Inf before it came."""
-    values, limits = traffic.values.get(guard.metric), range_of(guard.metric)
-    if values is None or not len(values):
+    """Only requests with a label count, and they as late as labels come."""
+    values = traffic.known(guard.metric)
+    if not len(values):
         return math.inf
-    if limits is not None:
-        low, high = limits
-        lost = np.clip((values - low if lower_is_better(guard.metric) else high - values) / (high - low), 0.0, 1.0)
-        width = high - low
-        return rows_for_values(share, lost, higher=worse / width, margin=margin / width, alpha=alpha, guards=guards)
+    units = _until_lower(guard, values, share, alpha, guards, power, worse=worse, margin=margin)
+    late = float(np.median(traffic.delays.get(guard.metric, np.zeros(1))))
+    return units / traffic.labelled.get(guard.metric, 1.0) + late / 3600 * traffic.per_hour
+
+
+def _until_lower(
+    guard: Guard,
+    values: NDArray[np.float64],
+    share: float,
+    alpha: float,
+    guards: int,
+    power: float,
+    *,
+    worse: float,
+    margin: float,
+) -> float:
+    """Units whose `values` have a range by what each loses, from 0 at its best end to 1; else by what its clipped values vary."""
+    if range_of(guard.metric) is not None:
+        width = bound_of(guard.metric)
+        return rows_for_values(
+            share,
+            lost_of(guard.metric, values),
+            higher=worse / width,
+            margin=margin / width,
+            alpha=alpha,
+            guards=guards,
+            power=power,
+        )
     clip = clip_of(values)
     known = np.clip(values, clip.low, clip.high)
     factor = 1 + worse if lower_is_better(guard.metric) else 1 - worse
     sd = math.sqrt(share * (factor * known).var() + (1 - share) * known.var())
-    return rows_for_clipped_mean(share, sd, float(known.mean()) * (worse or margin), alpha=alpha, guards=guards)
+    apart = float(known.mean()) * (worse or margin)
+    return rows_for_clipped_mean(share, sd, apart, alpha=alpha, guards=guards, power=power)
 
 
-def _until_moved(guard: Guard, effect: float, traffic: Traffic, share: float, alpha: float, guards: int) -> float:
+def lost_of(metric: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What each of `values` [any], in the metric's own unit, loses: from 0 at the better end of its range to 1 at the other."""
+    limits = range_of(metric)
+    assert limits is not None
+    low, high = limits
+    return np.clip((values - low if lower_is_better(metric) else high - values) / (high - low), 0.0, 1.0)
+
+
+def _until_moved(guard: Guard, effect: float, traffic: Traffic, share: float, alpha: float, guards: int, power: float) -> float:
     """Either way has half of the stake, and the start half of that; it is taken to move where there is more room."""
     if effect <= guard.margin:
         return math.inf
     values = traffic.values[guard.metric]
     values = values if values.mean() <= 0.5 else 1 - values
-    return rows_for_values(share, values, higher=effect, beyond=guard.margin, alpha=alpha, guards=2 * 2 * guards)
+    return rows_for_values(share, values, higher=effect, beyond=guard.margin, alpha=alpha, guards=2 * 2 * guards, power=power)
 
 
 def _until_said(guard: Guard, effect: float, rate: float, share: float, alpha: float, guards: int) -> float:
@@ -150,7 +176,14 @@ def _until_said(guard: Guard, effect: float, rate: float, share: float, alpha: f
 
 
 def _until_longer(
-    traffic: Traffic, share: float, alpha: float, guards: int, *, effect: float | None = None, margin: float = 0.0
+    traffic: Traffic,
+    share: float,
+    alpha: float,
+    guards: int,
+    power: float,
+    *,
+    effect: float | None = None,
+    margin: float = 0.0,
 ) -> float:
     """Runs as they were, the canary's longer by `effect` than the floor allows; without one as long, within the margin."""
     clip = float(freeze(traffic.run_ms)[-1])
@@ -159,12 +192,11 @@ def _until_longer(
     canary = np.minimum(traffic.run_ms * (1 + (effect or 0.0)), clip)
     apart = float(canary.mean() - control.mean()) * (1 if effect is not None else -1)
     sd = math.sqrt(share * canary.var() + (1 - share) * control.var())
-    return rows_for_clipped_mean(share, sd, apart, alpha=alpha, guards=guards)
+    return rows_for_clipped_mean(share, sd, apart, alpha=alpha, guards=guards, power=power)
 
 
-_BOTH_MOVED = 1.3
 _BOTH_SAID = 1.85
-"""How much longer both sides of a margin take than one of them, fitted to simulations of the tests."""
+"""How much longer both sides of a margin take than one of them, fitted to simulations of the test."""
 
 
 def _until_slower(effect: float, traffic: Traffic, share: float, alpha: float, guards: int) -> float:
@@ -192,12 +224,11 @@ def rows_until_no_worse(guard: Guard, traffic: Traffic, share: float, *, alpha: 
         ratio = max(float(canary), _LEAST_RATE / len(traffic.run_ms)) / max(float(control), 1e-9)
         return spread(power) * rows_for_ratio(share, float(control), ratio, low=0.1, high=1 / 1.1, alpha=alpha)
     if is_duration(guard.metric):
-        return spread(power) * _until_longer(traffic, share, alpha, 1, margin=guard.margin)
+        return _until_longer(traffic, share, alpha, 1, power, margin=guard.margin)
     if is_score(guard.metric):
-        values = traffic.values[guard.metric]
-        return spread(power) * _BOTH_MOVED * rows_for_values(share, values, margin=guard.margin, alpha=alpha)
+        return rows_for_values(share, traffic.values[guard.metric], margin=guard.margin, both=True, alpha=alpha, power=power)
     if is_mean(guard.metric):
-        return spread(power) * _until_mean(guard, traffic, share, alpha, 1, margin=guard.margin)
+        return _until_mean(guard, traffic, share, alpha, 1, power, margin=guard.margin)
     rate = traffic.rate(guard.metric)
     if not guard.relative:
         return spread(power) * rows_for_difference(share, rate, 0.0, guard.margin, alpha=alpha)

@@ -106,5 +106,8 @@ def test_a_plan_counts_with_what_was_answered_and_what_came_for_it(home: Workspa
     assert found["metric:bought:0..1"].effect == "0.1" and found["metric:revenue"].effect == "20%"
     bought, revenue = (found[guard].rows_until_harm for guard in ("metric:bought:0..1", "metric:revenue"))
     assert bought is not None and revenue is not None and bought > 2 * revenue
-    simulated = plan(home, replace(asked, guard="score,class:1", simulate=20)).record.steps
-    assert all(row.simulated_rows for row in simulated)
+    waiting = replace(asked, guard="class:1,metric:bought:0..1", effect="metric:bought=0.2", simulate=20)
+    simulated = {row.guard: row for row in plan(home, waiting).record.steps}
+    assert all(row.simulated_rows for row in simulated.values())
+    # half an hour, at a thousand requests an hour, is what they came late in the median
+    assert all(rows > 450 for rows in (bought, simulated["metric:bought:0..1"].simulated_rows) if rows is not None)

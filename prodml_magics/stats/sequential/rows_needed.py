@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-__all__ = ["rows_for_clipped_mean", "rows_for_difference", "rows_for_mean", "rows_for_ratio", "rows_for_values", "spread"]
+__all__ = ["rows_for_difference", "rows_for_mean", "rows_for_ratio", "spread"]
 
 _FAR = 1e15
 _FLUCTUATION = 0.25
-_OF_BETS = 0.5
-"""Fitted like `_SPREAD`, which came after it."""
-_POINTS = 50
-_DRAWN = 500
 _SPREAD = 0.5
 """Nats, fitted to simulations of the tests: what chance adds to a mixture, and what a spread stake costs."""
 
@@ -111,65 +102,6 @@ def rows_for_mean(
         growth += happens * (np.log1p(STAKES[:, None] * payoff) @ weights)
     best = float(growth.max())
     return (math.log(guards / alpha) + 2 * _SPREAD) / best * (1 + block) if best > 0 else math.inf
-
-
-def rows_for_values(
-    share: float,
-    values: NDArray[np.float64],
-    *,
-    higher: float = 0.0,
-    margin: float = 0.0,
-    beyond: float = 0.0,
-    alpha: float = 0.05,
-    guards: int = 1,
-) -> float:
-    """Mean units of both arms until block pairs show a mean that is `higher` by more than `beyond`, or "higher by less than `margin`".
-
-    `values` [units] are some of the control's, within [0, 1]. The canary's are taken to lie nearer to 1 by one factor. Solves
-    log mean exp(n g) = log(guards/alpha) over the stakes for the blocks n, g being what each stake gains of a block on average: over
-    quantiles of the values, and of the means of blocks drawn from them.
-    """
-    import numpy as np
-
-    from prodml_magics.stats.sequential.block_pairs import STAKES, control_rows
-
-    block = control_rows(share)
-    levels = (np.arange(_POINTS) + 0.5) / _POINTS
-    one = np.quantile(values, levels)
-    room = max(1 - float(values.mean()), 1e-9)
-    canary = 1 - (1 - one) * max(1 - higher / room, 0.0)
-    drawn = np.random.default_rng(0).choice(values, (_DRAWN, block)).mean(axis=1)
-    control = np.quantile(drawn, levels) + values.mean() - drawn.mean()
-    apart = canary[:, None] - control
-    payoff = (margin - apart) / (1 + margin) if margin else (apart - beyond) / (1 + beyond)
-    growth = np.log1p(STAKES[:, None, None] * payoff).mean(axis=(1, 2))
-    if growth.max() <= 0:
-        return math.inf
-
-    def lacking(blocks: float) -> float:
-        gains = blocks * growth
-        return math.log(guards / alpha) + _OF_BETS - float(gains.max() + np.log(np.mean(np.exp(gains - gains.max()))))
-
-    return _root(lacking) * (1 + block)
-
-
-def rows_for_clipped_mean(share: float, sd: float, apart: float, *, alpha: float = 0.05, guards: int = 1) -> float:
-    """Mean units of both arms until `log_higher` sees a mean that is higher by `apart`, where a value has the deviation `sd`.
-
-    Solves E[log e] = log(guards/alpha) for the units, with the square of the observed difference at its mean, apart² + its variance,
-    and never before the canary has its first `BURN_IN`; inf when there is nothing to see.
-    """
-    from prodml_magics.stats.sequential.clipped_mean import BURN_IN, Difference, log_higher
-
-    if apart <= 0 or sd <= 0:
-        return math.inf
-
-    def lacking(units: float) -> float:
-        variance = sd**2 / (units * share * (1 - share))
-        seen = Difference(math.sqrt(apart**2 + variance), variance, sd / 10)
-        return math.log(guards / alpha) - log_higher(seen)
-
-    return max(_root(lacking), BURN_IN / share)
 
 
 def _log_binomial(n: int, k: int, p: float) -> float:
