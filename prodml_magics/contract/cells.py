@@ -10,11 +10,14 @@ import numpy as np
 from prodml_magics.contract.schema import Column
 from prodml_magics.errors import ContractError
 
-__all__ = ["NULL_CATEGORY", "as_category", "as_number", "is_null"]
+__all__ = ["NULL_BESIDE_EMPTY", "NULL_CATEGORY", "as_category", "as_number", "is_null"]
 
 NULL_CATEGORY = ""
 """How a missing category is written on the wire. BYTES has no null, so that in a nullable column the empty text means
 missing, in JSON rows (`null` or ``""``), in tensors and in the graph; in other columns it is a level like any other."""
+
+NULL_BESIDE_EMPTY = "\0"
+"""How it is written where the empty text is a level too; in JSON rows it is `null` as everywhere."""
 
 
 def is_null(value: Any) -> bool:
@@ -41,9 +44,9 @@ def as_number(column: Column, row: int, value: Any) -> float:
 
 
 def as_category(column: Column, row: int, value: Any) -> str:
-    """`value` as the text of a level, `NULL_CATEGORY` for a missing one; raises `ContractError`."""
+    """`value` as the text of a level, `Column.null` for a missing one; raises `ContractError`."""
     if is_null(value):
-        return NULL_CATEGORY if column.nullable else _refuse(column, row, value, "text, and no training row lacked it")
+        return column.null if column.nullable else _refuse(column, row, value, "text, and no training row lacked it")
     if isinstance(value, str):
         return str(value) if value.isascii() or _is_unicode(value) else _refuse(column, row, value, "text in valid Unicode")
     if column.dtype != "string" and isinstance(value, bool | int | float | np.generic):

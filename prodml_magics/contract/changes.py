@@ -72,6 +72,8 @@ def _column(old: Column, new: Column) -> list[str]:
         found.append(f"was in {old.unit or 'no unit'} and is in {new.unit or 'no unit'}")
     if old.nullable != new.nullable:
         found.append("may be missing now" if new.nullable else "may not be missing any more")
+    if old.null != new.null:
+        found.append(f"has a missing value written as {new.null!r} now")
     if (old.minimum, old.maximum) != (new.minimum, new.maximum):
         found.append(f"ranged over {_range(old)} and ranges over {_range(new)}")
     added = [level for level in new.categories if level not in set(old.categories)]

@@ -26,11 +26,16 @@ def stand_in_problem(stand_in: Contract, version: Contract) -> str | None:
     Both must read the same tensors of the same columns, and answer with the same outputs.
     """
     pairs: tuple[tuple[str, object, object], ...] = (
-        ("columns", [(c.name, c.kind) for c in stand_in.columns], [(c.name, c.kind) for c in version.columns]),
+        ("columns", [_read_as(column) for column in stand_in.columns], [_read_as(column) for column in version.columns]),
         ("input tensors", [f"{t.name} {_form(t)}" for t in stand_in.inputs], [f"{t.name} {_form(t)}" for t in version.inputs]),
         ("outputs", [f"{t.name} {t.datatype}" for t in stand_in.outputs], [f"{t.name} {t.datatype}" for t in version.outputs]),
     )
     return next((f"its {what} are {one}, not {other}" for what, one, other in pairs if one != other), None)
+
+
+def _read_as(column: Column) -> tuple[str, ...]:
+    """Name, kind, and how a missing value is written where that is not as usual."""
+    return (column.name, column.kind, *([repr(column.null)] if column.null else []))
 
 
 def _broken(client: Contract, server: Contract) -> tuple[str, ...]:
@@ -62,6 +67,10 @@ def _column(sent: Column, wanted: Column) -> list[str]:
         return [f"column {sent.name!r} is sent in {sent.unit} but read in {wanted.unit}"]
     if sent.nullable and not wanted.nullable:
         return [f"column {sent.name!r} may be missing when sent, but is refused when missing"]
+    if sent.nullable and sent.null != wanted.null:
+        return [f"column {sent.name!r} is sent with {sent.null!r} for a missing value, but read with {wanted.null!r}"]
+    if "" in sent.categories and wanted.nullable and not wanted.null:
+        return [f"column {sent.name!r} is sent with empty text as a level, but read as missing"]
     return []
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from prodml_magics.contract.cells import NULL_CATEGORY, as_category, as_number
+from prodml_magics.contract.cells import as_category, as_number
 from prodml_magics.contract.datatypes import dtype_of
 from prodml_magics.contract.finite import check_finite
 from prodml_magics.contract.nearest import did_you_mean
@@ -186,7 +186,7 @@ def _narrow(table: np.ndarray, columns: Sequence[Column], tensor: Tensor) -> np.
 def _decode(column: Column, values: np.ndarray) -> np.ndarray:
     if column.kind == "numeric" or not column.nullable:
         return values
-    return _objects([None if value == NULL_CATEGORY else value for value in values.tolist()], values.shape)
+    return _objects([None if value == column.null else value for value in values.tolist()], values.shape)
 
 
 def _flatten(name: str, values: np.ndarray) -> list[tuple[str, np.ndarray]]:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from msgspec.structs import replace
 
-from prodml_magics.contract.cells import NULL_CATEGORY, is_null
+from prodml_magics.contract.cells import NULL_BESIDE_EMPTY, NULL_CATEGORY, is_null
 from prodml_magics.contract.schema import Column
 from prodml_magics.errors import InvalidInput
 
@@ -20,7 +20,7 @@ def infer_columns(columns: Mapping[str, np.ndarray], units: Mapping[str, str] = 
 
     Numbers and booleans are numeric, with range; text is categorical, with sorted levels. A column with None or NaN is
     nullable. `units` are kept with the columns of their names. Raises `InvalidInput` for dates and other dtypes, for text mixed
-    with numbers, and for text that holds both empty and missing values, which the wire cannot tell apart.
+    with numbers, and for text that holds empty text, missing values and the character U+0000 alone, of which the wire has no three.
     """
     found = (_infer(name, np.asarray(values)) for name, values in columns.items())
     return tuple(replace(column, unit=units[column.name]) if column.name in units else column for column in found)
@@ -52,8 +52,10 @@ def _numeric(name: str, values: np.ndarray, dtype: str) -> Column:
 
 def _categorical(name: str, present: list[str], nullable: bool) -> Column:
     levels = tuple(sorted(set(present)))
-    if nullable and NULL_CATEGORY in levels:
+    null = NULL_BESIDE_EMPTY if nullable and NULL_CATEGORY in levels else NULL_CATEGORY
+    if nullable and null in levels:
         raise InvalidInput(
-            f"column {name!r} holds empty text and missing values, which no request can tell apart; replace one by the other and fit again"
+            f"column {name!r} holds empty text, missing values and the character U+0000, which no request can tell apart; "
+            "replace one of them and fit again"
         )
-    return Column(name=name, kind="categorical", dtype="string", nullable=nullable, categories=levels)
+    return Column(name=name, kind="categorical", dtype="string", nullable=nullable, categories=levels, null=null)

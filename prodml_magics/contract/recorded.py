@@ -26,7 +26,8 @@ def recorded_tensors(contract: Contract, columns: Mapping[str, np.ndarray]) -> d
 
 
 def _tensor(contract: Contract, tensor: Tensor, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    names = [column.name for column in tensor_columns(contract, tensor)] if contract.columns else _flat_names(tensor)
+    named = tensor_columns(contract, tensor)
+    names = [column.name for column in named] if contract.columns else _flat_names(tensor)
     missing = [name for name in names if name not in columns]
     if missing:
         raise ContractError(f"column {missing[0]!r} was not recorded; replay a version with the columns that were sent")
@@ -35,7 +36,8 @@ def _tensor(contract: Contract, tensor: Tensor, columns: Mapping[str, np.ndarray
     for place, name in enumerate(names):
         values: Any = columns[name]
         if values.dtype.kind == "O" and tensor.datatype == "BYTES":
-            values = [NULL_CATEGORY if value is None else value for value in values.tolist()]
+            null = named[place].null if contract.columns else NULL_CATEGORY
+            values = [null if value is None else value for value in values.tolist()]
         table[:, place] = values
     return table if contract.columns else table.reshape(rows, *tensor.shape[1:])
 

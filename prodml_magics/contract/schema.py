@@ -11,10 +11,11 @@ from prodml_magics.errors import ContractError
 
 __all__ = ["CONTRACT_FORMAT", "CodeTable", "Column", "Contract", "Tensor", "read_contract", "write_contract"]
 
-CONTRACT_FORMAT = 2
+CONTRACT_FORMAT = 3
 """Raise it when a field changes its meaning; `read_contract` must go on reading every older one.
 
-1: graphs take categories as text. 2: where there are `codes`, the graph takes int64 in their place.
+1: graphs take categories as text. 2: where there are `codes`, the graph takes int64 in their place. 3: a column says how a missing
+category is written.
 """
 
 
@@ -32,6 +33,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     """Range seen in training; numeric columns only."""
     categories: tuple[str, ...] = ()
     """Levels seen in training, sorted; categorical columns only. Other levels are accepted and counted as unseen."""
+    null: str = ""
+    """How a missing category is written in tensors: empty text, or the character U+0000 where empty text is a level of its own."""
     unit: str = ""
     """What its numbers are counted in, where the training rows said so."""
 
@@ -43,20 +46,21 @@ class CodeTable(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     categories: tuple[str, ...]
     """Levels that the encoders of the model tell apart, sorted."""
     missing: int | None = None
-    """The number of a missing value, written as empty text; None where the column has none, or the model refuses it."""
+    """The number of a missing value; None where the column has none, or the model refuses it."""
     unseen: int | None = None
     """The number of every other text; None where the model refuses such rows."""
     nullable: bool = False
-    """Whether empty text means a missing value."""
+    """Whether the text `null` means a missing value."""
+    null: str = ""
 
     @cached_property
     def numbers(self) -> Numbers:
         """The number of each text."""
         known = {category: place for place, category in enumerate(self.categories)}
         if self.nullable:
-            known.pop("", None)
+            known.pop(self.null, None)
             if self.missing is not None:
-                known[""] = self.missing
+                known[self.null] = self.missing
         return Numbers(known, self)
 
 
@@ -68,8 +72,9 @@ class Numbers(dict[str, int]):
         self._table = table
 
     def __missing__(self, text: str) -> int:
-        if self._table.unseen is None or (self._table.nullable and not text):
-            what = "missing" if self._table.nullable and not text else ascii(text)[:60]
+        missing = self._table.nullable and text == self._table.null
+        if self._table.unseen is None or missing:
+            what = "missing" if missing else ascii(text)[:60]
             known = ", ".join(map(repr, self._table.categories[:5])) + (", …" if len(self._table.categories) > 5 else "")
             raise ContractError(f"column {self._table.column!r} is {what}, which the model refuses; send one of {known}")
         return self._table.unseen

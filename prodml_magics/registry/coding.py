@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from prodml_magics.contract.cells import NULL_CATEGORY
 from prodml_magics.contract.schema import CodeTable, Contract
 from prodml_magics.registry.probes import UNSEEN
 from prodml_magics.registry.reference import Reference
-from prodml_magics.registry.roles import nested
+from prodml_magics.registry.roles import is_fitted, nested
 
 if TYPE_CHECKING:
     from prodml_magics.registry.tabulated import Tabulated
@@ -111,16 +110,18 @@ class _Asker:
         for column, texts, told, refused in zip(
             self._contract.categorical, self._texts, self._told_apart, self._refused, strict=True
         ):
-            wanted = {*column.categories, UNSEEN} | told | ({NULL_CATEGORY} if column.nullable else set())
+            wanted = {*column.categories, UNSEEN} | told | ({column.null} if column.nullable else set())
             kept.append([text for text in texts if text in wanted and text not in refused])
         return kept
 
     def _table(self, place: int) -> CodeTable:
         column, texts = self._contract.categorical[place], self._texts[place]
-        missing = texts.index(NULL_CATEGORY) if column.nullable and NULL_CATEGORY in texts else None
+        missing = texts.index(column.null) if column.nullable and column.null in texts else None
         unseen = texts.index(UNSEEN) if UNSEEN in texts else None
         levels = tuple(texts[: len(texts) - (missing is not None) - (unseen is not None)])
-        return CodeTable(column=column.name, categories=levels, missing=missing, unseen=unseen, nullable=column.nullable)
+        return CodeTable(
+            column=column.name, categories=levels, missing=missing, unseen=unseen, nullable=column.nullable, null=column.null
+        )
 
     def _rewritten(self, part: Any, inputs: list[int]) -> Any:
         """`part`, which gets the columns `inputs` of the rows, with tables for encoders; in place, but for encoders themselves."""
@@ -274,8 +275,8 @@ def _texts_of(model: Any, contract: Contract) -> list[list[str]]:
     for column, own in zip(contract.categorical, seen, strict=True):
         # an encoder's list that shares no level with a column is of another one
         shared = [held for held in lists if held & own] or lists
-        known = sorted(own.union(everywhere, *shared) - ({NULL_CATEGORY} if column.nullable else set()))
-        texts.append([*known, *([NULL_CATEGORY] if column.nullable else []), UNSEEN])
+        known = sorted(own.union(everywhere, *shared) - ({column.null} if column.nullable else set()))
+        texts.append([*known, *([column.null] if column.nullable else []), UNSEEN])
     return texts
 
 
@@ -323,20 +324,8 @@ def _outermost(part: Any, count: int) -> Iterator[Any]:
         if id(inner) in hidden or type(inner).__name__ not in ("Pipeline", "ColumnTransformer"):
             continue
         hidden.update(id(each) for each in nested(inner))
-        if getattr(inner, "n_features_in_", None) == count and _is_fitted(inner):
+        if getattr(inner, "n_features_in_", None) == count and is_fitted(inner):
             yield inner
-
-
-def _is_fitted(part: Any) -> bool:
-    """False for what a wrapper was given and has cloned, even where its first steps are fitted."""
-    from sklearn.exceptions import NotFittedError
-    from sklearn.utils.validation import check_is_fitted
-
-    try:
-        check_is_fitted(part)
-    except NotFittedError:
-        return False
-    return True
 
 
 def _picked(rows: Any, places: list[int]) -> Any:

@@ -58,7 +58,7 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: int
     kinds: dict[str, int]
-    """Rows of each kind: test, train, missing, unseen, threshold, and batch for the first rows sent in small
+    """Rows of each kind: test, train, missing, unseen, empty (text), threshold, and batch for the first rows sent in small
     batches; file for a ready ``.onnx`` file, compared with itself."""
     max_abs_difference: float
     """Largest difference: of probabilities as such, of predictions and scores relative to the larger of size and spread."""

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from prodml_magics.contract.cells import NULL_CATEGORY
 from prodml_magics.contract.encode import tensor_columns
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import InvalidInput
@@ -41,7 +40,7 @@ class Probe(NamedTuple):
 def make_probes(
     contract: Contract, reference: Asked, train: Mapping[str, np.ndarray], test: Mapping[str, np.ndarray] | None
 ) -> list[Probe]:
-    """Probes of the kinds test, train, missing, unseen and threshold; `train` and `test` are encoded wire tensors.
+    """Probes of the kinds test, train, missing, unseen, empty and threshold; `train` and `test` are encoded wire tensors.
 
     Made-up rows that scikit-learn itself refuses are left out: ONNX is never asked what the model cannot answer. Raises
     `InvalidInput` when scikit-learn refuses the real ones.
@@ -52,7 +51,10 @@ def make_probes(
         probes += _real("test", contract, reference, sample_rows(test, _TEST_ROWS))
     probes += _real("train", contract, reference, base)
     few = sample_rows(train, _ROWS_PER_COLUMN)
-    for kind, tensors in (*_planted(contract, few), *threshold_rows(reference.model, contract, base)):
+    for kind, tensors in (
+        *_planted(contract, few),
+        *threshold_rows(reference.model, contract, base, getattr(reference, "table", None)),
+    ):
         probes += _made(kind, contract, reference, tensors)
     return probes
 
@@ -89,14 +91,16 @@ def _made(kind: str, contract: Contract, reference: Asked, tensors: dict[str, np
 
 
 def _planted(contract: Contract, few: Mapping[str, np.ndarray]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Rows of which every second lacks one value where it may, or holds an unseen level where it is text, for each column."""
+    """Rows of which every second lacks one value where it may, or holds an unseen level or empty text where it is text, for each column."""
     for tensor in contract.inputs:
         text = tensor.datatype == "BYTES"
         for place, column in enumerate(tensor_columns(contract, tensor)):
             if column.nullable:
-                yield "missing", _replaced(few, tensor.name, place, NULL_CATEGORY if text else np.nan)
+                yield "missing", _replaced(few, tensor.name, place, column.null if text else np.nan)
             if text:
                 yield "unseen", _replaced(few, tensor.name, place, UNSEEN)
+                if column.null or not column.nullable:
+                    yield "empty", _replaced(few, tensor.name, place, "")
 
 
 def _replaced(tensors: Mapping[str, np.ndarray], name: str, place: int, value: Any) -> dict[str, np.ndarray]:

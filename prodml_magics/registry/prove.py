@@ -69,7 +69,7 @@ def convert_exactly(converter: Converter, draft: Contract, reference: Reference,
     """
     tried: list[_Attempt] = []
     found = with_codes(reference, *_first_row(draft, train)) if draft.categorical else None
-    for coded in (None,) if found is None else (found, None):
+    for coded in _ways(found, draft):
         for precision in precisions(reference.model) if coded or draft.numeric else ("FP32",):
             attempt = _attempt(converter, draft, reference, train, test, precision, coded)
             if attempt.parity and attempt.parity.passed:
@@ -82,6 +82,19 @@ def convert_exactly(converter: Converter, draft: Contract, reference: Reference,
         raise Unsupported(str(error)) from error
     compared = [attempt for attempt in tried if attempt.parity]
     raise _refusal(converter, reference, (compared or tried)[-1])
+
+
+def _ways(found: Coded | None, draft: Contract) -> tuple[Coded | None, ...]:
+    """With text as numbers where that can be, and as text; a graph of text cannot tell empty from missing."""
+    both = next((column.name for column in draft.categorical if column.null), None)
+    if both is None:
+        return (None,) if found is None else (found, None)
+    if found is None:
+        raise Unsupported(
+            f"column {both!r} holds empty text and missing values, which ONNX tells apart for OneHotEncoder, OrdinalEncoder and "
+            "TargetEncoder alone; let one of them read it, or replace one by the other and fit again"
+        )
+    return (found,)
 
 
 def tensors_of(arrays: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from prodml_magics.errors import InvalidInput, Unsupported
 
-__all__ = ["Role", "check_fitted", "class_labels", "nested", "reference_answers", "role_of", "unwrap"]
+__all__ = ["Role", "check_fitted", "class_labels", "is_fitted", "nested", "reference_answers", "role_of", "unwrap"]
 
 _HOLDERS = ("_CalibratedClassifier",)
 """Classes of scikit-learn that hold fitted estimators and are none themselves."""
@@ -78,6 +78,18 @@ def reference_answers(model: Any, role: Role, rows: Any) -> dict[str, np.ndarray
     if role == "outlier":
         answers["scores"] = np.asarray(model.decision_function(rows), np.float64)
     return answers
+
+
+def is_fitted(part: Any) -> bool:
+    """False for what a wrapper was given and has cloned, even where its first steps are fitted."""
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(part)
+    except NotFittedError:
+        return False
+    return True
 
 
 def nested(model: Any) -> Iterator[Any]:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from prodml_magics.contract.compare import compare
+from prodml_magics.contract.compare import compare, stand_in_problem
 from prodml_magics.contract.schema import Column, Contract, Tensor
 
 
@@ -57,3 +58,14 @@ def test_readers_of_answers_are_kept(numeric):
     assert compare(numeric, fewer) == ("output 'probabilities' is read but not given",)
     assert compare(fewer, numeric) == ()
     assert "classes" in compare(numeric, other)[0]
+
+
+def test_clients_that_write_a_missing_category_otherwise_are_broken(mixed):
+    price, city, *others = mixed.columns
+    beside = replace(mixed, columns=(price, replace(city, null="\0", categories=("", "Bonn")), *others))
+    assert compare(mixed, beside) == ("column 'city' is sent with '' for a missing value, but read with '\\x00'",)
+    assert compare(beside, mixed) == ("column 'city' is sent with '\\x00' for a missing value, but read with ''",)
+    never = replace(mixed, columns=(price, replace(city, nullable=False, categories=("", "Bonn")), *others))
+    assert compare(never, mixed) == ("column 'city' is sent with empty text as a level, but read as missing",)
+    assert compare(never, beside) == ()
+    assert "columns" in (stand_in_problem(mixed, beside) or "")

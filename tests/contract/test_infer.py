@@ -40,9 +40,16 @@ def test_types_ranges_levels_and_nulls_are_read_off_the_rows():
         (np.array(["2020-01-01"], "datetime64[D]"), "column 'x' is of dtype datetime64"),
         (np.array([1j]), "complex128"),
         (np.array([1, "a"], object), "int and str"),
-        (np.array(["", None], object), "empty text and missing"),
+        (np.array(["", None, "\0"], object), "empty text, missing values and the character"),
     ],
 )
 def test_what_no_contract_can_hold_is_refused(values, message):
     with pytest.raises(InvalidInput, match=message):
         infer_columns({"x": values})
+
+
+def test_a_missing_value_is_written_otherwise_where_empty_text_is_a_level():
+    (column,) = infer_columns({"x": np.array(["", None, "a"], object)})
+    assert (column.null, column.categories, column.nullable) == ("\0", ("", "a"), True)
+    for values in (np.array(["a", None], object), np.array(["", "a"])):
+        assert infer_columns({"x": values})[0].null == ""

@@ -16,8 +16,9 @@ from sklearn.pipeline import make_pipeline as pipe
 from sklearn.pipeline import make_union
 
 from prodml_magics.contract.check import check_tensors
-from prodml_magics.contract.encode import encode_columns
-from prodml_magics.errors import ContractError
+from prodml_magics.contract.encode import decode_columns, encode_columns, encode_rows
+from prodml_magics.contract.schema import read_contract, write_contract
+from prodml_magics.errors import ContractError, Unsupported
 from prodml_magics.registry.build import build
 from prodml_magics.registry.frames import columns_of
 
@@ -248,3 +249,71 @@ def test_a_single_column_may_have_the_name_of_a_tensor(name):
     candidate = build(model, train=(rows, TARGET), converter=HERE)
     given = opened(candidate.model, candidate.contract).run(encode_columns(candidate.contract, columns_of(rows)))
     np.testing.assert_allclose(given["probabilities"], model.predict_proba(rows), atol=1e-5, rtol=0)
+
+
+BOTH = GAPS.assign(price=FRAME.price, city=GAPS.city.mask(_generator.random(400) < 0.15, ""))
+BOTH_TARGET = ((FRAME.price > 1) ^ (BOTH.city == "") ^ BOTH.city.isna() & (FRAME.rooms > 2)).to_numpy(int)
+TELL_APART = {
+    "one-hot": lambda: pipe(mixed(prep.OneHotEncoder(**IGNORED)), tree.DecisionTreeClassifier(max_depth=6, random_state=0)),
+    "one-hot, linear": lambda: pipe(mixed(prep.OneHotEncoder(**IGNORED)), LR(max_iter=1000)),
+    "ordinal": lambda: pipe(
+        mixed(ordinal(unknown_value=-1, encoded_missing_value=-2)), RandomForestClassifier(10, random_state=0)
+    ),
+    "target": lambda: pipe(mixed(prep.TargetEncoder(smooth=1.0)), HistGradientBoostingClassifier(max_iter=20)),
+    "imputed": lambda: pipe(
+        mixed(pipe(impute.SimpleImputer(strategy="most_frequent"), prep.OneHotEncoder(**IGNORED))), LR(max_iter=1000)
+    ),
+    "indicated": lambda: pipe(
+        mixed(pipe(impute.SimpleImputer(strategy="most_frequent", add_indicator=True), prep.OneHotEncoder(**IGNORED))),
+        LR(max_iter=1000),
+    ),
+}
+TABLES = {
+    "NaN": lambda frame: frame,
+    "None": lambda frame: frame.astype({"city": object, "shop": object}).where(frame.notna(), None),
+    "polars": pl.from_pandas,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Found unknown categories")
+@pytest.mark.parametrize(
+    ("name", "table"),  # scikit-learn's imputer of text takes NaN for missing
+    [(name, table) for table in TABLES for name in TELL_APART if table == "NaN" or name not in ("imputed", "indicated")],
+)
+def test_empty_text_and_missing_text_are_two_things_where_the_encoder_makes_two_of_them(name, table):
+    rows = TABLES[table](BOTH)
+    model = TELL_APART[name]().fit(rows, BOTH_TARGET)
+    candidate = build(model, train=(rows, BOTH_TARGET), converter=HERE)
+    column = candidate.contract.columns[1]
+    assert column.null == "\0" and "" in column.categories
+    asked = BOTH.head(90).assign(city=["", "Bonn", None] * 30)
+    asked = TABLES[table](asked.astype({"city": BOTH.city.dtype}))
+    tensors = encode_columns(candidate.contract, columns_of(asked))
+    assert tensors["categorical"][:3, 0].tolist() == ["", "Bonn", "\0"]
+    assert check_tensors(candidate.contract, tensors) == 90
+    given = opened(candidate.model, candidate.contract).run(tensors)
+    np.testing.assert_allclose(given["probabilities"], model.predict_proba(asked), atol=1e-5, rtol=0)
+    if "imputed" not in name:
+        assert not np.array_equal(given["probabilities"][::3], given["probabilities"][2::3])
+
+
+def test_rows_of_json_send_null_for_what_is_missing_beside_empty_text():
+    model = TELL_APART["one-hot, linear"]().fit(BOTH, BOTH_TARGET)
+    contract = build(model, train=(BOTH, BOTH_TARGET), converter=HERE).contract
+    rows = [{"price": 1.0, "rooms": 2, "shop": "a", "city": city} for city in ("", None, "Ulm")]
+    tensors = encode_rows(contract, rows)
+    assert tensors["categorical"][:, 0].tolist() == ["", "\0", "Ulm"]
+    assert decode_columns(contract, tensors)["city"].tolist() == ["", None, "Ulm"]
+    assert read_contract(write_contract(contract)) == contract
+
+
+def test_text_that_stays_text_cannot_be_empty_and_missing():
+    def shout(rows):
+        return rows.apply(lambda column: column.str.upper())
+
+    columns = compose.make_column_transformer(
+        (pipe(prep.FunctionTransformer(shout), prep.OneHotEncoder(**IGNORED)), ["city", "shop"])
+    )
+    model = pipe(columns, LR()).fit(BOTH, BOTH_TARGET)
+    with pytest.raises(Unsupported, match="column 'city' holds empty text and missing values"):
+        build(model, train=(BOTH, BOTH_TARGET), converter=HERE)

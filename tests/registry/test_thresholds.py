@@ -6,14 +6,24 @@ import warnings
 from importlib.util import find_spec
 
 import numpy as np
+import pandas as pd
 import pytest
-from sklearn import ensemble, tree
+from registry.here import Here
+from sklearn import ensemble, impute, preprocessing, tree
+from sklearn.compose import make_column_transformer
+from sklearn.pipeline import make_pipeline
 
+from prodml_magics.contract.encode import encode_columns
 from prodml_magics.contract.infer import infer_columns
 from prodml_magics.contract.schema import Contract
 from prodml_magics.inference.session import open_session
+from prodml_magics.registry.build import build
 from prodml_magics.registry.converters.sklearn import convert_sklearn_model
+from prodml_magics.registry.frames import columns_of
 from prodml_magics.registry.layout import wire_inputs
+from prodml_magics.registry.parity import prove
+from prodml_magics.registry.probes import make_probes
+from prodml_magics.registry.reference import Reference
 from prodml_magics.registry.thresholds import threshold_rows
 
 ROWS = 500
@@ -62,6 +72,43 @@ SKLEARN = {
     "HistGradientBoosting, gamma": (HGBR(loss="gamma", max_iter=30, **SEED), GAPS, POSITIVE),
     "HistGradientBoosting, quantile": (HGBR(loss="quantile", quantile=0.8, max_iter=20, **SEED), SMOOTH, NUMBER),
     "HistGradientBoosting, categories, number": (HGBR(max_iter=30, categorical_features=LEVELS, **SEED), CODES, NUMBER),
+}
+
+
+MIXED = pd.DataFrame(
+    {
+        "shop": np.array(["a", "b", "c"])[_generator.integers(0, 3, ROWS)],
+        "price": SMOOTH[:, 0],
+        "town": np.array(["Ulm", "Bonn"])[_generator.integers(0, 2, ROWS)],
+        "rooms": np.where(np.isnan(GAPS[:, 1]), np.nan, SMOOTH[:, 1] * 1e4 + 1e6),
+        "age": SMOOTH[:, 2] * 0.001,
+    }
+)
+
+
+def columns_first(numbers, model, text=None):
+    text = text or preprocessing.OneHotEncoder(handle_unknown="ignore")
+    return make_pipeline(make_column_transformer((text, ["town", "shop"]), (numbers, ["age", "price", "rooms"])), model)
+
+
+TRACED = {
+    "as they are": columns_first("passthrough", HGBC(max_iter=20, **SEED)),
+    "scaled": columns_first(preprocessing.StandardScaler(), HGBC(max_iter=20, **SEED)),
+    "imputed and scaled": columns_first(
+        make_pipeline(impute.SimpleImputer(), preprocessing.RobustScaler()), ensemble.RandomForestClassifier(10, **SEED)
+    ),
+    "with codes": columns_first(
+        preprocessing.MinMaxScaler(),
+        tree.DecisionTreeClassifier(**SEED),
+        preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+    ),
+    "in a vote": ensemble.VotingClassifier(
+        [
+            ("a", columns_first(preprocessing.StandardScaler(), HGBC(max_iter=20, **SEED))),
+            ("b", columns_first(impute.SimpleImputer(), tree.DecisionTreeClassifier(**SEED))),
+        ],
+        voting="soft",
+    ),
 }
 
 
@@ -151,3 +198,56 @@ def test_lightgbm_keeps_every_digit_at_its_thresholds(kind, options, rows, targe
     import lightgbm
 
     compared(getattr(lightgbm, kind)(n_estimators=30, verbose=-1, **options), rows, target)
+
+
+def asked_of(model, frame, precision):
+    columns = infer_columns(columns_of(frame))
+    contract = Contract(task="classification", columns=columns, inputs=wire_inputs(columns, precision), outputs=())
+    return contract, Reference(model, "classifier", columns, frame), encode_columns(contract, columns_of(frame))
+
+
+@pytest.mark.parametrize("name", ["as they are", "scaled", "imputed and scaled", "with codes"])
+@pytest.mark.parametrize("precision", ["FP32", "FP64"])
+def test_split_points_of_numbers_beside_text_are_traced_back_through_what_stands_in_front(name, precision):
+    model = TRACED[name].fit(MIXED, BINARY)
+    contract, reference, base = asked_of(model, MIXED, precision)
+    found = [tensors for _, tensors in threshold_rows(model, contract, base, reference.table)]
+    assert len(found) == 3
+    features = np.asarray(model[0].transform(reference.table(contract, found[0])), float)
+    trees = [tree for stage in model[-1]._predictors for tree in stage] if hasattr(model[-1], "_predictors") else None
+    if trees:
+        points = np.concatenate([np.column_stack([t.nodes["feature_idx"], t.nodes["num_threshold"]]) for t in trees])
+    else:
+        held = getattr(model[-1], "estimators_", [model[-1]])
+        points = np.concatenate([np.column_stack([each.tree_.feature, each.tree_.threshold]) for each in held])
+    within = (2.0**-21 if precision == "FP32" else 1e-15) * 64 if "scaled" in name else 2.0**-23
+    on_one = 0
+    for row in features:
+        on_one += any(abs(row[int(f)] - t) <= within * max(abs(t), 1) for f, t in points if f >= 0)
+    assert on_one == len(features)
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_mixed_rows_at_split_points_are_part_of_the_proof_and_exact(name):
+    model = TRACED[name].fit(MIXED, BINARY)
+    parity = build(model, train=(MIXED, BINARY), converter=Here()).parity
+    assert parity.kinds["threshold"] > 30
+    assert parity.differences["threshold"] < (1e-12 if parity.precision == "FP64" else 1e-6)
+
+
+def test_a_float32_scaler_in_front_of_trees_does_not_pass_such_rows():
+    """What the gate is for: on rows of the training data alone the two agree."""
+    model = TRACED["scaled"].fit(MIXED, BINARY)
+    contract, reference, base = asked_of(model, MIXED, "FP32")
+    probes = make_probes(contract, reference, base, None)
+    file = convert_sklearn_model(model, contract.columns, "FP32")
+    parity, _ = prove(file, probes, "FP32", Here().run)
+    assert parity.differences["threshold"] > 1e-5
+    assert not parity.passed
+
+
+def test_features_that_mix_columns_have_no_rows_at_split_points():
+    numbers = MIXED[["price", "age"]]
+    model = make_pipeline(preprocessing.PolynomialFeatures(2), tree.DecisionTreeClassifier(**SEED)).fit(numbers, BINARY)
+    contract, reference, base = asked_of(model, numbers, "FP64")
+    assert not list(threshold_rows(model, contract, base, reference.table))
