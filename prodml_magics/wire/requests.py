@@ -483,7 +483,10 @@ class Drift(Request, frozen=True):
     ] = None
     tolerance: Annotated[
         Annotated[float, Meta(ge=0, lt=1)] | None,
-        _flag("KS distance and total variation that are harmless (default: what the reference itself shows, or 0.1)", "SHARE"),
+        _flag(
+            "harmless effect: KS distance, total variation, or the first --method (default: what the reference itself shows, or 0.1)",
+            "SHARE",
+        ),
     ] = None
     alpha: Annotated[float, Meta(gt=0, lt=1), _flag("false discovery rate over all columns", "SHARE")] = 0.05
     fdr: Annotated[Literal["bh", "by", "ebh"], _flag("control of it: by and ebh hold however columns depend on each other")] = (

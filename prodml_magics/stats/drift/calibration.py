@@ -14,13 +14,23 @@ tolerance that the reference itself would pass.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CHUNKS", "FEWEST_CALIBRATION_ROWS", "Calibration", "Variability", "of_counts", "of_grid", "of_shares", "variability"]
+__all__ = [
+    "CHUNKS",
+    "FEWEST_CALIBRATION_ROWS",
+    "Calibration",
+    "Variability",
+    "joined",
+    "of_counts",
+    "of_grid",
+    "of_shares",
+    "variability",
+]
 
 CHUNKS = 20
 _LONGER = 4
@@ -43,11 +53,15 @@ class Variability(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """Of a column: the variability of its values and of its missing share, and the rows that they rest on."""
+    """Of a column: the variability of its values and of its missing share, and the rows that they rest on.
+
+    `values` is that of the KS distance, of total variation or of the discrepancy of vectors; `movements` of other statistics, by name.
+    """
 
     values: Variability
     missing: Variability
     rows: int
+    movements: Mapping[str, float] = {}
 
     @property
     def correlation(self) -> Calibration:
@@ -85,7 +99,7 @@ def of_shares(hits: NDArray[np.int64], rows: NDArray[np.int64]) -> Variability:
 def _variability(counts: NDArray[np.int64], squared: _Squared, negligible: float) -> Variability:
     if counts.shape[1] < 2:
         return Variability()
-    return variability(_means(counts, squared), _means(_joined(counts), squared), negligible)
+    return variability(_means(counts, squared), _means(joined(counts), squared), negligible)
 
 
 def variability(short: tuple[float, float], long: tuple[float, float], negligible: float) -> Variability:
@@ -97,7 +111,8 @@ def variability(short: tuple[float, float], long: tuple[float, float], negligibl
     return Variability(math.sqrt(max(0.0, long[0] - inflation * long[1])), inflation)
 
 
-def _joined(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def joined(counts: NDArray[Any]) -> NDArray[Any]:
+    """Counts [CHUNKS, cells] of the same rows as chunks four times as long."""
     return counts.reshape(-1, _LONGER, counts.shape[1]).sum(axis=1)
 
 

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.stats.bootstrap import bootstrap_lower_bound
-from prodml_magics.stats.drift.comparison import Comparison
+from prodml_magics.stats.drift.columns import Levels
+from prodml_magics.stats.drift.comparison import Comparison, paired_counts
 from prodml_magics.stats.drift.kernels import Pair
-from prodml_magics.stats.drift.limits import Limits
-from prodml_magics.stats.drift.reference import NumericColumn
+from prodml_magics.stats.drift.limits import Limits, tolerance_of
+from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn
 from prodml_magics.stats.drift.statistics import STATISTICS, Scale, Statistic
 from prodml_magics.stats.drift.support import Support, compressed, pooled
 from prodml_magics.stats.drift.verdict import Evidence
@@ -29,9 +30,12 @@ _DEFAULTS = ("ks", "tv")
 
 
 def with_numeric_statistics(
-    comparison: Comparison, pair: Pair, column: NumericColumn, names: Sequence[str], limits: Limits
+    comparison: Comparison, pair: Pair, column: NumericColumn, names: Sequence[str], limits: Limits, given: float | None = None
 ) -> Comparison:
-    """`comparison` with the named statistics that apply to numbers, decided by the first of them that is defined."""
+    """`comparison` with the named statistics that apply to numbers, decided by the first of them that is defined.
+
+    Its tolerance is the `given` one, else that of the column.
+    """
     wanted = [name for name in names if STATISTICS[name].applies("numeric")]
     if not wanted or not isinstance(comparison.evidence, Evidence):
         return comparison
@@ -48,7 +52,8 @@ def with_numeric_statistics(
     # The statistics of the tests grow with the rows: with correlated ones, those of as many independent rows count.
     p_value = _p_value(statistic, (values[decider] / limits.inflation, *sizes))
     low = _low_of_numbers(statistic, support, scale, limits)
-    return decided._replace(evidence=_evidence(comparison.evidence, statistic, effects[decider], low, p_value))
+    tolerance = tolerance_of(column, decider, statistic.tolerance, given)
+    return decided._replace(evidence=_evidence(comparison.evidence, statistic, effects[decider], low, p_value, tolerance))
 
 
 def _number(measure: Any, *arguments: Any) -> float:
@@ -73,12 +78,14 @@ def _low_of_numbers(statistic: Statistic, support: Support, scale: Scale, limits
 
 
 def with_count_statistics(
-    comparison: Comparison, before: NDArray[np.int64], now: NDArray[np.int64], names: Sequence[str], limits: Limits
+    comparison: Comparison, column: LevelColumn, found: Levels, names: Sequence[str], limits: Limits, given: float | None = None
 ) -> Comparison:
-    """`comparison` with the named statistics that apply to categories, decided by the first of them that is defined."""
+    """`comparison` with the named statistics that apply to categories, decided by the first of them that is defined; its tolerance may
+    be given."""
     wanted = [name for name in names if STATISTICS[name].applies("categorical")]
     if not wanted or not isinstance(comparison.evidence, Evidence):
         return comparison
+    _, before, now = paired_counts(column, found)
     effects = {name: _number(STATISTICS[name].categorical, before, now) for name in wanted}
     values = {name: _number(STATISTICS[name].value, before, now, effects[name]) for name in wanted}
     decider = next((name for name in wanted if math.isfinite(effects[name])), "")
@@ -90,7 +97,8 @@ def with_count_statistics(
     rows = limits.effective(int(before.sum())), limits.effective(int(now.sum()))
     low = bootstrap_lower_bound(before, now, statistic.categorical, rows=rows, alpha=limits.alpha)
     p_value = _p_value(statistic, (before, now)) if limits.inflation == 1 else None
-    return decided._replace(evidence=_evidence(comparison.evidence, statistic, effects[decider], low, p_value))
+    tolerance = tolerance_of(column, decider, statistic.tolerance, given)
+    return decided._replace(evidence=_evidence(comparison.evidence, statistic, effects[decider], low, p_value, tolerance))
 
 
 def _p_value(statistic: Statistic, arguments: tuple[Any, ...]) -> float | None:
@@ -98,15 +106,17 @@ def _p_value(statistic: Statistic, arguments: tuple[Any, ...]) -> float | None:
     return None if statistic.p_value is None else partial(statistic.p_value, *arguments)()
 
 
-def _evidence(default: Evidence, statistic: Statistic, effect: float, low: float, p_value: float | None) -> Evidence:
+def _evidence(
+    default: Evidence, statistic: Statistic, effect: float, low: float, p_value: float | None, tolerance: tuple[float, bool]
+) -> Evidence:
     """Evidence by this statistic; without a test of its own that of the default one (KS, chi-squared) asks whether anything moved."""
     return default._replace(
         effect=effect,
         effect_low=0.0 if math.isnan(low) else min(low, effect),
         p_value=default.p_value if p_value is None else p_value,
-        tolerance=statistic.tolerance,
+        tolerance=tolerance[0],
         finding=f"{statistic.title} {effect:.2f}",
         chance=0.0,
         needed=None,
-        calibrated=False,
+        calibrated=tolerance[1],
     )

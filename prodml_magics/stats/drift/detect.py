@@ -43,7 +43,6 @@ from prodml_magics.stats.drift.comparison import (
     compare_numbers,
     compare_texts,
     compare_unseen,
-    paired_counts,
     side_of,
 )
 from prodml_magics.stats.drift.dataset import judge_dataset
@@ -100,8 +99,8 @@ def detect(
     between columns) or ``ebh`` (e-BH, likewise).
 
     `methods` names statistics of `prodml_magics.stats.drift.statistics`: all of them are computed where they apply, and the
-    first that applies and is defined decides a column in place of KS distance and total variation, at its own tolerance
-    (given tolerances are those of KS and total variation) and with a bootstrapped lower bound. Those of
+    first that applies and is defined decides a column in place of KS distance and total variation, with a bootstrapped lower bound.
+    Its tolerance is the given one of numbers or categories, else what the reference was calibrated for, else its own default. Those of
     `prodml_magics.stats.drift.joint` look at all numeric columns at once; what they find is in ``.joint``.
 
     `x` is an array [rows, columns of the reference], a mapping of name to 1-D array, or a frame. Columns that are on one side only
@@ -258,8 +257,9 @@ def _compare(
     }
     of_columns = tuple(name for name in methods if name not in JOINT)
     if of_columns:
+        given = None if tolerances is None else tolerances.numeric
         for key, (pair, column) in tasks.items():
-            made[key] = with_numeric_statistics(made[key], pair, column, of_columns, limits[key])
+            made[key] = with_numeric_statistics(made[key], pair, column, of_columns, limits[key], given)
     compared = {name: _compare_vectors(reference, name, current[name], methods, alpha, where) for name in current}
     return [
         compared[name] or _comparison(reference, name, current[name], made, tolerances, alpha, of_columns) for name in current
@@ -330,7 +330,8 @@ def _comparison(
         return Comparison(absent or "the reference kept no values of so few rows of a masked column")
     limits = limits_of_values(column, tolerances, alpha)
     compared = compare_levels(column, found, limits)
-    return with_count_statistics(compared, *paired_counts(column, found)[1:], methods, limits) if methods else compared
+    given = None if tolerances is None else tolerances.categorical
+    return with_count_statistics(compared, column, found, methods, limits, given) if methods else compared
 
 
 def absence(side: str, rows: int, missing: int) -> str:

@@ -9,7 +9,7 @@ from prodml_magics.stats.drift.calibration import Variability
 from prodml_magics.stats.drift.reference import Column, NumericColumn
 from prodml_magics.stats.drift.verdict import Tolerances
 
-__all__ = ["Limits", "limits_of_missing", "limits_of_values", "limits_of_vectors"]
+__all__ = ["Limits", "limits_of_missing", "limits_of_values", "limits_of_vectors", "tolerance_of"]
 
 _SMALLEST, _SMALLEST_MISSING = 0.05, 0.025
 _LARGEST = 0.3
@@ -45,6 +45,15 @@ def limits_of_missing(column: Column, tolerances: Tolerances | None, alpha: floa
     calibrated = None if column.calibration is None else column.calibration.missing
     given = None if tolerances is None else tolerances.missing
     return _limits(calibrated, given, _DEFAULT.missing, _SMALLEST_MISSING, alpha)
+
+
+def tolerance_of(column: Column, method: str, default: float, given: float | None) -> tuple[float, bool]:
+    """Tolerance of a statistic by name, and whether it is what the reference itself moves: the given one, else twice its movement
+    between chunks, from a half to three times the default, else that."""
+    movement = None if column.calibration is None else column.calibration.movements.get(method)
+    if given is not None or movement is None:
+        return default if given is None else given, False
+    return min(3 * default, math.ceil(max(default / 2, 2 * movement) * 1e4) / 1e4), True
 
 
 def limits_of_vectors(column: Column, tolerance: float, alpha: float) -> Limits:

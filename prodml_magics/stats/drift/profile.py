@@ -1,20 +1,21 @@
 """The stored form of a reference: ``profile.arrow``, an Arrow IPC file with one row per column.
 
-Schema metadata: ``prodml.format`` and ``prodml.extras`` (JSON). Fields: name, kind, rows, missing, dtype; of a numeric column
-the sorted sample and the bin edges in the list that its dtype names, and unit; of a categorical one levels, counts and other;
-of any, the calibration (five numbers). Moments are computed when it is read, unless the sample is a sketch: then `rank_error` is above
-zero and the moments of all rows are there.
+Schema metadata: ``prodml.format`` and ``prodml.extras`` (JSON). Fields: name, kind, rows, missing, dtype; of a numeric column the sorted
+sample and the bin edges in the list that its dtype names, and unit; of a categorical one levels, counts and other; of any, the
+calibration (five numbers), and how far other statistics move between its chunks, their names in moved and the numbers in movements.
+Moments are computed when it is read, unless the sample is a sketch: then `rank_error` is above zero and the moments of all rows are
+there.
 
-Format 4 has integers beyond int64, as uint64, and the kind embedding: vectors in values_float32, their width in counts. A text's row
-may have some of the texts in levels, and its parts a calibration each, and the rows of all columns their inflation in calibration;
-profiles of earlier releases have none of these. Format 3 had
-neither; it has sketches, and rows of kind ``joint``, one per statistic of all columns: its null table in values_float32, tolerance and
-width in calibration. Format 2 had neither of those, and its samples of more than 100,000 values were drawn at random. All have the kinds
-numeric, categorical and text; a text column is followed by its parts, numeric rows whose ``part_of`` is its name; and at most one row of
-kind ``rows`` holds some rows of the numeric columns. Format 1 had neither texts nor units nor calibrations nor rows. All of them are read.
+Format 4 has integers beyond int64, as uint64, and the kind embedding: vectors in values_float32, their width in counts. A text's row may
+have some of the texts in levels, and its parts a calibration each, and the rows of all columns their inflation in calibration; profiles
+of earlier releases have none of these, and the first ones of this format no movements. Format 3 had neither; it has sketches, and rows of
+kind ``joint``, one per statistic of all columns: its null table in values_float32, tolerance and width in calibration. Format 2 had
+neither of those, and its samples of more than 100,000 values were drawn at random. All have the kinds numeric, categorical and text; a
+text column is followed by its parts, numeric rows whose ``part_of`` is its name; and at most one row of kind ``rows`` holds some rows of
+the numeric columns. Format 1 had neither texts nor units nor calibrations nor rows. All of them are read.
 
-To change it: add fields freely, readers ignore what they do not know; when one changes its meaning raise PROFILE_FORMAT, keep
-reading every older format, and keep a file of the old one under tests.
+To change it: add fields freely, readers ignore what they do not know; when one changes its meaning raise PROFILE_FORMAT, keep reading
+every older format, and keep a file of the old one under tests.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def _schema(metadata: Mapping[str, str]) -> pa.Schema:
     fields |= {f"edges_{name}": pa.list_(pa.type_for_alias(name)) for name in _DTYPES}
     fields |= {"levels": pa.list_(text), "counts": pa.list_(whole), "other": whole, "part_of": text, "unit": text}
     fields |= {"calibration": pa.list_(number), "rank_error": number, "moments": pa.list_(number)}
+    fields |= {"moved": pa.list_(text), "movements": pa.list_(number)}
     return pa.schema(fields, metadata=metadata)
 
 
@@ -122,7 +124,10 @@ def _numeric_row(name: str, column: NumericColumn) -> dict[str, Any]:
 
 def _calibration_row(column: Column) -> dict[str, Any]:
     found = column.calibration
-    return {} if found is None else {"calibration": [*found.values, *found.missing, float(found.rows)]}
+    if found is None:
+        return {}
+    row: dict[str, Any] = {"calibration": [*found.values, *found.missing, float(found.rows)]}
+    return row | ({"moved": list(found.movements), "movements": list(found.movements.values())} if found.movements else {})
 
 
 def _batch(row: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
@@ -183,6 +188,8 @@ def _check_format(version: str) -> None:
 def _column(table: pa.Table, i: int) -> Column:
     kind, sizes = _cell(table, "kind", i), (_cell(table, "rows", i), _cell(table, "missing", i))
     calibration = _calibration(_cell(table, "calibration", i))
+    if calibration is not None and (moved := _cell(table, "moved", i)):
+        calibration = calibration._replace(movements=dict(zip(moved, _cell(table, "movements", i), strict=True)))
     if kind == "text":
         return TextColumn(*sizes, {}, calibration, tuple(_cell(table, "levels", i) or ()))
     if kind == "embedding":

@@ -31,6 +31,8 @@ from prodml_magics.stats.drift.grid import grid_counts, grid_edges
 from prodml_magics.stats.drift.joint.calibration import JointCalibration, calibrate_jointly
 from prodml_magics.stats.drift.joint.movement import runs, variability_of_vectors
 from prodml_magics.stats.drift.joint.rows import MOST_COLUMNS, JointRows, drawn, joint_rows, spread, standardised
+from prodml_magics.stats.drift.movements import movements_of_counts, movements_of_numbers
+from prodml_magics.stats.drift.statistics import Scale
 from prodml_magics.stats.drift.text import is_text, text_parts
 
 __all__ = [
@@ -340,9 +342,12 @@ def _calibrated_numbers(name: str, values: NDArray[Any], column: NumericColumn) 
     """Counted on the grid of the whole column: a chunk then only needs sorting."""
     edges = grid_edges(column.values)
     chunks = [as_numbers(name, chunk) for chunk in np.array_split(values, CHUNKS)]
-    counts = np.array([grid_counts(np.sort(chunk.values), edges) for chunk in chunks])
+    ordered = [np.sort(chunk.values) for chunk in chunks]
+    counts = np.array([grid_counts(chunk, edges) for chunk in ordered])
     rows = np.array([chunk.rows for chunk in chunks])
-    return Calibration(calibration.of_grid(counts), calibration.of_shares(rows - counts.sum(axis=1), rows), column.rows)
+    missing = calibration.of_shares(rows - counts.sum(axis=1), rows)
+    others = movements_of_numbers(ordered, column.values, column.edges, Scale(column.sd, column.iqr))
+    return Calibration(calibration.of_grid(counts), missing, column.rows, others)
 
 
 def _calibrated_levels(values: NDArray[Any]) -> Calibration:
@@ -350,7 +355,7 @@ def _calibrated_levels(values: NDArray[Any]) -> Calibration:
     rows = np.bincount(np.arange(len(values)) * CHUNKS // len(values), minlength=CHUNKS)
     missing = rows - counts.sum(axis=1)
     of_missing = calibration.of_shares(missing, rows) if missing.any() else Variability()
-    return Calibration(calibration.of_counts(counts), of_missing, len(values))
+    return Calibration(calibration.of_counts(counts), of_missing, len(values), movements_of_counts(counts))
 
 
 def narrowed(values: NDArray[Any]) -> NDArray[Any]:

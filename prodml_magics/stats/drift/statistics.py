@@ -57,6 +57,8 @@ class Statistic(NamedTuple):
     categorical: Counts | None = None
     value: Callable[..., Any] | None = None
     p_value: Callable[..., float] | None = None
+    power: int = 2
+    """Of the effect, to which chance adds as the inverse of the rows: two for a distance, one for a divergence or a share."""
 
     def applies(self, kind: Literal["numeric", "categorical"]) -> bool:
         """Whether it says anything of columns of that kind."""
@@ -137,10 +139,10 @@ STATISTICS: dict[str, Statistic] = {
     "energy": Statistic(
         "energy distance in √sd", 0.1, numeric=_over(_of_support(energy_distance), _root_sd), value=_of_support(energy_distance)
     ),
-    "psi": Statistic("PSI", 0.1, numeric=_binned(psi), categorical=psi),
+    "psi": Statistic("PSI", 0.1, numeric=_binned(psi), categorical=psi, power=1),
     "js": Statistic("Jensen–Shannon distance", 0.1, numeric=_binned(jensen_shannon), categorical=jensen_shannon),
     "hellinger": Statistic("Hellinger distance", 0.1, numeric=_binned(hellinger), categorical=hellinger),
-    "kl": Statistic("Kullback–Leibler divergence", 0.1, numeric=_binned(kullback_leibler), categorical=kullback_leibler),
+    "kl": Statistic("Kullback–Leibler divergence", 0.1, numeric=_binned(kullback_leibler), categorical=kullback_leibler, power=1),
     "linf": Statistic("largest change of a share", 0.1, numeric=_binned(l_infinity), categorical=l_infinity),
     "mean": Statistic("shift of the mean in sd", 0.2, numeric=_over(_of_support(mean_shift), _sd)),
     "spread": Statistic("change of ln(sd)", 0.2, numeric=_of_support(spread_ratio)),
@@ -149,7 +151,7 @@ STATISTICS: dict[str, Statistic] = {
     "chi2": Statistic("Cramér's V", 0.1, categorical=cramers_v, value=chi_squared, p_value=small_counts_p_value),
     "g": Statistic("Cramér's V", 0.1, categorical=cramers_v, value=g_test, p_value=small_counts_p_value),
     "cramers_v": Statistic("Cramér's V", 0.1, categorical=cramers_v),
-    "vanished": Statistic("share of the reference whose category is gone", 0.1, categorical=vanished_share),
+    "vanished": Statistic("share of the reference whose category is gone", 0.1, categorical=vanished_share, power=1),
 }
 """By the name that `--method` takes; the Kolmogorov–Smirnov distance and total variation decide unless others are named."""
 
