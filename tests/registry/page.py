@@ -46,7 +46,12 @@ def _head() -> list[str]:
         "",
         "Text goes into a graph as numbers where encoders alone read it (OneHotEncoder, OrdinalEncoder, TargetEncoder, with imputers",
         "before and scalers behind them): the contract holds the number of each level, of a missing and of an unseen one, and clients",
-        "go on sending text. A level that the encoder refuses is refused at the door.",
+        "go on sending text. A level that the encoder refuses is refused at the door. Where a column holds empty text as well as missing",
+        "values, the character U+0000 stands for a missing one in tensors; in JSON rows it is null.",
+        "",
+        "scikit-learn's trees and LightGBM's agree to 1e-12 where inputs are FP64. XGBoost sums in float32, in the order of its trees and",
+        "from its base score on; so does the file, and the sums have the same bits. Its probabilities, and what goes through an",
+        "exponential, may differ in the last bit of a float32, 6e-8, where its `expf` is not the nearest float.",
         "",
         f"This page is written from the tables that the tests go through: {len(every)} estimators and options, {exact} of them exact and "
         f"{len(every) - exact} refused.",

@@ -177,9 +177,10 @@ def test_isolation_forests_keep_every_digit_and_each_label_at_their_thresholds(o
     ],
 )
 def test_xgboost_keeps_its_single_digits_at_its_thresholds(kind, options, rows, target):
+    """To the last bit of a float32, which is what it sums and answers in."""
     import xgboost
 
-    compared(getattr(xgboost, kind)(n_estimators=30, max_depth=4, **options), rows, target, within=2.5e-7)
+    compared(getattr(xgboost, kind)(n_estimators=30, max_depth=4, **options), rows, target, within=1.2e-7)
 
 
 @pytest.mark.skipif(not find_spec("lightgbm"), reason="pip install 'prodml-magics[lightgbm]'")

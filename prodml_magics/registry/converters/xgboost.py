@@ -36,8 +36,8 @@ def ensemble_of(model: Any) -> Ensemble:
     """The ensemble of a fitted ``XGBClassifier`` or ``XGBRegressor``; raises `Unsupported` by name for what has none."""
     learner = json.loads(model.get_booster().save_raw("json").decode())["learner"]
     link = _link(model, learner)
-    trees, targets = _trees(model, learner)
-    base = _margins(learner, link)
+    base = _margins(model)
+    trees, targets = _trees(model, learner, base)
     firsts = {targets.index(target): target for target in sorted(set(targets))}
     trees = [_begun(tree, base[firsts[place]]) if place in firsts else tree for place, tree in enumerate(trees)]
     return Ensemble(
@@ -70,29 +70,48 @@ def _link(model: Any, learner: dict[str, Any]) -> Link:
     return _LINKS[objective]
 
 
-def _margins(learner: dict[str, Any], link: Link) -> np.ndarray:
-    """Where the sums begin [targets], float32: base scores are kept as predictions, except those of several classes."""
-    parameters = learner["learner_model_param"]
-    scores = np.atleast_1d(np.array(json.loads(parameters["base_score"]), np.float32))
-    scores = np.broadcast_to(scores, max(int(parameters["num_class"]), 1)).copy()
-    one = np.float32(1)
-    if link == "logistic":
-        return -np.log(one / scores - one)
-    return np.log(scores) if link == "exp" else scores
+def _margins(model: Any) -> np.ndarray:
+    """Where the sums begin [targets], float32: what the model itself answers with leaves of zero, since it is kept as a prediction and
+    the library's own logarithm is not the nearest float.
+    """
+    from xgboost import Booster, DMatrix
+
+    saved = json.loads(model.get_booster().save_raw("json").decode())
+    learner = saved["learner"]
+    booster = learner["gradient_booster"]
+    grown = booster.get("gbtree", booster)["model"]
+    count = grown["iteration_indptr"][1]  # trees of the first round: some of every target
+    grown |= {"trees": grown["trees"][:count], "tree_info": grown["tree_info"][:count], "iteration_indptr": [0, count]}
+    grown["gbtree_model_param"]["num_trees"] = str(count)
+    for tree in grown["trees"]:
+        sides = zip(tree["left_children"], tree["split_conditions"], strict=True)
+        tree["split_conditions"] = [0.0 if left < 0 else condition for left, condition in sides]
+    if "weight_drop" in booster:
+        booster["weight_drop"] = booster["weight_drop"][:count]
+    rows = DMatrix(np.zeros((1, int(learner["learner_model_param"]["num_feature"])), np.float32))
+    empty = Booster({"nthread": 1}, model_file=bytearray(json.dumps(saved).encode()))
+    return np.ravel(empty.predict(rows, output_margin=True, validate_features=False)).astype(np.float32)
 
 
-def _trees(model: Any, learner: dict[str, Any]) -> tuple[list[Tree], list[int]]:
+def _trees(model: Any, learner: dict[str, Any], base: np.ndarray) -> tuple[list[Tree], list[int]]:
     """The trees up to the best iteration, where fitting was stopped early, and the class of each."""
     booster = learner["gradient_booster"]
     grown = booster.get("gbtree", booster)["model"]
     best = getattr(model, "best_iteration", None) if "best_iteration" in learner["attributes"] else None
     last = grown["iteration_indptr"][-1 if best is None else best + 1]
-    weights = np.array(booster.get("weight_drop", np.ones(last)), np.float32)
-    trees = [_tree(tree, weight) for tree, weight in zip(grown["trees"][:last], weights, strict=False)]
-    return trees, grown["tree_info"][:last]
+    trees, targets = [_tree(tree) for tree in grown["trees"][:last]], grown["tree_info"][:last]
+    if "weight_drop" in booster:
+        weights = np.array(booster["weight_drop"], np.float32)
+        trees = [_weighed(tree, base[target], weight) for tree, target, weight in zip(trees, targets, weights, strict=False)]
+    return trees, targets
 
 
-def _tree(tree: dict[str, Any], weight: np.float32) -> Tree:
+def _weighed(tree: Tree, start: np.float32, weight: np.float32) -> Tree:
+    """A tree of a dart booster, which takes the start off again what each tree alone predicts: in float32 that leaves another leaf."""
+    return tree._replace(value=((tree.value + start) - start) * weight)
+
+
+def _tree(tree: dict[str, Any]) -> Tree:
     left = np.array(tree["left_children"])
     conditions = np.array(tree["split_conditions"], np.float32)
     return Tree(
@@ -102,7 +121,7 @@ def _tree(tree: dict[str, Any], weight: np.float32) -> Tree:
         left=left,
         right=np.array(tree["right_children"]),
         missing_left=np.array(tree["default_left"], bool),
-        value=conditions * weight,
+        value=conditions,
         less=True,
     )
 
