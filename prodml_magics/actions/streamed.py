@@ -14,6 +14,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
 
     from prodml_magics.stats.drift import Reference
     from prodml_magics.stats.drift.bucket import Grid, Sketch
@@ -58,24 +59,46 @@ def large(scanned: Scanned | None, memory: float) -> bool:
 
 
 def sampled_reference(scanned: Scanned, columns: list[str], rows: int, memory: float) -> Reference:
-    """`prepare` of at most `rows` rows."""
+    """`prepare` of at most `rows` rows drawn at random, which are not neighbours; how much those tell of each other, and by that how
+    many rows count as one, is found in twenty stretches of the file, each compared with the other nineteen."""
     from prodml_magics.actions.frames import as_columns
     from prodml_magics.stats.drift import prepare
+    from prodml_magics.stats.drift.calibration import CHUNKS
+    from prodml_magics.stats.drift.reference import with_calibration
 
-    return prepare(as_columns(_drawn(scanned, columns, rows, memory, told="reference"), "reference frame"))
+    drawn, neighbours = _drawn(
+        scanned, columns, [_sample(scanned, rows), _stretches(scanned, rows // 2, CHUNKS)], memory, told="reference"
+    )
+    given, beside = (as_columns(frame, "reference frame") for frame in (drawn, neighbours))
+    return with_calibration(prepare(given), prepare(beside, calibrate="correlation"))
 
 
-def _drawn(scanned: Scanned, columns: list[str], rows: int, memory: float, *, told: str) -> pl.DataFrame:
-    """At most `rows` rows in their order, drawn without replacement while the file streams by."""
+def _sample(scanned: Scanned, rows: int) -> NDArray[np.int64]:
+    """At most so many places, in their order, without replacement."""
+    return np.sort(np.random.default_rng(0).choice(scanned.rows, min(rows, scanned.rows), replace=False))
+
+
+def _stretches(scanned: Scanned, rows: int, count: int) -> NDArray[np.int64]:
+    """At most so many places, as stretches of neighbours spread over all of them."""
+    length = min(rows, scanned.rows) // count
+    starts = np.linspace(0, scanned.rows - length, count).astype(np.int64)
+    return (starts[:, None] + np.arange(length)).ravel() if length else np.arange(scanned.rows)
+
+
+def _drawn(
+    scanned: Scanned, columns: list[str], places: Sequence[NDArray[np.int64]], memory: float, *, told: str
+) -> list[pl.DataFrame]:
+    """Rows at each of these places, in their order, while the file streams by."""
     import polars as pl
 
-    chosen = np.sort(np.random.default_rng(0).choice(scanned.rows, min(rows, scanned.rows), replace=False))
-    parts, start = [], 0
+    parts: list[list[pl.DataFrame]] = [[] for _ in places]
+    start = 0
     for batch in _batches(scanned, columns, memory, ordered=True, told=told):
-        inside = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + batch.height)]
-        parts.append(batch[inside - start])
+        for chosen, found in zip(places, parts, strict=True):
+            inside = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + batch.height)]
+            found.append(batch[inside - start])
         start += batch.height
-    return pl.concat(parts)
+    return [pl.concat(found) for found in parts]
 
 
 def drawn_vectors(scanned: Scanned, reference: Reference, memory: float) -> tuple[dict[str, Vectors], dict[str, Changed]]:
@@ -89,7 +112,7 @@ def drawn_vectors(scanned: Scanned, reference: Reference, memory: float) -> tupl
 
     columns = {name: column for name, column in reference.columns.items() if isinstance(column, EmbeddingColumn)}
     found, changed = {}, {}
-    rows = _drawn(scanned, list(columns), MOST_ROWS, memory, told="vectors of now") if columns else None
+    rows = _drawn(scanned, list(columns), [_sample(scanned, MOST_ROWS)], memory, told="vectors of now")[0] if columns else None
     for name, column in columns.items():
         assert rows is not None
         try:

@@ -10,11 +10,15 @@ import polars as pl
 import pytest
 from homes import workspace_at
 from scipy import stats
+from scipy.signal import lfilter
 
 from prodml_magics.actions.drift import drift
 from prodml_magics.actions.results import DriftResult
+from prodml_magics.actions.streamed import sampled_reference, scan
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import InvalidInput, UsageError
+from prodml_magics.stats.drift import detect, prepare
+from prodml_magics.stats.drift.limits import limits_of_values
 from prodml_magics.wire.requests import Drift
 
 TINY = 1e-4
@@ -158,3 +162,53 @@ def test_every_control_of_false_discoveries_is_reached_by_its_flag(memory: float
     stepped = [min(1.0, *(ordered[j] * 4 / (j + 1) for j in range(i, 4))) for i in range(4)]
     assert sorted(found["ebh"]) == pytest.approx(stepped)
     assert found["bh"] != found["by"] != found["ebh"]
+
+
+def _autocorrelated(rng: np.random.Generator, rows: int) -> np.ndarray:
+    return lfilter([1], [1, -0.9], rng.normal(size=rows + 500))[500:]
+
+
+def test_of_a_file_it_is_found_how_much_neighbouring_rows_tell_of_each_other(tmp_path: Path) -> None:
+    rng, rows, path = np.random.default_rng(6), 40_000, tmp_path / "before.parquet"
+    note = [f"text {i} {'x' * (i % 7)}" for i in range(rows)]
+    frame = pl.DataFrame(
+        {
+            "alike": _autocorrelated(rng, rows),
+            "apart": rng.normal(size=rows),
+            "ordered": np.sort(rng.normal(size=rows)),
+            "side": np.where(_autocorrelated(rng, rows) > 0, "left", "right"),
+            "note": note,
+        }
+    )
+    frame.write_parquet(path, row_group_size=7_000)
+    scanned = scan(path)
+    assert scanned is not None
+    # Few of the rows are drawn, so that hardly any two are neighbours, and they say nothing of correlation themselves.
+    columns = sampled_reference(scanned, frame.columns, 8_000, TINY).columns
+    whole = prepare({name: frame[name].to_numpy() for name in frame.columns}, calibrate="correlation").columns
+    calibrations = {name: column.calibration for name, column in columns.items()}
+    for name in ("alike", "side"):
+        found, wanted = calibrations[name], whole[name].calibration
+        assert found is not None
+        assert wanted is not None
+        assert 4 < found.values.inflation < 25
+        assert 4 < wanted.values.inflation < 25
+    assert calibrations["apart"] is not None
+    assert calibrations["apart"].values.inflation == 1
+    assert {limits_of_values(column, None, 0.05).tolerance for column in columns.values()} == {0.1}
+    assert columns["note"].parts["length"].calibration is not None  # type: ignore[union-attr]
+
+
+def test_correlated_rows_of_files_of_one_process_are_no_drift(tmp_path: Path, nowhere: Workspace) -> None:
+    rng, names = np.random.default_rng(7), [f"x{i}" for i in range(8)]
+    alarms = {"streamed": 0, "blind": 0}
+    for i in range(6):
+        sides = [pl.DataFrame({name: _autocorrelated(rng, rows) for name in names}) for rows in (20_000, 200)]
+        paths = [tmp_path / f"{i}-{side}.parquet" for side in (0, 1)]
+        for side, path in zip(sides, paths, strict=True):
+            side.write_parquet(path)
+        alarms["streamed"] += len(drift(nowhere, Drift(model=str(paths[0]), current=str(paths[1]), memory=TINY)).drifted)
+        blind = prepare({name: sides[0][name].to_numpy() for name in names})
+        alarms["blind"] += len(detect(blind, {name: sides[1][name].to_numpy() for name in names}).drifted)
+    assert alarms["streamed"] <= 1
+    assert alarms["blind"] > 4

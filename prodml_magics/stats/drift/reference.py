@@ -49,6 +49,7 @@ __all__ = [
     "moments",
     "numeric_column",
     "prepare",
+    "with_calibration",
 ]
 
 BINS = 10
@@ -191,6 +192,24 @@ def prepare(
     count = max(map(len, given.values()), default=0)
     nulls = calibrate_jointly(spread(rows.values, count / rows.inflation)) if tables and rows is not None else {}
     return Reference(columns, dict(extras or {}), rows, nulls)
+
+
+def with_calibration(reference: Reference, other: Reference) -> Reference:
+    """A reference with what another one, of rows of the same origin in their order, says of neighbouring rows and of movement."""
+    columns = {}
+    for name, column in reference.columns.items():
+        known = other.columns.get(name)
+        if known is None or type(known) is not type(column):
+            columns[name] = column
+        elif isinstance(column, TextColumn) and isinstance(known, TextColumn):
+            parts = {part: each._replace(calibration=known.parts[part].calibration) for part, each in column.parts.items()}
+            columns[name] = column._replace(parts=parts, calibration=known.calibration)
+        else:
+            columns[name] = column._replace(calibration=known.calibration)
+    rows = reference.rows
+    if rows is not None and other.rows is not None and rows.names == other.rows.names:
+        rows = rows._replace(inflation=other.rows.inflation)
+    return Reference(columns, reference.extras, rows, reference.joint)
 
 
 def _correlation(column: Column) -> Column:
