@@ -10,6 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Error, sync_playwright
 from ui.install_browser import present
 
+collect_ignore = ["benchmarks/peer_servers"]
+"""Scripts that run in environments of their own, beside packages that are not installed here; they hold no examples."""
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
