@@ -10,9 +10,10 @@ from prodml_magics.actions.services import Services
 from prodml_magics.actions.switch import mirror_aliases
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import InvalidInput, NotFound, UsageError
+from prodml_magics.rollouts.buckets import BURN_IN
 from prodml_magics.rollouts.canary import command, segment_text
 from prodml_magics.rollouts.evidence import Evidence
-from prodml_magics.rollouts.judge import verdicts
+from prodml_magics.rollouts.judge import blind, verdicts
 from prodml_magics.wire.names import check_name
 from prodml_magics.wire.requests import Rollout
 from prodml_magics.wire.results import RolloutRecord
@@ -128,6 +129,10 @@ def _waits_for(state: RolloutState, evidence: Evidence | None) -> str:
     if state.phase == "baking":
         return f"{plan.bake:g} s of watching since it became live"
     asked = [f"{plan.min_rows} canary requests and {plan.bake:g} s in this step"]
+    if evidence is not None and evidence.buckets is not None and blind(plan, evidence):
+        asked.append(
+            f"{BURN_IN} buckets of {evidence.buckets.length} runs, since slow runs come in spells ({evidence.buckets.count} so far)"
+        )
     missing = [guard.metric for guard in plan.guards if evidence is None or guard.metric not in evidence.passed]
     if state.share >= 0.25 and missing:
         asked.append(f"no worse on {', '.join(missing)}")

@@ -46,6 +46,8 @@ class Judgement(NamedTuple):
     """Whether a gateway worker died natively while it ran the candidate."""
     gone: str = ""
     """Why the candidate cannot become live any more; empty when it can."""
+    blind: bool = False
+    """Whether a guard cannot show harm yet, so that none shown says nothing."""
     unwell: tuple[str, ...] = ()
     """Guards that are worse, since it is live, than they were before; the worst first."""
 
@@ -114,7 +116,7 @@ def _resumed(state: RolloutState, now: datetime, mismatch: bool) -> Decision:
 
 def _may_leave(state: RolloutState, judged: Judgement, now: datetime) -> bool:
     seen = judged.requests >= state.plan.min_rows and _elapsed(state, now) >= state.plan.bake
-    return seen and (state.share < _ASKS_NO_WORSE or judged.no_worse)
+    return seen and not judged.blind and (state.share < _ASKS_NO_WORSE or judged.no_worse)
 
 
 def _onward(state: RolloutState, judged: Judgement, now: datetime) -> Decision:

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from numpy.typing import ArrayLike, NDArray
 
 from prodml_magics.rollouts.baking import Answered, Baked, Before, fold_baked
+from prodml_magics.rollouts.buckets import Buckets, Series, add_to_buckets, buckets_for
 from prodml_magics.rollouts.durations import Durations, add_durations
 from prodml_magics.rollouts.guards import is_class, is_duration, is_latency, is_mean, is_rate, is_score, level_of
 from prodml_magics.rollouts.means import MeanTally
@@ -27,6 +28,7 @@ from prodml_magics.rollouts.moved import Moved, Scored, add_scores
 from prodml_magics.rollouts.runs import Tally, add_runs, joined, parted
 from prodml_magics.stats.sequential.difference import NO_WORSE, log_increments
 from prodml_magics.stats.sequential.exceedances import LEVELS, Floor, freeze
+from prodml_magics.stats.sequential.memory import memory_of
 from prodml_magics.stats.sequential.onset import beginnings_due
 from prodml_magics.stats.sequential.quantiles import add_values
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE
@@ -49,6 +51,7 @@ __all__ = [
     "means_of",
     "rates_of",
     "scores_of",
+    "series_of",
 ]
 
 EVIDENCE_FORMAT = 1
@@ -105,6 +108,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What the answers say of the mean score; none where it is not guarded."""
     durations: dict[str, Durations] = {}
     """Moments of run times, where their mean is guarded, by step and size class of the run."""
+    buckets: Buckets | None = None
+    """The same by buckets of runs, where runs of earlier traffic remember each other."""
+    apart: bool = False
+    """Whether the versions run in processes or on devices of their own, so that each may have slow spells of its own."""
     times: tuple[Binned, Binned] = ((), ())
     """Runs by arm and bin of 2 % of their times, where their quantiles are guarded: what their bands are read from."""
     keyed: bool = False
@@ -188,6 +195,7 @@ def begin(
     latencies: NDArray[np.float64] | None = None,
     error_rate: float = 0.0,
     before: Before | None = None,
+    apart: bool = False,
 ) -> Evidence:
     """No evidence yet. `latencies` (ms, of runs), `error_rate` and `before` are of earlier live traffic, where there was any."""
     shares = tuple(step / 100 for step in plan.steps)
@@ -202,15 +210,23 @@ def begin(
         sizes=dict.fromkeys(absolute, ((0, 0), (0, 0))),
         earlier_error_rate=error_rate,
         before=before or Before(),
+        apart=apart,
         moved=Moved() if scores_of(plan) else None,
     )
     return _with_thresholds(evidence, latencies) if latencies is not None and len(latencies) >= _LEARNED else evidence
 
 
 def _with_thresholds(evidence: Evidence, latencies: ArrayLike) -> Evidence:
-    thresholds = tuple(freeze(latencies).tolist())
-    before = replace(evidence.before, runs=len(np.asarray(latencies)))
-    return replace(evidence, thresholds=thresholds, learning=(), slower=Tally.empty(len(LEVELS), len(MORE)), before=before)
+    known = np.asarray(latencies, np.float64)
+    thresholds = tuple(freeze(known).tolist())
+    return replace(
+        evidence,
+        thresholds=thresholds,
+        learning=(),
+        slower=Tally.empty(len(LEVELS), len(MORE)),
+        before=replace(evidence.before, runs=len(known)),
+        buckets=buckets_for(memory_of(np.minimum(known, thresholds[-1]))),
+    )
 
 
 def lift_of(guard: Guard, threshold: float) -> float:
@@ -299,6 +315,9 @@ def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Eviden
     margins = dict(evidence.margins)
     sizes = np.log2(np.maximum(rows, 1)).astype(np.int64)
     guards = latencies_of(plan)
+    if evidence.buckets is not None:
+        series = _series(plan, evidence.thresholds, took)
+        evidence = replace(evidence, buckets=add_to_buckets(evidence.buckets, canary, sizes, series))
     if not guards:
         return replace(evidence, slower=slower)
     beyond = took[:, None] > np.where(canary[:, None], *_margin_limits(guards, evidence.thresholds))
@@ -307,6 +326,26 @@ def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Eviden
         known = joined([margins.get(name, Tally.empty(1, len(FEWER))) for name in names])
         margins |= zip(names, parted(add_runs(known, canary[of_size], beyond[of_size], FEWER)), strict=True)
     return replace(evidence, slower=slower, margins=margins)
+
+
+def series_of(plan: RolloutPlan) -> tuple[str, ...]:
+    """What is averaged in buckets: times with the floor and with the margin, what is beyond each threshold, and each guard's margin."""
+    mean = ("mean", "mean within its margin") if durations_of(plan) else ()
+    return (*mean, *(f"slow {level:g}" for level in LEVELS), *(guard.metric for guard in latencies_of(plan)))
+
+
+def _series(plan: RolloutPlan, thresholds: tuple[float, ...], took: NDArray[np.float64]) -> Series:
+    """Of runs that `took` milliseconds, [runs, series]."""
+    of_levels, latencies = np.array(thresholds), latencies_of(plan)
+    canary, control = [], []
+    for guard in durations_of(plan):
+        clip, lifted = thresholds[-1], FLOOR.lifted(took)
+        canary += [np.minimum(took, clip)] * 2
+        control += [np.minimum(lifted, clip), np.minimum(np.maximum(took * (1 + guard.margin), lifted), clip)]
+    mine, theirs = _margin_limits(latencies, thresholds)
+    for limits, found in ((FLOOR.lifted(of_levels), canary), (of_levels, control), (mine, canary), (theirs, control)):
+        found += list((took[:, None] > limits).T)
+    return Series(np.array(canary, np.float64).T, np.array(control, np.float64).T)
 
 
 def _with_durations(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Evidence:

@@ -15,9 +15,20 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from prodml_magics.rollouts.buckets import BURN_IN as BUCKETS_BEFORE
+from prodml_magics.rollouts.buckets import dispersed, dispersion, log_bucket_higher
 from prodml_magics.rollouts.canary import Judgement
 from prodml_magics.rollouts.durations import beyond_floor, beyond_margin, means, shift
-from prodml_magics.rollouts.evidence import Beginning, Evidence, durations_of, latencies_of, means_of, rates_of, scores_of
+from prodml_magics.rollouts.evidence import (
+    Beginning,
+    Evidence,
+    durations_of,
+    latencies_of,
+    means_of,
+    rates_of,
+    scores_of,
+    series_of,
+)
 from prodml_magics.rollouts.guards import (
     bound_of,
     is_class,
@@ -40,6 +51,7 @@ from prodml_magics.rollouts.runs import Tally, log_e_since
 from prodml_magics.rollouts.watched import unwell, watched_verdicts
 from prodml_magics.stats.sequential.block_pairs import log_mean_of
 from prodml_magics.stats.sequential.clipped_mean import BURN_IN, half_width, log_higher
+from prodml_magics.stats.sequential.exceedances import LEVELS
 from prodml_magics.stats.sequential.interval import ratio_interval
 from prodml_magics.stats.sequential.kept import kept_for
 from prodml_magics.stats.sequential.mixture import log_mean_exp
@@ -51,7 +63,7 @@ from prodml_magics.stats.sequential.rows_of_values import rows_for_clipped_mean
 from prodml_magics.stats.sequential.sample_ratio import ALPHA, log_mismatch
 from prodml_magics.wire.rollouts import Guard, GuardVerdict, RolloutPlan, RolloutState
 
-__all__ = ["judge", "latched", "log_harm", "log_no_worse", "verdicts"]
+__all__ = ["blind", "judge", "latched", "log_harm", "log_no_worse", "verdicts"]
 
 Floats = NDArray[np.float64]
 _MOST = 700.0
@@ -75,8 +87,15 @@ def judge(state: RolloutState, evidence: Evidence) -> Judgement:
         harm=culprits(log_harm(plan, evidence), plan.alpha),
         no_worse=all(guard.metric in evidence.passed and not _void(guard, evidence) for guard in plan.guards),
         mismatch=evidence.mismatch,
+        blind=blind(plan, evidence),
         unwell=unwell(plan, evidence) if state.phase == "baking" else (),
     )
+
+
+def blind(plan: RolloutPlan, evidence: Evidence) -> bool:
+    """Whether a guard on latency cannot show harm yet, since each version may have slow spells of its own."""
+    waits = bool(durations_of(plan)) or (evidence.apart and bool(latencies_of(plan)))
+    return waits and evidence.buckets is not None and evidence.buckets.count < BUCKETS_BEFORE
 
 
 def log_harm(plan: RolloutPlan, evidence: Evidence) -> dict[str, float]:
@@ -86,15 +105,28 @@ def log_harm(plan: RolloutPlan, evidence: Evidence) -> dict[str, float]:
     """
     found = dict(zip((guard.metric for guard in rates_of(plan)), _log_more(plan, evidence), strict=True))
     for guard in latencies_of(plan)[:1]:
-        found[guard.metric] = _log_slower(evidence.slower, evidence.beginnings)
+        found[guard.metric] = float(log_mean_exp(_log_slower(plan, evidence)))
     for guard in means_of(plan):
         tally = evidence.means.get(guard.metric)
         found[guard.metric] = 0.0 if tally is None or tally.mismatch else _log_lower(guard, tally)
     for guard in scores_of(plan):
         found[guard.metric] = 0.0 if evidence.moved is None else log_moved(evidence.moved)
     for guard in durations_of(plan):
-        found[guard.metric] = log_higher(beyond_floor(evidence.durations))
+        found[guard.metric] = _by_bucket(plan, evidence, "mean", log_higher(beyond_floor(evidence.durations)))
     return found
+
+
+def _by_bucket(
+    plan: RolloutPlan, evidence: Evidence, series: str, by_runs: float, sign: float = 1.0, *, until_known: float = 0.0
+) -> float:
+    """The log e-value `by_runs`, or that of buckets where each arm has slow spells of its own; `until_known` before that is known."""
+    buckets = evidence.buckets
+    if buckets is None:
+        return by_runs
+    place, decided = series_of(plan).index(series), dispersed(buckets)
+    if not len(decided):
+        return until_known
+    return log_bucket_higher(buckets, [place], sign)[0] if decided[place] else by_runs
 
 
 def _log_lower(guard: Guard, tally: MeanTally) -> float:
@@ -134,26 +166,38 @@ def _log_outside(canary: NDArray[np.int64], both: NDArray[np.int64], shares: Seq
     return log_mean_exp(np.stack([more, fewer], axis=-1))
 
 
-def _log_slower(slower: Tally | None, beginnings: Sequence[Beginning]) -> float:
-    """The mean over thresholds, from the start and from each beginning; a beginning before the thresholds is the start."""
+def _log_slower(plan: RolloutPlan, evidence: Evidence) -> list[float]:
+    """Of each threshold, from the start and from each beginning; a beginning before the thresholds is the start.
+
+    Versions that run in one process share their spells until buckets show otherwise. Waiting for these would leave one that is far slower
+    where it is for fifty times the length of a spell.
+    """
+    slower = evidence.slower
     if slower is None:
-        return 0.0
+        return [0.0]
     nothing = Tally.empty(len(slower.events), len(MORE))
-    begun = [each.slower or nothing for each in beginnings]
-    return float(log_over_onsets(log_mean_exp(log_e_since(slower, MORE, begun))))
+    begun = [each.slower or nothing for each in evidence.beginnings]
+    by_runs = log_over_onsets(log_e_since(slower, MORE, begun).T).tolist()
+    if evidence.buckets is None:
+        return list(by_runs)
+    return [
+        _by_bucket(plan, evidence, f"slow {level:g}", log_e, until_known=0.0 if evidence.apart else log_e)
+        for level, log_e in zip(LEVELS, by_runs, strict=True)
+    ]
 
 
 def log_no_worse(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> float:
     """Log e-value against "worse by the margin or more"."""
     if is_latency(guard.metric):  # its margin is in the limit: at the margin both arms are beyond theirs equally often
-        return _log_no_slower(guard, evidence)
+        return _by_bucket(plan, evidence, guard.metric, _log_no_slower(guard, evidence), -1.0)
     if is_mean(guard.metric):
         tally = evidence.means.get(guard.metric)
         return 0.0 if tally is None or tally.mismatch else float(log_mean_of(tally.no_worse))
     if is_score(guard.metric):
         return 0.0 if evidence.moved is None else log_within(evidence.moved)
     if is_duration(guard.metric):
-        return log_higher(beyond_margin(evidence.durations))
+        by_runs = log_higher(beyond_margin(evidence.durations))
+        return _by_bucket(plan, evidence, "mean within its margin", by_runs, -1.0)
     if not guard.relative:
         return float(log_mean_exp(evidence.differences[guard.metric]))
     canary, both = _events(guard, plan, evidence)
@@ -317,6 +361,8 @@ def _note(guard: Guard, plan: RolloutPlan, evidence: Evidence, *, events: int) -
         return "it may move to neither side by more than its margin"
     if (is_latency(guard.metric) or is_duration(guard.metric)) and not evidence.thresholds:
         return f"learning what is slow from the first live runs ({len(evidence.learning)} so far)"
+    if (is_latency(guard.metric) or is_duration(guard.metric)) and (spells := _spells(guard, plan, evidence)):
+        return spells
     if is_latency(guard.metric):
         return _bands(guard, plan, evidence)
     if is_duration(guard.metric):
@@ -326,6 +372,27 @@ def _note(guard: Guard, plan: RolloutPlan, evidence: Evidence, *, events: int) -
     if guard.relative and not events:
         return "no event on either arm: a relative margin cannot decide; an absolute one can"
     return ""
+
+
+def _spells(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> str:
+    """Where slow runs come in spells, whose they are; empty where they do not, or where both arms share them."""
+    buckets = evidence.buckets
+    if buckets is None:
+        return ""
+    if buckets.count < BUCKETS_BEFORE:
+        return (
+            f"slow runs come in spells: {buckets.count} of {BUCKETS_BEFORE} buckets of {buckets.length} runs, which tell whether each "
+            "version has its own"
+        )
+    names = ("mean", "mean within its margin") if is_duration(guard.metric) else (guard.metric, *(f"slow {x:g}" for x in LEVELS))
+    places, decided = [series_of(plan).index(name) for name in names], dispersed(buckets)
+    if not decided[places].any():
+        return ""
+    most = float(dispersion(buckets)[places].max())
+    return (
+        f"each version has slow spells of its own (dispersion {most:.2g}): {buckets.count} buckets of {buckets.length} runs decide, "
+        "asymptotically"
+    )
 
 
 def _bands(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> str:

@@ -3,7 +3,7 @@
 python tests/benchmarks/rollouts.py [--runs 2000] [--only NAME …]
 
 Streams are simulated: binomial failures, log-normal run times (sigma 0.6), base rates that rise with the share. Every share is printed
-with its 95 % binomial interval. Names: alarms, ladder, answers, power, table, bake, speed.
+with its 95 % binomial interval. Names: alarms, ladder, answers, spells, power, table, bake, speed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
+from scipy.signal import lfilter
 from scipy.stats import binomtest, mannwhitneyu, norm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -22,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from plans import earlier, plan, rollout, stream, until_harm
 
 from prodml_magics.rollouts.baking import Before
-from prodml_magics.rollouts.evidence import Seen, begin, fold, fold_live
+from prodml_magics.rollouts.evidence import Requests, Seen, begin, fold, fold_live
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.judge import judge, latched, log_harm
 from prodml_magics.rollouts.watched import unwell
@@ -130,6 +132,47 @@ def answers(runs: int) -> None:
             print(f"  {metric:12} worse {shown(worse[metric], runs)}   no worse {shown(passed[metric], runs)}", flush=True)
 
 
+def spells(runs: int) -> None:
+    """A/A whose run times stay slow or fast for a while (half of the log-variance, AR(1)), in both arms alike or in each by itself."""
+    chosen = plan(guards=read_guards("latency_p99,latency_mean", ""), steps=(5.0, 25.0, 100.0))
+    few = max(20, runs // 10)
+    print(f"20,000 requests, a look every 500, {few} rollouts each: ever 'worse' by buckets | by runs alone")
+    for stays in (0.9, 0.99):
+        for step, share in ((0, 0.05), (1, 0.25)):
+            for whose in ("shared", "own"):
+                found = [_through_spells(seed, chosen, step, share, stays, own=whose == "own") for seed in range(few)]
+                for metric in ("latency_p99", "latency_mean"):
+                    kept, alone = (sum(metric in each[which] for each in found) for which in (0, 1))
+                    what = f"AR {stays} {whose:6} {share:4.0%} {metric:12}"
+                    print(f"  {what} {shown(kept, few)} | {shown(alone, few)}", flush=True)
+    for slow in (1.3, 3.0):
+        found = [_through_spells(seed, chosen, 1, 0.25, 0.99, own=True, slow=slow)[0] for seed in range(few // 4)]
+        for metric in ("latency_p99", "latency_mean"):
+            print(f"  AR 0.99 own, 25 %, {slow} times as slow, {metric}: {median([each.get(metric, np.inf) for each in found])}")
+
+
+def _through_spells(
+    seed: int, chosen: RolloutPlan, step: int, share: float, stays: float, *, own: bool, slow: float = 1.0
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Requests until each guard is ever worse, with buckets and without."""
+    rng, count, look = np.random.default_rng(seed), 20_000, 500
+    weather = [lfilter([1], [1, -stays], rng.normal(0, np.sqrt(1 - stays**2), count + 2_000))[2_000:] for _ in range(3)]
+    times = [np.exp(1.4 + np.sqrt(0.18) * (each + rng.normal(size=count))) for each in weather]
+    canary = rng.random(count) < share
+    took = np.where(canary, slow, 1.0) * (np.where(canary, times[1], times[0]) if own else times[0])
+    evidence = begin(chosen, 3, latencies=times[2], apart=True)
+    found: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    for which, each in enumerate((evidence, replace(evidence, buckets=None))):
+        for start in range(0, count, look):
+            part, seen = slice(start, start + look), Seen()
+            status, ones = np.full(look, 200), np.ones(look, np.int64)
+            each = fold(chosen, each, Requests(canary[part], ones * step, status, took[part], ones, [""] * look), seen)
+            for metric, log_e in log_harm(chosen, each).items():
+                if log_e >= np.log(1 / ALPHA):
+                    found[which].setdefault(metric, start + look)
+    return found
+
+
 def power(runs: int) -> None:
     """Requests until harm is shown, beside a fixed-sample test with 80 % power at the same alpha."""
     rng = np.random.default_rng(2)
@@ -208,14 +251,16 @@ def _mann_whitney(rng: np.random.Generator) -> bool:
 def speed(_runs: int) -> None:
     """Microseconds a request to update and judge all guards, by requests a look."""
     rng = np.random.default_rng(4)
-    for name, guards in (
-        ("2 default guards", ""),
-        ("8 guards", EIGHT),
+    remembered = np.repeat(earlier(rng), 20)  # runs that remember each other are held in buckets as well
+    for name, guards, before in (
+        ("2 default guards", "", earlier(rng)),
+        ("8 guards", EIGHT, earlier(rng)),
+        ("8 guards, run times in spells", EIGHT, remembered),
     ):
         chosen = plan(guards=read_guards(guards, ""))
         for size in (100, 500, 2_000):
             streams = [stream(rng, size, 2) for _ in range(20)]
-            evidence, seen, state = begin(chosen, 3, latencies=earlier(rng)), Seen(), rollout(chosen, step=2)
+            evidence, seen, state = begin(chosen, 3, latencies=before), Seen(), rollout(chosen, step=2)
             taken = []
             for _ in range(7):
                 began = time.process_time()
@@ -256,7 +301,9 @@ def _baked(rng: np.random.Generator, chosen: RolloutPlan, failing: float, slow: 
     return float("inf")
 
 
-PARTS: dict[str, Callable[[int], None]] = {each.__name__: each for each in (alarms, ladder, answers, power, table, bake, speed)}
+PARTS: dict[str, Callable[[int], None]] = {
+    each.__name__: each for each in (alarms, ladder, answers, spells, power, table, bake, speed)
+}
 
 
 def main() -> None:
