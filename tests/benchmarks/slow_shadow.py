@@ -1,10 +1,11 @@
 """What a slow shadow costs the live version: latencies of live requests without one and beside one, turn and turn about.
 
-python tests/benchmarks/slow_shadow.py [--rate 2000] [--seconds 5] [--rounds 5]
+python tests/benchmarks/slow_shadow.py [--rates 300 2000] [--seconds 5] [--rounds 5]
 
-An open loop of one-row requests at a rate far below what the gateway could answer; the shadow needs milliseconds for what the live
-version does in microseconds, so that most of what is mirrored is dropped. The gateway may use both cores, of which the generator uses a
-small part; the controller rests. Needs h2load (of nghttp2) and two cores.
+An open loop of one-row requests at rates far below what the gateway could answer; the shadow needs milliseconds for what the live
+version does in microseconds, so that most of what is mirrored is dropped. The gateway may use both cores; at the lower rate the
+generator leaves one nearly free, at the higher one generator, gateway and shadow share the two. The controller rests. Needs h2load (of
+nghttp2) and two cores.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from benchmarks.load import binary_request, open_loop
 from homes import add_version, answers, services, wait_for, workspace_at
 
 from prodml_magics.actions.deploy import deploy
+from prodml_magics.actions.services import Services
 from prodml_magics.actions.shadow import shadow
+from prodml_magics.actions.workspace import Workspace
 from prodml_magics.wire.requests import Deploy, Shadow
 
 _WORK = 20
@@ -37,7 +40,7 @@ _WORK = 20
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=float, default=2000)
+    parser.add_argument("--rates", type=float, nargs="+", default=[300, 2000])
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
@@ -51,29 +54,39 @@ def main() -> None:
         with services(workspace) as running:
             url = str(deploy(workspace, Deploy(model="cancer@1")).url)
             wait_for(lambda: answers(url))
-            controller = running.controller()
-            assert controller is not None
-            drains = psutil.Process(controller.pid)
-            body, headers = binary_request(placed.rows[:1].astype(np.float32))
-            tails: dict[str, list[list[float]]] = {"no shadow": [], "slow shadow": []}
-            open_loop(url + "/infer", body, headers, arguments.rate, 1, Path(folder))
-            for _ in range(arguments.rounds):
-                for name, found in tails.items():
-                    if name == "slow shadow":
-                        shadow(workspace, Shadow(model="cancer@2"))
-                    drains.suspend()
-                    took = open_loop(url + "/infer", body, headers, arguments.rate, arguments.seconds, Path(folder)).accepted
-                    drains.resume()
-                    found.append([float(np.quantile(took, share)) * 1e3 for share in (0.5, 0.99)])
-                    if name == "slow shadow":
-                        running.drain()
-                        took = workspace.lake.rows("cancer", arms=["shadow"], columns=["run_ms"])["run_ms"].to_numpy()
-                        shadow(workspace, Shadow(model="cancer", stop=True))
+            for rate in arguments.rates:
+                _compare(workspace, running, url + "/infer", placed.rows[:1], rate, arguments, Path(folder))
+
+
+def _compare(
+    workspace: Workspace, running: Services, url: str, rows: np.ndarray, rate: float, arguments: argparse.Namespace, folder: Path
+) -> None:
+    """Print the latencies at one rate without and beside the shadow."""
+    controller = running.controller()
+    assert controller is not None
+    drains = psutil.Process(controller.pid)
+    body, headers = binary_request(rows.astype(np.float32))
+    tails: dict[str, list[list[float]]] = {"no shadow": [], "slow shadow": []}
+    open_loop(url, body, headers, rate, 1, folder)
+    for _ in range(arguments.rounds):
+        for name, found in tails.items():
+            if name == "slow shadow":
+                shadow(workspace, Shadow(model="cancer@2"))
+            drains.suspend()
+            took = open_loop(url, body, headers, rate, arguments.seconds, folder).accepted
+            drains.resume()
+            found.append([float(np.quantile(took, share)) * 1e3 for share in (0.5, 0.99)])
+            if name == "slow shadow":
+                running.drain()
+                runs = workspace.lake.rows("cancer", arms=["shadow"], columns=["run_ms"])["run_ms"].to_numpy()
+                shadow(workspace, Shadow(model="cancer", stop=True))
     for name, found in tails.items():
         median, tail = (statistics.median(column) for column in zip(*found, strict=True))
-        print(f"{name:12} {arguments.rate:,.0f} requests/s  median {median:.3f} ms  p99 {tail:.3f} ms")
+        print(f"{name:12} {rate:,.0f} requests/s  median {median:.3f} ms  p99 {tail:.3f} ms")
     ratio = statistics.median(two[1] / one[1] for one, two in zip(*tails.values(), strict=True))
-    print(f"p99 beside it {ratio:.2f}x; a run of the shadow took {np.median(took):.1f} ms, {len(took):,} rows were mirrored")
+    print(
+        f"p99 beside it {ratio:.2f}x; a run of the shadow took {np.median(runs):.1f} ms, {len(runs):,} rows were mirrored so far"
+    )
 
 
 if __name__ == "__main__":
