@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from prodml_magics.errors import ModelFailure, Overloaded, ProdmlError, Unavailable, first_line
+from prodml_magics.errors import ModelFailure, ProdmlError, Unavailable, first_line
 from prodml_magics.inference.runs import RunEnded
 from prodml_magics.serving.batch import Batch, Request, Tensors, concatenated, without_abandoned
 from prodml_magics.serving.large import Large
@@ -23,6 +23,7 @@ from prodml_magics.serving.pace import Pace
 from prodml_magics.serving.plain import PlainAnswers, PlainRequest, plain_form
 from prodml_magics.serving.queue import FairQueue
 from prodml_magics.serving.requests import Answer, Outputs
+from prodml_magics.serving.room import Room
 from prodml_magics.serving.split import Split
 from prodml_magics.serving.timed import count_broken, run_timed
 from prodml_magics.serving.turns import Turns
@@ -32,11 +33,6 @@ if TYPE_CHECKING:
     from prodml_magics.serving.cached import Cached
 
 __all__ = ["Lane"]
-
-_PASS = 0.5
-"""Share of a latency objective that one pass over the connections may take up: what is read in it waited unread for as long."""
-_HEADROOM = 0.7
-"""Share of a latency objective that an answer is expected to take at most: one in a hundred takes as much longer than expected."""
 
 
 class Lane:
@@ -101,6 +97,7 @@ class Lane:
         self._running_rows = 0
         self._pace = Pace(version)
         self._turns = turns
+        self._room = Room(version.model, self._queue, limits, self._pace, turns)
         self._apart = False
         """Whether requests wait that each run by themselves."""
         self._scheduled = False
@@ -133,41 +130,11 @@ class Lane:
     @property
     def busy(self) -> bool:
         """Whether rows wait or run, or too many requests do of which nothing has been read."""
-        return bool(self._queue.rows or self._running_rows) or self._late_to_read
-
-    @property
-    def _late_to_read(self) -> bool:
-        objective = self._limits.objective
-        return objective < math.inf and self._turns.pass_seconds() > _PASS * objective
+        return bool(self._queue.rows or self._running_rows) or self._room.late_to_read
 
     def check_room(self, patience: float, rows: int = 1, tenant: str = "") -> None:
-        """`Unavailable` when `rows` more of `tenant` would overfill the queue, or be answered later than in `patience` seconds.
-
-        Early, since an answer that comes too late costs as much as one in time, and helps nobody. A full queue takes more from a tenant
-        that has less than an equal part of it, and each waits for its own rows and as many of each other's.
-        """
-        queue, limits = self._queue, self._limits
-        waiting, own, most = queue.rows + self._running_rows, queue.rows, limits.queue_rows
-        if queue.tenants > 1 or (queue.tenants and not queue.rows_of(tenant)):
-            own = queue.rows_of(tenant)
-            others = queue.tenants - (1 if own else 0)
-            waiting = min(waiting, self._running_rows + own + (own + rows) * others)
-            most //= others + 1
-        if waiting and queue.rows + rows > limits.queue_rows and own + rows > most:
-            raise Unavailable(f"{self.version.model} has {queue.rows} rows waiting; try again in a second")
-        expected = self._pace.expected_seconds(waiting + rows)
-        if self._late_to_read:
-            seconds = self._turns.pass_seconds()
-            raise Overloaded(
-                f"{self.version.model} has so many connections that a request waits {seconds:.3g} s to be read; send fewer a second",
-                seconds,
-            )
-        if expected > min(patience, _HEADROOM * limits.objective):
-            raise Overloaded(
-                f"{self.version.model} has {waiting} rows before this, an answer would take {expected:.3g} s and may take "
-                f"{min(patience, _HEADROOM * limits.objective):.3g} s; send fewer rows a second, or deploy a faster version",
-                expected,
-            )
+        """As `Room.check`, with the rows that run now."""
+        self._room.check(patience, rows, tenant, self._running_rows)
 
     @property
     def idle(self) -> bool:
