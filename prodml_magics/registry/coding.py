@@ -135,6 +135,8 @@ class _Asker:
             return self._pipeline(part, inputs)
         if kind == "ColumnTransformer":
             return self._columns(part, inputs)
+        if kind.startswith("HistGradientBoosting") and getattr(part, "_preprocessor", None) is not None:
+            return self._histogram(part, inputs)
         if text == inputs and _is_tabular(part):
             return self._tabulated(part, inputs)
         if kind == "FeatureUnion":
@@ -176,6 +178,22 @@ class _Asker:
             rewritten.append((name, each, picked))
         part.transformers_ = rewritten
         return part
+
+    def _histogram(self, part: Any, inputs: list[int]) -> Any:
+        """Trees that encode categories themselves, as a pipeline: their encoder a table, behind it the same trees of its codes."""
+        from sklearn.pipeline import Pipeline
+
+        columns = part._preprocessor
+        places, names = columns._transformer_to_input_indices, getattr(columns, "feature_names_in_", None)
+        levels = [len([each for each in held if each == each]) for held in columns.named_transformers_["encoder"].categories_]
+        columns = self._columns(columns, inputs)
+        columns.transformers_ = [
+            (name, each if name == "encoder" else "passthrough", places[name] if names is None else names[places[name]].tolist())
+            for name, each, _ in columns.transformers_
+        ]
+        trees = copy.copy(part)
+        trees._preprocessor, trees.coded_levels = None, levels
+        return Pipeline([("columns", columns), ("trees", trees)])
 
     def _wrapped(self, part: Any, inputs: list[int]) -> Any:
         """A wrapper (a vote, a calibration) hands its rows on: every pipeline in it that takes as many columns gets them."""

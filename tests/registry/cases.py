@@ -177,7 +177,7 @@ CASES = [
     Case("RandomForest fitted with NaN", lambda: RF(20, **S), "cancer missing", "FP32", SILENT),
     Case("ExtraTrees fitted with NaN", lambda: ensemble.ExtraTreesClassifier(20, **S), "cancer missing", "FP32", SILENT),
     Case("HGB with categorical_features", lambda: HGB(categorical_features=[0, 1], **S), "codes", "FP32", SILENT),
-    Case("HGB of pandas categories", lambda: HGB(categorical_features="from_dtype", **S), "levels", "unsupported"),
+    Case("HGB of pandas categories", lambda: HGB(categorical_features="from_dtype", **S), "levels", "FP32"),
     Case(
         "HGBRegressor of codes",
         lambda: ensemble.HistGradientBoostingRegressor(categorical_features=[1], loss="poisson"),

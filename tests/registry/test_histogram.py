@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
+import pandas as pd
+import polars as pl
+import pytest
+from registry.conversions import opened
+from registry.here import Here
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+from prodml_magics.contract.encode import encode_columns
 from prodml_magics.contract.infer import infer_columns
 from prodml_magics.inference.session import open_session
+from prodml_magics.registry.build import build
 from prodml_magics.registry.converters.sklearn import convert_sklearn_model
 from prodml_magics.registry.frames import columns_of
 
@@ -25,3 +33,43 @@ def test_codes_that_no_row_had_go_where_missing_ones_go():
     given = open_session(file, device="cpu").run({"input": asked})
     np.testing.assert_array_equal(given["label"], model.predict(asked))
     np.testing.assert_allclose(given["probabilities"], model.predict_proba(asked), rtol=0, atol=1e-14)
+
+
+_generator = np.random.default_rng(1)
+_TOWNS = np.array([f"town {place}" for place in _generator.permutation(30)])
+LEVELS = pd.DataFrame(
+    {
+        "town": pd.Categorical(_generator.choice(_TOWNS, 900), categories=_TOWNS),
+        "price": _generator.lognormal(size=900).astype(np.float32).astype(float),  # as they travel
+        "size": pd.Categorical(np.array(["s", "m", None], object)[_generator.integers(0, 3, 900)], categories=["s", "m", "xl"]),
+        "age": np.where(_generator.random(900) < 0.1, np.nan, _generator.normal(size=900).astype(np.float32)),
+    }
+)
+HIT = (np.isin(LEVELS.town, _TOWNS[::3]) ^ (LEVELS.price > 1)).astype(int)
+MODELS = {
+    "two classes": (HistGradientBoostingClassifier(max_iter=30), HIT),
+    "three classes": (HistGradientBoostingClassifier(max_iter=10), HIT + (LEVELS["size"] == "m").to_numpy(int)),
+    "numbers": (HistGradientBoostingRegressor(max_iter=20), HIT * 3.0 + LEVELS.price),
+    "counts": (HistGradientBoostingRegressor(max_iter=20, loss="poisson"), HIT + 1),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("table", [lambda frame: frame, pl.from_pandas], ids=["pandas", "polars"])
+def test_categories_of_a_frame_are_codes_of_the_contract(name, table):
+    model, target = MODELS[name]
+    rows = table(LEVELS)
+    model = clone(model).set_params(categorical_features="from_dtype").fit(rows, target)
+    candidate = build(model, train=(rows, target), converter=Here())
+    assert [table.column for table in candidate.contract.codes] == ["town", "size"]
+    assert candidate.parity.kinds["threshold"] > 50
+    asked = LEVELS.head(200).copy()
+    asked["town"] = asked.town.cat.add_categories(["nowhere"]).mask(np.arange(200) % 5 == 0, "nowhere")
+    asked["size"] = asked["size"].mask(np.arange(200) % 3 == 0)
+    given = opened(candidate.model, candidate.contract).run(encode_columns(candidate.contract, columns_of(asked)))
+    asked = asked if table(LEVELS) is LEVELS else table(asked)
+    if "probabilities" in given:
+        assert given["label"].tolist() == model.predict(asked).tolist()
+        np.testing.assert_allclose(given["probabilities"], model.predict_proba(asked), rtol=0, atol=1e-7)
+    else:
+        np.testing.assert_allclose(given["prediction"], model.predict(asked), rtol=1e-6)

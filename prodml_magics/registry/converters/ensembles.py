@@ -90,8 +90,11 @@ def _boosting(model: Any) -> Ensemble | None:
 
 def _histogram(model: Any) -> Ensemble:
     known = known_categories(model)
+    coded = [
+        np.arange(float(count)) for count in getattr(model, "coded_levels", ())
+    ]  # see `coding`: unseen codes are missing there
     others = [place for place in range(model.n_features_in_) if place not in known]
-    columns, categories = np.array([*known, *others]), list(known.values())
+    columns, categories = np.array([*known, *others]), coded or list(known.values())
     stages = [[of_histogram(predictor, columns, categories) for predictor in stage] for stage in model._predictors]
     start = np.ravel(model._baseline_prediction)
     link: Link = "exp" if model.loss in ("poisson", "gamma") else "identity"

@@ -72,6 +72,9 @@ def _add_split(model: Any, source: str, names: list[str]) -> None:
     from onnx import helper, numpy_helper
 
     graph = model.graph
+    if len(names) == 1:
+        graph.node.insert(0, helper.make_node("Identity", [source], names, name=f"{source}:split"))
+        return
     sizes = np.ones(len(names), np.int64)
     if next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")) < 13:
         graph.node.insert(0, helper.make_node("Split", [source], names, name=f"{source}:split", axis=1, split=sizes.tolist()))
