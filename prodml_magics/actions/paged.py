@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sketch_pages"]
 
-_ROWS = 1_000_000
+_ROWS = 2_000_000
 """Rows that one task counts at the least, where row groups are smaller: what a counter costs is spread over them."""
 
 _STRETCH = 2**19

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "Comparison",
     "Side",
     "aligned",
+    "binned_distances",
     "compare_levels",
     "compare_missing",
     "compare_numbers",
@@ -106,8 +107,19 @@ def side_of(column: NumericColumn) -> Side:
     return Side(column.present, quartiles(column.values), counts, column.unit, column.rank_error, column.sd)
 
 
-def compare_numbers(side: Side, m: int, found: NumericStatistics, limits: Limits) -> Comparison:
-    """Statistics and evidence of a numeric column from what the kernel found in m present rows."""
+def binned_distances(sides: Sequence[Side], found: Sequence[NumericStatistics]) -> list[tuple[float, float]]:
+    """PSI and Jensen–Shannon distance of every column, all of them at once: few columns have other than ten bins, and empty ones add
+    nothing to either."""
+    width = max((len(side.counts) for side in sides), default=0)
+    before, now = np.zeros((2, len(sides), width), np.int64)
+    for i, (side, statistics) in enumerate(zip(sides, found, strict=True)):
+        before[i, : len(side.counts)] = side.counts
+        now[i, : len(side.counts)] = statistics.counts
+    return list(zip(psi(before, now).tolist(), jensen_shannon(before, now).tolist(), strict=True)) if sides else []
+
+
+def compare_numbers(side: Side, m: int, found: NumericStatistics, limits: Limits, distances: tuple[float, float]) -> Comparison:
+    """Statistics and evidence of a numeric column from what the kernel found in m present rows, and its `binned_distances`."""
     rows = min(side.rows, m)
     n, m = limits.effective(side.rows), limits.effective(m)
     surely = max(0.0, found.ks - side.rank_error)
@@ -124,8 +136,7 @@ def compare_numbers(side: Side, m: int, found: NumericStatistics, limits: Limits
         needed=_rows_needed(found.ks - limits.tolerance, n, limits),
         calibrated=limits.calibrated,
     )
-    index, distance = psi(side.counts, found.counts), jensen_shannon(side.counts, found.counts)
-    return Comparison(evidence, found.ks, found.wasserstein, float(index), float(distance))
+    return Comparison(evidence, found.ks, found.wasserstein, *distances)
 
 
 def _rows_needed(excess: float, n: int, limits: Limits) -> int | None:

@@ -38,6 +38,7 @@ from prodml_magics.stats.drift.columns import (
 from prodml_magics.stats.drift.comparison import (
     Comparison,
     aligned,
+    binned_distances,
     compare_levels,
     compare_missing,
     compare_numbers,
@@ -252,8 +253,11 @@ def _compare(
     backend = choose(device, sum(len(pair.current) for pair, _ in tasks.values()))
     limits = {key: limits_of_values(column, tolerances, alpha) for key, (_, column) in tasks.items()}
     found, where = _run(backend, {key: pair for key, (pair, _) in tasks.items()})
+    sides = {key: side_of(column) for key, (_, column) in tasks.items()}
+    distances = dict(zip(sides, binned_distances(list(sides.values()), [found[key] for key in sides]), strict=True))
     made = {
-        key: compare_numbers(side_of(column), len(pair.current), found[key], limits[key]) for key, (pair, column) in tasks.items()
+        key: compare_numbers(sides[key], len(pair.current), found[key], limits[key], distances[key])
+        for key, (pair, _) in tasks.items()
     }
     of_columns = tuple(name for name in methods if name not in JOINT)
     if of_columns:

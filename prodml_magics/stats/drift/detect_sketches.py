@@ -13,7 +13,15 @@ from prodml_magics.stats.drift.bucket import Bucket, Sketch
 from prodml_magics.stats.drift.calibration import CHUNKS, FEWEST_CALIBRATION_ROWS, Calibration
 from prodml_magics.stats.drift.changed import Changed
 from prodml_magics.stats.drift.columns import Levels, Vectors
-from prodml_magics.stats.drift.comparison import Comparison, Side, compare_levels, compare_numbers, compare_texts, side_of
+from prodml_magics.stats.drift.comparison import (
+    Comparison,
+    Side,
+    binned_distances,
+    compare_levels,
+    compare_numbers,
+    compare_texts,
+    side_of,
+)
 from prodml_magics.stats.drift.cube import Cube
 from prodml_magics.stats.drift.detect import Current, Gathered, absence, judged, shares_evidence
 from prodml_magics.stats.drift.detection import Detection
@@ -220,7 +228,8 @@ def _comparison(sides: _Sides, name: str, current: Current, tolerances: Toleranc
 
 def _compare(sides: _Sides, column: NumericColumn, own: NumericSketch, now: NumericSketch, limits: Limits) -> Comparison:
     found, upper = _statistics(column, own, now)
-    compared = compare_numbers(_side(sides, column, own), int(now.counts.sum()), found, limits)
+    side = _side(sides, column, own)
+    compared = compare_numbers(side, int(now.counts.sum()), found, limits, *binned_distances([side], [found]))
     evidence = compared.evidence
     if not isinstance(evidence, Evidence) or upper - found.ks < _WIDE:
         return compared
