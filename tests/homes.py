@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -128,8 +128,14 @@ def infer_body(rows: np.ndarray, request_id: str = "") -> dict[str, Any]:
 class Load:
     """Clients that send one-row requests as fast as they are answered, and remember which were acknowledged."""
 
-    def __init__(self, url: str, rows: np.ndarray, *, clients: int = 4) -> None:
+    def __init__(
+        self, url: str, rows: Sequence[Any] | np.ndarray, *, clients: int = 4, body: Callable[[Any, str], Any] | None = None
+    ) -> None:
+        """`body` makes a request of one of `rows` and its id; by itself of a row of numbers."""
+        self._body = body or (lambda row, request_id: infer_body(row[None], request_id))
         self.acknowledged: list[str] = []
+        self.answered: dict[str, str] = {}
+        """By request id, the version that answered."""
         self.refused: list[tuple[int, str]] = []
         self.broken = 0
         self.versions: list[str] = []
@@ -146,7 +152,7 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def _client(self, url: str, rows: np.ndarray, number: int) -> None:
+    def _client(self, url: str, rows: Sequence[Any] | np.ndarray, number: int) -> None:
         where = urlsplit(url)
         count = 0
         while not self._stop.is_set():
@@ -155,7 +161,7 @@ class Load:
                 while not self._stop.is_set():
                     count += 1
                     index = count % (len(rows) - 1)
-                    body = json.dumps(infer_body(rows[index : index + 1], f"{number}-{count}"))
+                    body = json.dumps(self._body(rows[index], f"{number}-{count}"))
                     connection.request("POST", where.path + "/infer", body)
                     self._note(connection.getresponse(), f"{number}-{count}")
             except (OSError, http.client.HTTPException):
@@ -169,5 +175,6 @@ class Load:
         if response.status == 200:
             self.acknowledged.append(request_id)
             self.versions.append(body["model_version"])
+            self.answered[request_id] = body["model_version"]
         else:
             self.refused.append((response.status, body["error"]))

@@ -11,11 +11,13 @@ from plans import plan
 from prodml_magics.actions.advance import Advancing
 from prodml_magics.actions.blue_green import watch
 from prodml_magics.actions.drain import Draining
+from prodml_magics.actions.rollout import evidence_of
 from prodml_magics.actions.switch import switch
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import ManualClock
 from prodml_magics.rollouts.blue_green import promoted
 from prodml_magics.rollouts.canary import route_of
+from prodml_magics.rollouts.evidence import Evidence
 from prodml_magics.storage.arrays import to_array
 from prodml_magics.storage.blocks import Block
 from prodml_magics.storage.spool import SpoolWriter
@@ -29,6 +31,15 @@ DEFAULTS: dict[str, Any] = {"steps": (5.0, 25.0, 50.0, 100.0), "bake": 60.0, "mi
 def clock(workspace: Workspace) -> ManualClock:
     assert isinstance(workspace.clock, ManualClock)
     return workspace.clock
+
+
+def kept(workspace: Workspace) -> Evidence:
+    """The evidence of the latest rollout as the ledger has it."""
+    state = workspace.rollout("cancer")
+    assert state is not None
+    found = evidence_of(workspace, state)
+    assert found is not None
+    return found
 
 
 def begin(workspace: Workspace, candidate: int = 2, **changes: Any) -> RolloutState:

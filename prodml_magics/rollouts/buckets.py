@@ -34,6 +34,8 @@ BURN_IN = 10
 
 _TIMES = 5
 """By how much a bucket is longer than the memory of runs."""
+_LONGEST = 200.0
+"""Memory at most that buckets are made for: drift over hours has no end, and ten buckets of hours are no verdict."""
 _REMEMBERS = 1.3
 """Memory from which there are buckets, and dispersion from which they decide."""
 _LEAST = 1
@@ -72,7 +74,7 @@ class Buckets(msgspec.Struct, frozen=True, kw_only=True):
 
 def buckets_for(memory: float) -> Buckets | None:
     """None yet, where runs of earlier traffic remember each other for so many runs; null where they do not."""
-    return Buckets(length=math.ceil(_TIMES * memory)) if memory > _REMEMBERS else None
+    return Buckets(length=math.ceil(_TIMES * min(memory, _LONGEST))) if memory > _REMEMBERS else None
 
 
 def add_to_buckets(buckets: Buckets, canary: NDArray[np.bool_], sizes: NDArray[np.int64], series: Series) -> Buckets:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from homes import add_version, workspace_at
+from homes import add_version, go_live, workspace_at
 
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.clock import ManualClock
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +27,11 @@ def workspace(registered: Path, tmp_path: Path) -> Iterator[Workspace]:
     shutil.copytree(registered, tmp_path / ".prodml")
     with workspace_at(tmp_path / ".prodml") as found:
         yield found
+
+
+@pytest.fixture
+def home(workspace: Workspace) -> Workspace:
+    """cancer@1 live, by a clock that stands still."""
+    manual = Workspace(workspace.home, actor="ann@laptop (test)", clock=ManualClock(), environment={})
+    go_live(manual, 1)
+    return manual

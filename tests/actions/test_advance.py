@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from homes import go_live
 from msgspec.structs import replace
-from rehearsal import Controller, Traffic, begin, clock, switch_at_once
+from rehearsal import Controller, Traffic, begin, clock, kept, switch_at_once
 
 from prodml_magics.actions.answered import fresh_evidence
 from prodml_magics.actions.canary import begin_canary
@@ -22,28 +21,10 @@ from prodml_magics.actions.switch import switch
 from prodml_magics.actions.timeline import timeline
 from prodml_magics.actions.undo import undo
 from prodml_magics.actions.workspace import Workspace
-from prodml_magics.clock import ManualClock
 from prodml_magics.errors import Conflict, GateRefused, InvalidInput, NotFound, ProdmlError, Unavailable, UsageError
-from prodml_magics.rollouts.evidence import Evidence
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.wire.requests import Deploy, Plan, Rollback, Rollout, Shadow, Status, Timeline, Undeploy, Undo
 from prodml_magics.wire.routes import Segment
-
-
-@pytest.fixture
-def home(workspace: Workspace) -> Workspace:
-    """cancer@1 live, by a clock that stands still."""
-    manual = Workspace(workspace.home, actor="ann@laptop (test)", clock=ManualClock(), environment={})
-    go_live(manual, 1)
-    return manual
-
-
-def kept(workspace: Workspace) -> Evidence:
-    state = workspace.rollout("cancer")
-    assert state is not None
-    found = evidence_of(workspace, state)
-    assert found is not None
-    return found
 
 
 def test_a_good_candidate_walks_the_ladder_to_its_end(home: Workspace) -> None:

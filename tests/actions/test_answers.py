@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from homes import go_live
 from msgspec.structs import replace
-from rehearsal import Controller, Traffic, begin, clock
+from rehearsal import Controller, Traffic, begin, clock, kept
 
 from prodml_magics.actions.deploy import deploy
 from prodml_magics.actions.labels import labels
 from prodml_magics.actions.plan import plan
-from prodml_magics.actions.rollout import evidence_of, rollout
+from prodml_magics.actions.rollout import rollout
 from prodml_magics.actions.workspace import Workspace
-from prodml_magics.clock import ManualClock
 from prodml_magics.errors import InvalidInput
-from prodml_magics.rollouts.evidence import Evidence
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.wire.requests import Deploy, Labels, Plan, Rollout
 
 GUARDED = {"guards": read_guards("error_rate,class:1,score,latency_mean", ""), "steps": (50.0, 100.0)}
-
-
-@pytest.fixture
-def home(workspace: Workspace) -> Workspace:
-    """cancer@1 live, by a clock that stands still."""
-    manual = Workspace(workspace.home, actor="ann@laptop (test)", clock=ManualClock(), environment={})
-    go_live(manual, 1)
-    return manual
-
-
-def kept(workspace: Workspace) -> Evidence:
-    state = workspace.rollout("cancer")
-    assert state is not None
-    found = evidence_of(workspace, state)
-    assert found is not None
-    return found
 
 
 def test_a_candidate_that_says_a_class_far_too_seldom_goes_back_alone(home: Workspace) -> None:
@@ -81,7 +62,7 @@ def test_a_class_that_the_model_does_not_have_is_refused(home: Workspace, guard:
 
 
 def test_a_switch_of_all_traffic_says_that_it_cannot_be_guarded_so(home: Workspace) -> None:
-    for guard in ("score", "class:1", "latency_mean", "rejected", "metric:revenue"):
+    for guard in ("score", "class:1", "latency_mean", "rejected", "metric:revenue", "accuracy", "log_loss"):
         with pytest.raises(InvalidInput, match=f"{guard} compares two versions that answer at the same time"):
             deploy(home, Deploy(model="cancer@2", guard=guard, dry_run=True))
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from homes import go_live
-from rehearsal import Controller, Traffic, begin, clock
+from rehearsal import Controller, Traffic, begin, clock, kept
 
 from prodml_magics.actions.deploy import deploy
 from prodml_magics.actions.labelled import scored
 from prodml_magics.actions.labels import labels
 from prodml_magics.actions.plan import plan
-from prodml_magics.actions.rollout import evidence_of, rollout
+from prodml_magics.actions.rollout import rollout
 from prodml_magics.actions.workspace import Workspace
-from prodml_magics.clock import ManualClock
 from prodml_magics.contract.schema import write_contract
 from prodml_magics.errors import InvalidInput
 from prodml_magics.rollouts.guards import read_guards
@@ -25,25 +23,13 @@ from prodml_magics.wire.requests import Deploy, Labels, Plan, Rollout
 GUARDED = {"guards": read_guards("error_rate,accuracy", "accuracy=0.05"), "steps": (50.0, 100.0)}
 
 
-@pytest.fixture
-def home(workspace: Workspace) -> Workspace:
-    """cancer@1 live, by a clock that stands still."""
-    manual = Workspace(workspace.home, actor="ann@laptop (test)", clock=ManualClock(), environment={})
-    go_live(manual, 1)
-    return manual
-
-
 def tell(workspace: Workspace, ids: list[str], truth: int = 1) -> None:
     clock(workspace).advance(1)
     labels(workspace, Labels(model="cancer", frame={"request_id": ids, "label": [truth] * len(ids)}))
 
 
 def tally(workspace: Workspace) -> MeanTally:
-    state = workspace.rollout("cancer")
-    assert state is not None
-    found = evidence_of(workspace, state)
-    assert found is not None
-    return found.means["accuracy"]
+    return kept(workspace).means["accuracy"]
 
 
 def test_a_candidate_that_is_less_often_right_goes_back_alone_once_the_labels_come(home: Workspace) -> None:
@@ -161,18 +147,15 @@ def test_the_limits_of_a_metric_are_frozen_and_a_killed_controller_keeps_them(ho
     controller.look()
     paid(home, traffic, (10.0, 10.0))
     controller.look()
-    state = home.rollout("cancer")
-    assert state is not None
-    before = evidence_of(home, state)
-    assert before is not None and before.clips["metric:revenue"].spent == 200
+    before = kept(home)
+    assert before.clips["metric:revenue"].spent == 200
     assert sum(before.means["metric:revenue"].units) == 600
     traffic.send(800)
     controller.killed()
     controller.look()
     paid(home, traffic, (100.0, 100.0))
     controller.look()
-    after = evidence_of(home, state)
-    assert after is not None and after.clips == before.clips
+    assert kept(home).clips == before.clips
 
 
 def test_a_plan_counts_with_the_labels_that_come(home: Workspace) -> None:

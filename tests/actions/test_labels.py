@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from homes import go_live
 
 from prodml_magics.actions.drain import Draining
 from prodml_magics.actions.labels import labels
@@ -22,14 +21,6 @@ from prodml_magics.storage.blocks import Block
 from prodml_magics.storage.labels import SERVED, LabelStore, with_labels
 from prodml_magics.storage.spool import SpoolWriter
 from prodml_magics.wire.requests import Labels
-
-
-@pytest.fixture
-def home(workspace: Workspace) -> Workspace:
-    """cancer@1 live, by a clock that stands still."""
-    manual = Workspace(workspace.home, actor="ann@laptop (test)", clock=ManualClock(), environment={})
-    go_live(manual, 1)
-    return manual
 
 
 def answer(workspace: Workspace, *requests: tuple[str, int], arm: str = "live", mirrors: list[int] | None = None) -> None:

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from homes import go_live
 from rehearsal import Controller, Traffic, begin, clock, switch_at_once
 
 from prodml_magics.actions.rollback import rollback
 from prodml_magics.actions.switch import switch
 from prodml_magics.actions.whatif import whatif
 from prodml_magics.actions.workspace import Workspace
-from prodml_magics.clock import ManualClock
 from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, UsageError
 from prodml_magics.rollouts.blue_green import promoted
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.shadow import shadowed
 from prodml_magics.wire.requests import Deploy, Rollback, Whatif
 from prodml_magics.wire.routes import ShadowPlan
-
-
-@pytest.fixture
-def home(workspace: Workspace) -> Workspace:
-    """cancer@1 live, by a clock that stands still."""
-    manual = Workspace(workspace.home, actor="ann@laptop (test)", clock=ManualClock(), environment={})
-    go_live(manual, 1)
-    return manual
 
 
 def carry_on(home: Workspace, traffic: Traffic, controller: Controller, looks: int, requests: int = 100) -> None:

@@ -6,23 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from homes import go_live
 from rehearsal import Controller, Traffic, begin, clock, switch_at_once
 
 from prodml_magics.actions.labels import labels
 from prodml_magics.actions.whatif import whatif
 from prodml_magics.actions.workspace import Workspace
-from prodml_magics.clock import ManualClock
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.wire.requests import Labels, Whatif
-
-
-@pytest.fixture
-def home(workspace: Workspace) -> Workspace:
-    """cancer@1 live, by a clock that stands still."""
-    manual = Workspace(workspace.home, actor="ann@laptop (test)", clock=ManualClock(), environment={})
-    go_live(manual, 1)
-    return manual
 
 
 def carry_on(home: Workspace, traffic: Traffic, controller: Controller, *, labelled: Any = None, seconds: int = 120) -> None:
