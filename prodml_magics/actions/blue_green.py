@@ -25,9 +25,9 @@ def watch(workspace: Workspace, request: Deploy, before: Route, version: int) ->
     lonely = [guard.metric for guard in guards if needs_control(guard.metric)]
     if lonely:
         raise InvalidInput(
-            f"{lonely[0]} compares two versions that answer at the same time, and a switch of all traffic leaves one: what came before it is "
-            "no control, since nobody drew who asked when; use a ladder, such as --canary 5,25,100, or ask the candidate before it answers "
-            "anybody, with --shadow-first 2000 or %replay"
+            f"{lonely[0]} compares two versions that answer at the same time, and a switch of all traffic leaves one: what came "
+            "before it is no control, since nobody drew who asked when; use a ladder, such as --canary 5,25,100, or ask the candidate "
+            "before it answers anybody, with --shadow-first 2000 or %replay"
         )
     bake = None if request.bake == _UNWATCHED else parse_duration(request.bake or _BAKE).total_seconds()
     if bake is None or before.live is None or before.live == version:
