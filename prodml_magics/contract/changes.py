@@ -9,7 +9,7 @@ import numpy as np
 
 from prodml_magics.contract.cells import is_null
 from prodml_magics.contract.compare import compare
-from prodml_magics.contract.schema import Column, Contract, Tensor
+from prodml_magics.contract.schema import CodeTable, Column, Contract, Tensor
 
 __all__ = ["Compatibility", "changes", "compatibility", "refused_rows"]
 
@@ -30,6 +30,11 @@ def changes(old: Contract, new: Contract) -> tuple[str, ...]:
     found = [f"column {name!r} was added ({after[name].dtype})" for name in after if name not in before]
     found += [f"column {name!r} was removed" for name in before if name not in after]
     found += [f"column {name!r} {line}" for name in before if name in after for line in _column(before[name], after[name])]
+    strict = {table.column: table.unseen is None for table in old.codes}
+    for table in new.codes:
+        if strict.get(table.column, table.unseen is None) != (table.unseen is None):
+            what = "refuses" if table.unseen is None else "takes"
+            found.append(f"column {table.column!r} {what} levels that it was not fitted on now")
     common = [name for name in before if name in after]
     if common != [name for name in after if name in before]:
         found.append("the columns are in another order")
@@ -50,7 +55,20 @@ def refused_rows(contract: Contract, columns: Mapping[str, np.ndarray], unknown:
     refused = np.zeros(rows, np.bool_)
     for column in [column for column in contract.columns if column.name not in unknown]:
         refused |= _refused(column, columns[column.name])
+    for table in [table for table in contract.codes if table.column not in unknown]:
+        refused |= _of_refused_levels(table, columns[table.column])
     return refused
+
+
+def _of_refused_levels(table: CodeTable, values: np.ndarray) -> np.ndarray:
+    """Rows whose text the encoders of the model refuse."""
+    texts = [table.null if is_null(value) else str(value) for value in values.tolist()]
+    taken = {text: text in table.numbers or (table.unseen is not None and not _is_missing(table, text)) for text in set(texts)}
+    return np.array([not taken[text] for text in texts], np.bool_)
+
+
+def _is_missing(table: CodeTable, text: str) -> bool:
+    return table.nullable and text == table.null
 
 
 def _refused(column: Column, values: np.ndarray) -> np.ndarray:

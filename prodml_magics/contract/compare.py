@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from prodml_magics.contract.schema import Column, Contract, Tensor
+from prodml_magics.contract.schema import CodeTable, Column, Contract, Tensor
 
 __all__ = ["compare", "stand_in_problem"]
 
@@ -51,6 +51,7 @@ def _columns(client: Contract, server: Contract) -> tuple[str, ...]:
     found = [f"column {name!r} is sent but not known" for name in sent if name not in wanted]
     found += [f"column {name!r} is needed but not sent" for name in wanted if name not in sent]
     found += [line for name in sent if name in wanted for line in _column(sent[name], wanted[name])]
+    found += [line for table in server.codes if table.column in sent for line in _levels(client, table)]
     if not found and list(sent) != list(wanted):
         found.append(f"the order of the columns changes from {', '.join(sent)} to {', '.join(wanted)}")
     return tuple(found)
@@ -72,6 +73,19 @@ def _column(sent: Column, wanted: Column) -> list[str]:
     if "" in sent.categories and wanted.nullable and not wanted.null:
         return [f"column {sent.name!r} is sent with empty text as a level, but read as missing"]
     return []
+
+
+def _levels(client: Contract, table: CodeTable) -> list[str]:
+    """What a model that refuses levels, or missing values, of a column refuses of what clients send."""
+    own = next((each for each in client.codes if each.column == table.column), None)
+    if table.nullable and table.missing is None and (own is None or own.missing is not None):
+        return [f"column {table.column!r} may be missing when sent, but is refused when missing"]
+    if table.unseen is not None:
+        return []
+    if own is None or own.unseen is not None:
+        return [f"column {table.column!r} is sent with any text, but levels that it was not fitted on are refused"]
+    refused = [level for level in own.categories if level not in set(table.categories)]
+    return [f"column {table.column!r} is sent with the level {level!r}, which is refused" for level in refused[:1]]
 
 
 def _inputs(client: Contract, server: Contract) -> tuple[str, ...]:

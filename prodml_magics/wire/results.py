@@ -57,7 +57,7 @@ class ContractChange(msgspec.Struct, frozen=True, kw_only=True):
     breaks: tuple[str, ...] = ()
     """What would fail for clients of that version."""
     rows: int = 0
-    """Requests recorded for that version that were looked at."""
+    """Rows recorded for that version that were looked at, the latest of the last 7 days."""
     refused: int = 0
     """Those of them that this version would refuse."""
 

@@ -6,6 +6,7 @@ python tests/benchmarks/registration.py [--rows 100000] [--columns 30] [--times 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -37,6 +38,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         Workspace(Path(folder) / ".prodml", actor="benchmark", clock=SystemClock(), environment={}) as workspace,
     ):
+        print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
         for turn in range(given.times):
             steps: list[tuple[str, float]] = []
             began = time.perf_counter()
@@ -48,7 +50,11 @@ def main() -> None:
             ended = time.perf_counter()
             ends = [at for _, at in steps[1:]] + [ended]
             parts = ", ".join(f"{step} {end - at:.2f}" for (step, at), end in zip(steps, ends, strict=True))
-            print(f"{'first' if turn == 0 else 'later'}: {ended - began:.2f} s ({parts})")
+            converting = next(end - at for (step, at), end in zip(steps, ends, strict=True) if step.startswith("converting"))
+            which, rest = "first" if turn == 0 else "later", ended - began - converting
+            print(
+                f"{which}: {ended - began:.2f} s, of which conversion and proof {converting:.2f} and all else {rest:.2f} ({parts})"
+            )
 
 
 if __name__ == "__main__":

@@ -366,3 +366,35 @@ def test_the_workspace_of_another_folder_knows_nothing_of_it(shop: Shop, tmp_pat
     elsewhere = Workspace.open(tmp_path) if not os.environ.get("PRODML_HOME") else workspace_at(tmp_path / ".prodml")
     assert elsewhere.home == tmp_path / ".prodml" and elsewhere.versions("shop") == ()
     assert Workspace.open(shop.folder / "deeper" / "still").home == shop.folder / ".prodml"
+
+
+def test_a_registration_counts_what_it_would_refuse_of_what_clients_sent(in_shop: Shop) -> None:
+    """Held against the gateway itself: the same rows, once the version is live."""
+    shop = in_shop
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    words = make_pipeline(SimpleImputer(missing_values=None, strategy="most_frequent"), OneHotEncoder())
+    columns = [("numbers", numbers, ["income"]), ("age", StandardScaler(), ["age"]), ("words", words, ["city", "plan"])]
+    whole = shop.train.drop_nulls("income")
+    strict = make_pipeline(ColumnTransformer(columns), LogisticRegression()).fit(whole.drop("target"), whole["target"].to_numpy())
+    joblib.dump(strict, shop.folder / "strict.joblib")
+    whole.write_parquet(shop.folder / "whole.parquet")
+    shop.prodml("register", "model1.joblib", "--trust", "--name", "door", *TRAIN)
+    shop.prodml("deploy", "door@1")
+    rows = list(shop.test.drop("target")[:60].iter_rows(named=True))
+    rows = [{**row, "city": "Zug"} if place % 5 == 0 else row for place, row in enumerate(rows)]
+    assert {shop.predict(row, "door")[0] for row in rows} == {200}
+    wait_for(lambda: recorded_rows(shop, "door") == len(rows))
+    test = ["--train", "whole.parquet", "target", "--test", "whole.parquet", "target"]
+    change = shop.prodml("register", "strict.joblib", "--trust", "--name", "door", *test)["contract"]
+    assert (change["version"], change["compatibility"], change["rows"]) == (1, "FORWARD", len(rows))
+    assert "column 'city' refuses levels that it was not fitted on now" in change["changes"]
+    shop.prodml("deploy", "door@2")
+    refused = sum(shop.predict(row, "door")[0] == 422 for row in rows)
+    assert change["refused"] == refused
+    assert len(rows) / 5 < refused < len(rows) / 2
+    shop.prodml("down")
+
+
+def recorded_rows(shop: Shop, name: str) -> int:
+    found = shop.workspace.lake.scan(name, arms=("live",), versions=(1,))
+    return 0 if found is None else found.collect().height

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from prodml_magics.contract.changes import changes, compatibility, refused_rows
+from prodml_magics.contract.check import check_tensors
+from prodml_magics.contract.compare import compare
 from prodml_magics.contract.encode import encode_rows
-from prodml_magics.contract.schema import Contract
+from prodml_magics.contract.schema import CodeTable, Contract
 from prodml_magics.errors import ProdmlError
 
 
@@ -76,3 +78,44 @@ def test_refused_rows_are_those_that_the_door_would_refuse(mixed):
                 encode_rows(contract, [sent])
     assert refused_rows(mixed, {"price": rows["price"]}).all()
     assert refused_rows(mixed, rows, unknown=("shop", "price")).tolist() == [False, False, False, True, False]
+
+
+def coded(contract: Contract, **fields: object) -> Contract:
+    tables = (
+        CodeTable(column="city", categories=("Bonn", "Köln"), missing=2, unseen=3, nullable=True),
+        CodeTable(column="shop", categories=("a", "b"), unseen=2),
+    )
+    return msgspec.structs.replace(contract, codes=(msgspec.structs.replace(tables[0], **fields), tables[1]))
+
+
+def test_a_model_that_refuses_levels_breaks_who_sends_any(mixed):
+    takes, refuses, no_gaps = coded(mixed), coded(mixed, unseen=None), coded(mixed, missing=None)
+    assert (compatibility(takes, refuses), compatibility(refuses, takes)) == ("FORWARD", "BACKWARD")
+    assert changes(takes, refuses) == ("column 'city' refuses levels that it was not fitted on now",)
+    assert compatibility(takes, no_gaps) == "FORWARD"
+    assert compatibility(mixed, refuses) == "FORWARD"
+    fewer = coded(mixed, unseen=None, categories=("Bonn",))
+    assert compare(refuses, fewer) == ("column 'city' is sent with the level 'Köln', which is refused",)
+    assert compare(fewer, refuses) == ()
+
+
+def test_recorded_levels_that_the_model_refuses_are_counted(mixed):
+    texts = ["Bonn", None, "Rom", "", "Köln"]
+    columns = {
+        "price": np.ones(5),
+        "city": np.array([text or None for text in texts], object),
+        "rooms": np.ones(5),
+        "shop": np.array(["a"] * 5, object),
+    }
+    for fields in ({}, {"unseen": None}, {"missing": None}, {"unseen": None, "missing": None}):
+        contract = coded(mixed, **fields)
+        rows = [{"price": 1.0, "city": text, "rooms": 1, "shop": "a"} for text in texts]
+        slow = []
+        for row in rows:
+            try:
+                check_tensors(contract, encode_rows(contract, [row]))
+                slow.append(False)
+            except ProdmlError:
+                slow.append(True)
+        assert refused_rows(contract, columns).tolist() == slow
+        assert not refused_rows(contract, columns, unknown=("city",)).any()

@@ -57,7 +57,8 @@ class RegisterResult(Result[RegisterRecord]):
         change = self.record.contract
         if change is None:
             return []
-        rows = f", would refuse {change.refused} of the last {change.rows} requests" if change.rows else ""
+        of = f"{change.refused} of the last {change.rows} recorded rows"
+        rows = f", would refuse {share(change.refused / change.rows)} of the traffic ({of})" if change.rows else ""
         few = "; ".join(change.changes[:4]) + (f"; and {len(change.changes) - 4} more" if len(change.changes) > 4 else "")
         return [(f"contract beside {self.record.name}@{change.version}", f"{change.compatibility}{rows}: {few or 'the same'}")]
 
