@@ -9,6 +9,7 @@ import argparse
 import os
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -40,20 +41,22 @@ def main() -> None:
     ):
         print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
         for turn in range(given.times):
-            steps: list[tuple[str, float]] = []
+            steps: list[tuple[str, float, float]] = []
             began = time.perf_counter()
             register(
                 workspace,
                 Register(model=model, name="model", train=(rows, target), test=held_out),
-                progress=lambda step, steps=steps: steps.append((step, time.perf_counter())),
+                progress=lambda step, steps=steps: steps.append((step, time.perf_counter(), time.process_time())),
             )
-            ended = time.perf_counter()
-            ends = [at for _, at in steps[1:]] + [ended]
-            parts = ", ".join(f"{step} {end - at:.2f}" for (step, at), end in zip(steps, ends, strict=True))
-            converting = next(end - at for (step, at), end in zip(steps, ends, strict=True) if step.startswith("converting"))
-            which, rest = "first" if turn == 0 else "later", ended - began - converting
+            steps.append(("", time.perf_counter(), time.process_time()))
+            spans = [(step, end - at, used - before) for (step, at, before), (_, end, used) in pairwise(steps)]
+            parts = ", ".join(f"{step} {seconds:.2f}" for step, seconds, _ in spans)
+            converting = next(seconds for step, seconds, _ in spans if step.startswith("converting"))
+            rest = steps[-1][1] - began - converting
+            busy = sum(used for step, _, used in spans if not step.startswith("converting"))
             print(
-                f"{which}: {ended - began:.2f} s, of which conversion and proof {converting:.2f} and all else {rest:.2f} ({parts})"
+                f"{'first' if turn == 0 else 'later'}: {rest + converting:.2f} s, of which conversion and proof {converting:.2f} "
+                f"and all else {rest:.2f} (in it {busy:.2f} of CPU) ({parts})"
             )
 
 
