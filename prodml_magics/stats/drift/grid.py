@@ -29,4 +29,6 @@ def grid_edges(values: NDArray[Any], cells: int = CELLS) -> NDArray[Any]:
 def grid_counts(sorted_values: NDArray[Any], edges: NDArray[Any]) -> NDArray[np.int64]:
     """Rows of sorted values per cell, int64 [edges + 1]; time is a search of each edge, whatever the rows."""
     upto = np.searchsorted(sorted_values, edges, side="right")
-    return np.diff(upto, prepend=0, append=len(sorted_values)).astype(np.int64)
+    counts = np.append(upto, len(sorted_values)).astype(np.int64, copy=False)
+    counts[1:] -= upto
+    return counts

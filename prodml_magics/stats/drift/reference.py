@@ -416,5 +416,4 @@ def _edges(values: NDArray[Any]) -> NDArray[Any]:
 
 def bin_counts(values: NDArray[Any], edges: NDArray[Any]) -> NDArray[np.int64]:
     """Rows of sorted values per bin, int64 [edges + 1]."""
-    upto = np.searchsorted(values, edges, side="right")
-    return np.diff(upto, prepend=0, append=len(values)).astype(np.int64)
+    return grid_counts(values, edges)
