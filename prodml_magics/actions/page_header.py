@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["MOST_BYTES", "PageHeader", "page_header"]
@@ -44,8 +45,7 @@ _COMMON = re.compile(
 def page_header(data: bytes) -> PageHeader:
     """Read the header that `data` begin with; IndexError where they end before it does, ValueError where there is none."""
     if common := _COMMON.match(data):
-        size, stored, values = (_zigzag(number, 0)[0] for number in common.groups())
-        return PageHeader(common.end(), stored, size, values, True, True, None)
+        return _of_common(common.end(), *common.groups())
     fields, length = _struct(data, 0)
     first, second = fields.get(_FIRST), fields.get(_SECOND)
     told = first if isinstance(first, dict) else second
@@ -56,6 +56,12 @@ def page_header(data: bytes) -> PageHeader:
         return PageHeader(length, stored, size, values, _whole(told, 2) == 0, True, None)
     levels = _whole(told, 5) + _whole(told, 6)
     return PageHeader(length, stored, size, values, _whole(told, 4) == 0, told.get(7, True) is not False, levels)
+
+
+@lru_cache(maxsize=256)
+def _of_common(length: int, size: bytes, stored: bytes, values: bytes) -> PageHeader:
+    """Most pages of a file are alike in these."""
+    return PageHeader(length, _zigzag(stored, 0)[0], _zigzag(size, 0)[0], _zigzag(values, 0)[0], True, True, None)
 
 
 def _whole(fields: dict[int, object], field: int) -> int:

@@ -148,6 +148,9 @@ class _Stretch:
         return self._room[self._at : min(self._end, self._at + size)]
 
     def skip(self, size: int) -> None:
+        if size <= self._end - self._at:
+            self._at += size
+            return
         while size:
             some = len(self._some(size))
             self._at, size = self._at + some, size - some
@@ -185,10 +188,10 @@ def _parts(stretch: _Stretch, pages: Pages) -> Iterator[tuple[_Stretch | _Bytes,
     """Of every page where to copy values from, their bytes, and the values that are missing."""
     rows = 0
     while rows < pages.rows:
-        header = _header(stretch)
+        header, begin = _header(stretch)
         if not header.plain:
             raise ValueError("a page that is not plain")
-        source, size = _part(stretch, header, pages)
+        source, size = _part(stretch, header, begin, pages)
         count, rest = divmod(size, pages.dtype.itemsize)
         gaps = header.values - count
         if rest or count < 0 or gaps < 0 or (gaps and not pages.nullable):
@@ -199,34 +202,33 @@ def _parts(stretch: _Stretch, pages: Pages) -> Iterator[tuple[_Stretch | _Bytes,
         raise ValueError(f"{rows} values where the footer says {pages.rows}")
 
 
-def _header(stretch: _Stretch) -> PageHeader:
-    """The header of the next page, which is skipped."""
+def _header(stretch: _Stretch) -> tuple[PageHeader, bytes]:
+    """The header of the next page, and the four bytes behind it, or what there are; it is not skipped."""
     for size in (_HEAD, MOST_BYTES):
+        head = bytes(stretch.peek(size))
         try:
-            header = page_header(bytes(stretch.peek(size)))
+            header = page_header(head)
         except IndexError:
             continue
-        stretch.skip(header.length)
-        return header
+        if len(head) >= header.length + 4 or len(head) < size:
+            return header, head[header.length : header.length + 4]
     raise ValueError("a page's header does not end")
 
 
-def _part(stretch: _Stretch, header: PageHeader, pages: Pages) -> tuple[_Stretch | _Bytes, int]:
+def _part(stretch: _Stretch, header: PageHeader, begin: bytes, pages: Pages) -> tuple[_Stretch | _Bytes, int]:
     """Where the values of a page begin, and their bytes. Nulls are told before them, in the first kind of page after their size."""
     plain = header.levels or 0
-    stretch.skip(plain)
     if not (pages.codec and header.packed):
-        skipped = plain
-        if header.levels is None and pages.nullable:
-            skipped = _levels(stretch.peek(4))
-            stretch.skip(skipped)
+        skipped = _levels(begin) if header.levels is None and pages.nullable else plain
+        stretch.skip(header.length + skipped)
         return stretch, header.stored - skipped
+    stretch.skip(header.length + plain)
     data = _unpacked(stretch, header.stored - plain, header.size - plain, pages.codec)
     skipped = _levels(data[:4]) if header.levels is None and pages.nullable else 0
     return _Bytes(data, skipped), len(data) - skipped
 
 
-def _levels(begin: memoryview) -> int:
+def _levels(begin: bytes | memoryview) -> int:
     """Bytes that tell where nulls are, those of their size among them."""
     if len(begin) < 4:
         raise ValueError("a page ends before its values")
