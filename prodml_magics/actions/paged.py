@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from prodml_magics.actions.plain_pages import Pages, PlainFile, Room, values_of
+from prodml_magics.actions.plain_pages import Pages, PlainFile, values_of
 
 if TYPE_CHECKING:
     from prodml_magics.stats.drift.counter import BinnedGrid
@@ -19,9 +19,6 @@ __all__ = ["sketch_pages"]
 
 _ROWS = 2_000_000
 """Rows that one task counts at the least, where row groups are smaller: what a counter costs is spread over them."""
-
-_STRETCH = 2**19
-"""Bytes that are read at once."""
 
 
 class _Task(NamedTuple):
@@ -81,13 +78,12 @@ def _counted(file: PlainFile, task: _Task, grid: SketchGrid, made: BinnedGrid | 
 
     counter = NumberCounter(grid, made)
     # As many values at a time as are counted at once: what is read is still in the core's cache then.
-    room = Room(np.empty(_STRETCH, np.uint8), np.empty(CHUNK * task.pages[0].dtype.itemsize, np.uint8))
+    room = np.empty(CHUNK * task.pages[0].dtype.itemsize, np.uint8)
     try:
         with file.path.open("rb", buffering=0) as opened:
-            for pages in task.pages:
-                for values, missing in values_of(opened, pages, room):
-                    numbers = Numbers(values, len(values)) if values.dtype.kind == "f" else as_numbers(task.name, values)
-                    counter.count(numbers._replace(rows=numbers.rows + missing))
+            for values, missing in values_of(opened, task.pages, room):
+                numbers = Numbers(values, len(values)) if values.dtype.kind == "f" else as_numbers(task.name, values)
+                counter.count(numbers._replace(rows=numbers.rows + missing))
     except (ValueError, OSError):
         return None
     return counter.sketch()

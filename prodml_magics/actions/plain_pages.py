@@ -6,10 +6,12 @@ plainly (dictionaries, nested columns, booleans, texts) is left to them. After t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from io import FileIO
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from prodml_magics.actions.page_header import MOST_BYTES, PageHeader, page_heade
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Pages", "PlainFile", "Room", "plain_file", "values_of"]
+__all__ = ["Pages", "PlainFile", "plain_file", "values_of"]
 
 
 class Pages(NamedTuple):
@@ -93,119 +95,149 @@ def _pages(chunk: Any, rows: int, dtype: np.dtype[Any], described: Any) -> Pages
 _HEAD = 512
 """Bytes that are looked at first for a page's header."""
 
-
-class Room(NamedTuple):
-    """Bytes that are used again and again: a stretch of the file, and the values that are handed out."""
-
-    stretch: NDArray[np.uint8]
-    values: NDArray[np.uint8]
+_MOST_ALIKE = 200
+"""Pages that are read at once; systems take a thousand pieces."""
 
 
-def values_of(file: FileIO, pages: Pages, room: Room) -> Iterator[tuple[NDArray[Any], int]]:
-    """The present values, as many at a time as there is room for until the next; and how many are missing beside them.
+def values_of(file: FileIO, pages: Sequence[Pages], room: NDArray[np.uint8]) -> Iterator[tuple[NDArray[Any], int]]:
+    """The present values of a column in some row groups, as many at a time as there is room for until the next; and how many are missing
+    beside them.
 
     `file` is open without a buffer. Raises ValueError where the pages are not what the footer says.
     """
-    values = room.values[: len(room.values) // pages.dtype.itemsize * pages.dtype.itemsize].view(pages.dtype)
+    dtype = pages[0].dtype
+    values = room[: len(room) // dtype.itemsize * dtype.itemsize].view(dtype)
     into, filled, missing = values.view(np.uint8).data, 0, 0
-    for source, size, gaps in _parts(_Stretch(file, pages, room.stretch), pages):
-        missing += gaps
-        while size:
-            more = min(size, len(into) - filled)
-            source.copy(into[filled : filled + more])
-            filled, size = filled + more, size - more
-            if filled == len(into):
-                yield values, missing
+    for part in chain.from_iterable(_parts(file, each, len(into)) for each in pages):
+        while True:
+            if filled and max(1, part.whole) > len(into) - filled:
+                yield values[: filled // dtype.itemsize], missing
                 filled = missing = 0
+            more, gaps = part.read(into[filled:])
+            filled, missing = filled + more, missing + gaps
+            if not part.left:
+                break
     if filled or missing:
-        yield values[: filled // pages.dtype.itemsize], missing
+        yield values[: filled // dtype.itemsize], missing
 
 
-class _Bytes:
-    """Bytes that were unpacked."""
+class _Part(Protocol):
+    """Bytes of values: those that are `left`, and as many of them as are best read together."""
 
-    def __init__(self, data: Any, at: int = 0) -> None:
-        self._data, self._at = memoryview(data).cast("B"), at
+    left: int
+    whole: int
 
-    def copy(self, into: memoryview) -> None:
-        """The next bytes."""
-        into[:] = self._data[self._at : self._at + len(into)]
-        self._at += len(into)
-
-
-class _Stretch:
-    """The bytes of some pages, read in long stretches: short reads of the page cache cost twice as much."""
-
-    def __init__(self, file: FileIO, pages: Pages, room: NDArray[np.uint8]) -> None:
-        self._file, self._left, self._room = file, pages.size, room.data
-        self._at = self._end = 0
-        file.seek(pages.offset)
-
-    def peek(self, size: int) -> memoryview:
-        """So many of the next bytes, or what there are; not more than there is room for."""
-        if self._end - self._at < size and self._left:
-            self._more()
-        return self._room[self._at : min(self._end, self._at + size)]
-
-    def skip(self, size: int) -> None:
-        if size <= self._end - self._at:
-            self._at += size
-            return
-        while size:
-            some = len(self._some(size))
-            self._at, size = self._at + some, size - some
-
-    def copy(self, into: memoryview) -> None:
-        """The next bytes."""
-        done = 0
-        while done < len(into):
-            some = self._some(len(into) - done)
-            into[done : done + len(some)] = some
-            self._at += len(some)
-            done += len(some)
-
-    def _some(self, most: int) -> memoryview:
-        if self._at == self._end and self._left:
-            self._more()
-        some = self._room[self._at : min(self._end, self._at + most)]
-        if not some:
-            raise ValueError("the file ends within a page")
-        return some
-
-    def _more(self) -> None:
-        kept = self._end - self._at
-        self._room[:kept] = self._room[self._at : self._end]
-        self._at, self._end = 0, kept
-        while self._left and self._end < len(self._room):
-            read = self._file.readinto(self._room[self._end : self._end + self._left])
-            if not read:
-                raise ValueError("the file ends within a page")
-            self._end += read
-            self._left -= read
+    def read(self, into: memoryview) -> tuple[int, int]:
+        """Bytes that were put there, and values that are missing beside them."""
+        ...
 
 
-def _parts(stretch: _Stretch, pages: Pages) -> Iterator[tuple[_Stretch | _Bytes, int, int]]:
-    """Of every page where to copy values from, their bytes, and the values that are missing."""
-    rows = 0
+class _Alike:
+    """Pages in a row that have headers of one size and as many values, as long as they do: read at once, values beside values."""
+
+    def __init__(self, file: FileIO, at: int, page: _Page, most: int) -> None:
+        self._file, self.at, self._page, self._most = file, at, page, most
+        self.whole = page.size
+        self.seen = 0
+        self.left = page.size
+
+    def read(self, into: memoryview) -> tuple[int, int]:
+        page = self._page
+        count = min(self._most - self.seen, len(into) // page.size, _MOST_ALIKE)
+        heads = [bytearray(page.lead) for _ in range(count)]
+        bodies = [into[i * page.size : (i + 1) * page.size] for i in range(count)]
+        _read(self._file, self.at, [piece for pair in zip(heads, bodies, strict=True) for piece in pair])
+        alike = next((i for i, head in enumerate(heads) if not page.is_headed(head)), count)
+        if not alike and not self.seen:
+            raise ValueError("the file changes while it is read")
+        self.seen += alike
+        self.at += alike * (page.lead + page.size)
+        self.left = page.size if alike == count and self.seen < self._most else 0
+        return alike * page.size, alike * page.gaps
+
+
+class _InPieces:
+    """A page that is larger than the room."""
+
+    def __init__(self, file: FileIO, at: int, page: _Page) -> None:
+        self._file, self._at, self._gaps = file, at + page.lead, page.gaps
+        self.left, self.whole = page.size, 0
+
+    def read(self, into: memoryview) -> tuple[int, int]:
+        piece, gaps = into[: self.left], self._gaps
+        _read(self._file, self._at, [piece])
+        self._at, self.left, self._gaps = self._at + len(piece), self.left - len(piece), 0
+        return len(piece), gaps
+
+
+class _Unpacked:
+    """The values of a page that was packed."""
+
+    def __init__(self, data: memoryview, gaps: int) -> None:
+        self._data, self._gaps = data, gaps
+        self.left, self.whole = len(data), 0
+
+    def read(self, into: memoryview) -> tuple[int, int]:
+        piece, gaps = self._data[len(self._data) - self.left :][: len(into)], self._gaps
+        into[: len(piece)] = piece
+        self.left, self._gaps = self.left - len(piece), 0
+        return len(piece), gaps
+
+
+class _Page(NamedTuple):
+    """A page that is not packed: its header, bytes before its values (the header among them), theirs, and the values that are missing.
+
+    `levels` is what is said behind the header of the size of that which tells where nulls are.
+    """
+
+    header: PageHeader
+    levels: bytes
+    lead: int
+    size: int
+    gaps: int
+
+    def is_headed(self, head: bytearray) -> bool:
+        """Whether another page begins as this one does, up to its statistics."""
+        length = self.header.length
+        try:
+            return head[length : length + len(self.levels)] == self.levels and page_header(bytes(head)) == self.header
+        except (IndexError, ValueError):
+            return False
+
+
+def _parts(file: FileIO, pages: Pages, room: int) -> Iterator[_Part]:
+    """Each is to be read until nothing is left of it before the next."""
+    at, end, rows = pages.offset, pages.offset + pages.size, 0
     while rows < pages.rows:
-        header, begin = _header(stretch)
-        if not header.plain:
+        header, levels = _header(file, at, end)
+        if not header.plain or not header.values:
             raise ValueError("a page that is not plain")
-        source, size = _part(stretch, header, begin, pages)
-        count, rest = divmod(size, pages.dtype.itemsize)
-        gaps = header.values - count
-        if rest or count < 0 or gaps < 0 or (gaps and not pages.nullable):
-            raise ValueError(f"{size} bytes in a page of {header.values} values")
-        yield source, size, gaps
-        rows += header.values
+        if pages.codec and header.packed:
+            data = _unpacked(file, at + header.length, header, pages)
+            yield _Unpacked(data, _gaps(header, len(data), pages))
+            seen, at = 1, at + header.length + header.stored
+        else:
+            page = _page(header, levels, pages)
+            most = min((pages.rows - rows) // header.values, (end - at) // (page.lead + page.size))
+            if not most:
+                raise ValueError("a page that ends behind the others")
+            if 0 < page.size <= room:
+                alike = _Alike(file, at, page, most)
+                yield alike
+                seen, at = alike.seen, alike.at
+            else:
+                yield _InPieces(file, at, page)
+                seen, at = 1, at + page.lead + page.size
+        rows += seen * header.values
     if rows != pages.rows:
         raise ValueError(f"{rows} values where the footer says {pages.rows}")
 
 
-def _header(stretch: _Stretch) -> tuple[PageHeader, bytes]:
-    """The header of the next page, and the four bytes behind it, or what there are; it is not skipped."""
+def _header(file: FileIO, at: int, end: int) -> tuple[PageHeader, bytes]:
+    """The header of the page at this place, and the four bytes behind it, or what there are."""
     for size in (_HEAD, MOST_BYTES):
-        head = bytes(stretch.peek(size))
+        file.seek(at)
+        head = file.read(min(size, end - at)) or b""
         try:
             header = page_header(head)
         except IndexError:
@@ -215,17 +247,21 @@ def _header(stretch: _Stretch) -> tuple[PageHeader, bytes]:
     raise ValueError("a page's header does not end")
 
 
-def _part(stretch: _Stretch, header: PageHeader, begin: bytes, pages: Pages) -> tuple[_Stretch | _Bytes, int]:
-    """Where the values of a page begin, and their bytes. Nulls are told before them, in the first kind of page after their size."""
-    plain = header.levels or 0
-    if not (pages.codec and header.packed):
-        skipped = _levels(begin) if header.levels is None and pages.nullable else plain
-        stretch.skip(header.length + skipped)
-        return stretch, header.stored - skipped
-    stretch.skip(header.length + plain)
-    data = _unpacked(stretch, header.stored - plain, header.size - plain, pages.codec)
-    skipped = _levels(data[:4]) if header.levels is None and pages.nullable else 0
-    return _Bytes(data, skipped), len(data) - skipped
+def _page(header: PageHeader, begin: bytes, pages: Pages) -> _Page:
+    """Nulls are told before the values, in the first kind of page after the size of what tells them."""
+    told = header.levels is None and pages.nullable
+    skipped = _levels(begin) if told else header.levels or 0
+    size = header.stored - skipped
+    return _Page(header, begin[:4] if told else b"", header.length + skipped, size, _gaps(header, size, pages))
+
+
+def _gaps(header: PageHeader, size: int, pages: Pages) -> int:
+    """Values that are missing beside so many bytes of others."""
+    count, rest = divmod(size, pages.dtype.itemsize)
+    gaps = header.values - count
+    if rest or count < 0 or gaps < 0 or (gaps and not pages.nullable):
+        raise ValueError(f"{size} bytes in a page of {header.values} values")
+    return gaps
 
 
 def _levels(begin: bytes | memoryview) -> int:
@@ -235,11 +271,29 @@ def _levels(begin: bytes | memoryview) -> int:
     return 4 + int.from_bytes(begin[:4], "little")
 
 
-def _unpacked(stretch: _Stretch, stored: int, size: int, codec: str) -> memoryview:
+def _unpacked(file: FileIO, at: int, header: PageHeader, pages: Pages) -> memoryview:
+    """The values of a page that is packed, as bytes."""
     import pyarrow as pa
 
-    if not stored:
+    plain = header.levels or 0
+    packed = bytearray(header.stored - plain)
+    _read(file, at + plain, [packed])
+    if not packed:
         return memoryview(b"")
-    packed = bytearray(stored)
-    stretch.copy(memoryview(packed))
-    return memoryview(pa.Codec(codec).decompress(packed, size))
+    data = memoryview(pa.Codec(pages.codec).decompress(packed, header.size - plain)).cast("B")
+    return data[_levels(data[:4]) :] if header.levels is None and pages.nullable else data
+
+
+def _read(file: FileIO, at: int, pieces: list[Any]) -> None:
+    """Fill the pieces one after the other, in one call where the system has one for that and it reads all."""
+    size = sum(map(len, pieces))
+    if hasattr(os, "preadv") and len(pieces) > 1 and os.preadv(file.fileno(), pieces, at) == size:
+        return
+    file.seek(at)
+    for piece in pieces:
+        rest = memoryview(piece)
+        while rest:
+            read = file.readinto(rest)
+            if not read:
+                raise ValueError("the file ends within a page")
+            rest = rest[read:]

@@ -13,7 +13,7 @@ import pytest
 
 from prodml_magics.actions import paged, streamed
 from prodml_magics.actions.page_header import page_header
-from prodml_magics.actions.plain_pages import PlainFile, Room, plain_file, values_of
+from prodml_magics.actions.plain_pages import PlainFile, plain_file, values_of
 from prodml_magics.stats.drift import Reference, prepare
 from prodml_magics.stats.drift.bucket import add, grids_of, sketch_column
 from prodml_magics.stats.drift.numeric_sketch import NumericSketch
@@ -78,15 +78,15 @@ def _plain(path: Path) -> PlainFile:
 def _values(file: PlainFile, name: str, room: int = 4_096) -> tuple[np.ndarray, int]:
     parts, missing = [], 0
     with file.path.open("rb", buffering=0) as opened:
-        for pages in file.columns[name]:
-            for values, gaps in values_of(opened, pages, Room(np.empty(room, np.uint8), np.empty(room, np.uint8))):
-                parts.append(values.copy())
-                missing += gaps
+        for values, gaps in values_of(opened, file.columns[name], np.empty(room, np.uint8)):
+            parts.append(values.copy())
+            missing += gaps
     return np.concatenate(parts), missing
 
 
+@pytest.mark.parametrize("room", [4_096, 100_000])
 @pytest.mark.parametrize("writer", WRITERS)
-def test_pages_hold_what_polars_reads(writer: str, tmp_path: Path) -> None:
+def test_pages_hold_what_polars_reads(writer: str, room: int, tmp_path: Path) -> None:
     path, frame = tmp_path / "a.parquet", _frame(0)
     WRITERS[writer](frame, path)
     file = _plain(path)
@@ -96,7 +96,7 @@ def test_pages_hold_what_polars_reads(writer: str, tmp_path: Path) -> None:
     assert set(file.columns) >= PLAINLY - {"constant", "tied"}
     assert not set(file.columns) & {"flag", "city", "day", "took", "i1"}
     for name in file.columns:
-        found, missing = _values(file, name)
+        found, missing = _values(file, name, room)
         wanted = frame[name].drop_nulls().to_numpy()
         np.testing.assert_array_equal(found, wanted)
         assert (missing, found.dtype.kind) == (frame[name].null_count(), wanted.dtype.kind), name
