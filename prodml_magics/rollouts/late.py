@@ -86,13 +86,23 @@ def with_late(
         of = late.get(guard.metric)
         if of is None:
             continue
-        noted = second[given.request] + of.delay[given.answer]
+        noted = _noted(of, given, second)
         if not ((noted > stretch[0]) & (noted <= stretch[1])).any():
             continue
         come = noted <= stretch[1]
         units = _units(of, given.among(come), noted[come], unit)
         evidence = _with(plan, guard, evidence, of, units, stretch[1])
     return evidence
+
+
+def _noted(of: Late, given: Given, second: Floats) -> Floats:
+    """When the label of each came: of an answer that is lent when its own did, since labels that come together come for both arms.
+
+    To the microsecond, so that labels of one moment stay of one moment. NaN where the answer has none.
+    """
+    own, lent = of.delay[given.request], of.delay[given.answer]
+    delay = np.where(np.isfinite(own) & np.isfinite(lent), own, lent)
+    return np.round(second[given.request] + delay, 6)
 
 
 def _with(plan: RolloutPlan, guard: Guard, evidence: Evidence, of: Late, units: Units, until: float) -> Evidence:

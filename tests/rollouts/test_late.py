@@ -86,3 +86,20 @@ def test_a_lent_answer_brings_its_label() -> None:
     known = begin(wide, 3, latencies=earlier(np.random.default_rng(9)))
     found = redecide(rollout(wide), known, late_record(5.0))
     assert found.state.reason == "accuracy worse at 0.5 of the traffic" and 0.3 < found.lent < 0.7
+
+
+def test_labels_that_come_all_at_one_moment_come_for_both_arms_though_answers_are_lent() -> None:
+    """At first nobody was the candidate's: answers that are lent to those of that time bring no label before its own came."""
+    given = late_record(0.0)
+    first = given.second < 20
+    together = np.ceil((given.second + 1e-9) / 60) * 60 - given.second
+    late = given.late["accuracy"]._replace(delay=together, value=np.ones(len(together)))
+    share, candidate = np.where(first, 0.0, given.share), given.candidate & ~first
+    known = begin(GUARDED, 3, latencies=earlier(np.random.default_rng(9)))
+    found = redecide(rollout(GUARDED), known, given._replace(share=share, candidate=candidate, late={"accuracy": late}))
+    assert found.state.phase == "running" and "shares" not in found.state.reason
+    evidence = begin(GUARDED, 3)
+    everyone = np.arange(600)
+    arms = Given(everyone, np.where(first[:600], everyone + 300, everyone), everyone % 4 == 0, np.zeros(600, np.int64))
+    units = with_late(GUARDED, evidence, {"accuracy": late}, arms, given.second, everyone, (-np.inf, 59.0)).means
+    assert units == {} and with_late(GUARDED, evidence, {"accuracy": late}, arms, given.second, everyone, (59.0, 60.0)).means
