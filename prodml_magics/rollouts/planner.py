@@ -25,11 +25,12 @@ from prodml_magics.rollouts.guards import (
 )
 from prodml_magics.rollouts.money import clip_of
 from prodml_magics.stats.sequential.exceedances import LEVELS, freeze
+from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE, within
 from prodml_magics.stats.sequential.rows_needed import (
     rows_for_difference,
-    rows_for_ratio,
     spread,
 )
+from prodml_magics.stats.sequential.rows_of_events import Bets, rows_for_events
 from prodml_magics.stats.sequential.rows_of_values import rows_for_clipped_mean, rows_for_values
 from prodml_magics.wire.rollouts import Guard
 
@@ -79,19 +80,18 @@ def rows_until_harm(
 ) -> float:
     """Requests of both arms until `effect` is shown as harm with probability `power`; inf when it never is."""
     if is_latency(guard.metric):
-        return spread(power) * _until_slower(effect.margin, traffic, share, alpha, guards)
+        return _until_slower(effect.margin, traffic, share, alpha, guards, power)
     if is_duration(guard.metric):
         return _until_longer(traffic, share, alpha, guards, power, effect=effect.margin)
     if is_score(guard.metric):
         return _until_moved(guard, effect.margin, traffic, share, alpha, guards, power)
     if is_class(guard.metric):
-        return spread(power) * _until_said(guard, effect.margin, traffic.rate(guard.metric), share, alpha, guards)
+        return _until_said(guard, effect.margin, traffic.rate(guard.metric), share, alpha, guards, power)
     if is_mean(guard.metric):
         return _until_mean(guard, traffic, share, alpha, _staked(guard) * guards, power, worse=effect.margin)
     rate = traffic.rate(guard.metric)
     ratio = 1 + effect.margin if effect.relative else (rate + effect.margin) / rate
-    # Beyond the largest ratio that is bet on, a larger one is seen no sooner than its events come.
-    return spread(power) * rows_for_ratio(share, rate, ratio, high=max(10.0, ratio * 1.1), alpha=alpha, guards=2 * guards)
+    return rows_for_events(share, rate, ratio, [Bets(MORE)], alpha=alpha, guards=2 * guards, power=power)
 
 
 def _staked(guard: Guard) -> int:
@@ -167,12 +167,11 @@ def _until_moved(guard: Guard, effect: float, traffic: Traffic, share: float, al
     return rows_for_values(share, values, higher=effect, beyond=guard.margin, alpha=alpha, guards=2 * 2 * guards, power=power)
 
 
-def _until_said(guard: Guard, effect: float, rate: float, share: float, alpha: float, guards: int) -> float:
+def _until_said(guard: Guard, effect: float, rate: float, share: float, alpha: float, guards: int, power: float) -> float:
     """Either way has half of the stake, and the start half of that."""
-    null, ratio = 1 + guard.margin, 1 + effect
-    if ratio <= null:
-        return math.inf
-    return rows_for_ratio(share, rate, ratio, null=null, high=max(10.0, ratio / null * 1.1), alpha=alpha, guards=2 * 2 * guards)
+    null = 1 + guard.margin
+    bets = Bets(MORE * null, null)
+    return rows_for_events(share, rate, 1 + effect, [bets], alpha=alpha, guards=2 * 2 * guards, power=power)
 
 
 def _until_longer(
@@ -195,11 +194,7 @@ def _until_longer(
     return rows_for_clipped_mean(share, sd, apart, alpha=alpha, guards=guards, power=power)
 
 
-_BOTH_SAID = 1.85
-"""How much longer both sides of a margin take than one of them, fitted to simulations of the test."""
-
-
-def _until_slower(effect: float, traffic: Traffic, share: float, alpha: float, guards: int) -> float:
+def _until_slower(effect: float, traffic: Traffic, share: float, alpha: float, guards: int, power: float) -> float:
     """The threshold that sees it first carries the mean over all of them."""
     thresholds = freeze(traffic.run_ms)
     found = [math.inf]
@@ -207,11 +202,9 @@ def _until_slower(effect: float, traffic: Traffic, share: float, alpha: float, g
         control = float((traffic.run_ms > threshold).mean())
         canary = float((traffic.run_ms * (1 + effect) > FLOOR.lifted(threshold)).mean())
         if canary > control > 0:
+            staked = 2 * guards * len(LEVELS)
             ratio = canary / control
-            rows = rows_for_ratio(
-                share, control, ratio, high=max(10.0, ratio * 1.1), alpha=alpha, guards=2 * guards * len(LEVELS)
-            )
-            found.append(rows)
+            found.append(rows_for_events(share, control, ratio, [Bets(MORE)], alpha=alpha, guards=staked, power=power))
     return min(found)
 
 
@@ -222,7 +215,7 @@ def rows_until_no_worse(guard: Guard, traffic: Traffic, share: float, *, alpha: 
         lifted = max(threshold * (1 + guard.margin), float(FLOOR.lifted(np.array([threshold]))[0]))
         control, canary = ((traffic.run_ms > limit).mean() for limit in (threshold, lifted))
         ratio = max(float(canary), _LEAST_RATE / len(traffic.run_ms)) / max(float(control), 1e-9)
-        return spread(power) * rows_for_ratio(share, float(control), ratio, low=0.1, high=1 / 1.1, alpha=alpha)
+        return rows_for_events(share, float(control), ratio, [Bets(FEWER)], alpha=alpha, power=power)
     if is_duration(guard.metric):
         return _until_longer(traffic, share, alpha, 1, power, margin=guard.margin)
     if is_score(guard.metric):
@@ -232,13 +225,9 @@ def rows_until_no_worse(guard: Guard, traffic: Traffic, share: float, *, alpha: 
     rate = traffic.rate(guard.metric)
     if not guard.relative:
         return spread(power) * rows_for_difference(share, rate, 0.0, guard.margin, alpha=alpha)
-    null = 1 + guard.margin
-    both = _BOTH_SAID if is_class(guard.metric) else 1.0
-    return (
-        both
-        * spread(power)
-        * rows_for_ratio(share, rate, 1.0, null=null, low=0.8 / null, high=1.2 / null, points=12, alpha=alpha)
-    )
+    null, ratios = 1 + guard.margin, within(guard.margin)
+    sides = [Bets(ratios, null), *([Bets(1 / ratios, 1 / null)] if is_class(guard.metric) else [])]
+    return rows_for_events(share, rate, 1.0, sides, alpha=alpha, power=power)
 
 
 def seen_in_step(share: float, per_hour: float, *, min_rows: int, bake: float) -> float:

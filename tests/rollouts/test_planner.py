@@ -65,6 +65,7 @@ def looked(guard: str, effect: str, most: float) -> tuple[float, float]:
         ("class:fraud", ""),
         ("latency_mean", "25%"),
         ("rejected", "0.03"),
+        ("error_rate", "0.01"),
     ],
 )
 def test_the_closed_form_is_within_a_fifth_of_what_is_simulated(guard: str, effect: str) -> None:

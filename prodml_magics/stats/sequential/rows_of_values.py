@@ -17,7 +17,7 @@ from prodml_magics.stats.sequential.block_pairs import STAKES, control_rows
 from prodml_magics.stats.sequential.clipped_mean import BURN_IN, Difference, log_higher
 from prodml_magics.stats.sequential.mixture import log_mean_exp
 
-__all__ = ["moved", "rows_for_clipped_mean", "rows_for_values"]
+__all__ = ["BETWEEN", "moved", "rows_for_clipped_mean", "rows_for_values"]
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ _TABLE = 4096
 """Blocks whose gains are drawn from."""
 _SUMMED = 48
 """Blocks of a stretch of which more add up to a normal one."""
-_BETWEEN = 0.5826
+BETWEEN = 0.5826
 """Standard deviations of a stretch by which a walk is beyond its limit where it is seen there first (Chernoff 1965; Siegmund 1985)."""
 
 
@@ -133,7 +133,7 @@ def _blocks_taken(rng: np.random.Generator, gains: Floats, limit: float, stretch
     """Blocks [paths] until the bets of every side together have reached `limit`; looked at behind each stretch of blocks."""
     stakes = len(STAKES)
     mean, spread = gains.mean(axis=0) * stretch, _root_of(np.cov(gains.T)) * math.sqrt(stretch)
-    reached = limit - _BETWEEN * (math.sqrt(stretch) - 1) * float(gains.std(axis=0)[np.argmax(mean)])
+    reached = limit - BETWEEN * (math.sqrt(stretch) - 1) * float(gains.std(axis=0)[np.argmax(mean)])
     total, taken, going = np.zeros((_PATHS, gains.shape[1])), np.zeros(_PATHS), np.arange(_PATHS)
     for number in range(1, _LONGEST * _STRETCHES + 1):
         if stretch > _SUMMED:
