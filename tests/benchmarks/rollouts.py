@@ -3,7 +3,7 @@
 python tests/benchmarks/rollouts.py [--runs 2000] [--only NAME …]
 
 Streams are simulated: binomial failures, log-normal run times (sigma 0.6), base rates that rise with the share. Every share is printed
-with its 95 % binomial interval. Names: alarms, ladder, answers, spells, power, table, bake, speed.
+with its 95 % binomial interval. Names: alarms, ladder, answers, labelled, spells, power, table, bake, speed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from prodml_magics.rollouts.baking import Before
 from prodml_magics.rollouts.evidence import Requests, Seen, begin, fold, fold_live
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.judge import judge, latched, log_harm
+from prodml_magics.rollouts.labels import with_units
+from prodml_magics.rollouts.means import Units
+from prodml_magics.rollouts.money import clip_of
 from prodml_magics.rollouts.watched import unwell
 from prodml_magics.stats.sequential.onset import BEGINNINGS, log_over_onsets
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE, log_e_value
-from prodml_magics.wire.rollouts import RolloutPlan
+from prodml_magics.wire.rollouts import Guard, RolloutPlan
 
 ALPHA = 0.05
 EIGHT = "error_rate,timeout_rate,fallback_rate,latency_p50,latency_p75,latency_p90,latency_p95,latency_p99"
@@ -130,6 +133,51 @@ def answers(runs: int) -> None:
         print(f"{name}, ladder 1/5/25/50 %, 20,000 requests, 40 looks")
         for metric in BY_ANSWER:
             print(f"  {metric:12} worse {shown(worse[metric], runs)}   no worse {shown(passed[metric], runs)}", flush=True)
+
+
+def labelled(runs: int) -> None:
+    """Guards on labels and metrics through a ladder whose levels fall: ever worse, ever no worse; alike and just at the margin."""
+    guards = read_guards("accuracy,log_loss,metric:bought:0..1,metric:revenue", "")
+    chosen, levels = plan(guards=guards), (0.95, 0.93, 0.9, 0.85)
+    for name, beyond in (("alike", 0.0), ("at the margin", 1.0)):
+        rng = np.random.default_rng(7)
+        worse, passed = ({guard.metric: 0 for guard in guards} for _ in range(2))
+        for _ in range(runs):
+            for guard in guards:
+                found = _with_labels(rng, chosen, guard, levels, beyond)
+                worse[guard.metric] += found[0]
+                passed[guard.metric] += found[1]
+        print(f"{name}, ladder 1/5/25/50 %, 20,000 labelled requests, 40 looks")
+        for guard in guards:
+            metric = guard.metric
+            print(f"  {metric:18} worse {shown(worse[metric], runs)}   no worse {shown(passed[metric], runs)}", flush=True)
+
+
+def _with_labels(
+    rng: np.random.Generator, chosen: RolloutPlan, guard: Guard, levels: tuple[float, ...], beyond: float
+) -> tuple[bool, bool]:
+    """Whether a guard ever says worse, and no worse, where the canary is worse by `beyond` margins."""
+    each = 5_000
+    step = np.repeat(np.arange(len(levels)), each)
+    canary = rng.random(len(step)) < np.array([share / 100 for share in chosen.steps])[step]
+    level = np.array(levels)[step]
+    lost = beyond * guard.margin * canary
+    if guard.metric == "accuracy":
+        value = (rng.random(len(step)) < level - lost) * 1.0
+    elif guard.metric == "log_loss":
+        value = -np.minimum(rng.exponential(1 - level) + lost, 3.0)
+    elif guard.relative:
+        value = rng.lognormal(2.0 + level, 0.5) * (1 - lost)
+    else:
+        value = (rng.random(len(step)) < 1 - level - np.minimum(lost, 1 - level)) * 1.0
+    evidence, clip = begin(chosen, 3), clip_of(rng.lognormal(2.95, 0.5, 5_000))
+    worse = False
+    for taken in range(each // 10, len(step) + 1, each // 10):
+        units = Units(canary[:taken], step[:taken], value[:taken])
+        evidence = with_units(chosen, guard, evidence, units, lambda: clip, interval=False)
+        evidence = latched(chosen, evidence)
+        worse = worse or log_harm(chosen, evidence)[guard.metric] >= np.log(1 / ALPHA)
+    return worse, guard.metric in evidence.passed
 
 
 def spells(runs: int) -> None:
@@ -302,7 +350,7 @@ def _baked(rng: np.random.Generator, chosen: RolloutPlan, failing: float, slow: 
 
 
 PARTS: dict[str, Callable[[int], None]] = {
-    each.__name__: each for each in (alarms, ladder, answers, spells, power, table, bake, speed)
+    each.__name__: each for each in (alarms, ladder, answers, labelled, spells, power, table, bake, speed)
 }
 
 
