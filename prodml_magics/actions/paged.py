@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from prodml_magics.actions.page_child import PageChild
 from prodml_magics.actions.plain_pages import Pages, PlainFile, values_of
 
 if TYPE_CHECKING:
     from prodml_magics.stats.drift.counter import BinnedGrid
     from prodml_magics.stats.drift.numeric_sketch import NumericSketch, SketchGrid
 
-__all__ = ["sketch_pages"]
+__all__ = ["Task", "counted", "sketch_pages"]
 
 _ROWS = 2_000_000
 """Rows that one task counts at the least, where row groups are smaller: what a counter costs is spread over them."""
 
+_WORTH_CHILDREN = 200_000_000
+"""Values from which on processes count them, which take a fraction of a second to start; threads, which ask for the interpreter between
+one short step and the next, are hardly quicker than one of them."""
 
-class _Task(NamedTuple):
+
+class Task(NamedTuple):
     """Some row groups of a column."""
 
     name: str
@@ -41,10 +49,28 @@ def sketch_pages(file: PlainFile, grids: Mapping[str, SketchGrid], told: Callabl
     made = {name: binned(grid) for name, grid in grids.items()}
     done = 0
 
-    def count(task: _Task) -> NumericSketch | None:
-        return _counted(file, task, grids[task.name], made[task.name])
+    def here(task: Task) -> NumericSketch | None:
+        return counted(file.path, task, grids[task.name], made[task.name])
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    workers = min(8, os.cpu_count() or 1)
+    children = _children(file, grids, workers - 1) if sum(file.rows) * len(grids) >= _WORTH_CHILDREN else []
+    counters: SimpleQueue[Callable[[Task], NumericSketch | None]] = SimpleQueue()
+    for child in children:
+        counters.put(child)
+    for _ in range(1 if children else workers):
+        counters.put(here)
+
+    def count(task: Task) -> NumericSketch | None:
+        counter = counters.get()
+        try:
+            return counter(task)
+        except (OSError, EOFError, pickle.UnpicklingError):  # a child that is no more: then this thread counts itself
+            counter = here
+            return here(task)
+        finally:
+            counters.put(counter)
+
+    with ThreadPoolExecutor(workers) as pool:
         tasks = list(_tasks(file, list(grids)))
         try:
             for task, sketch in zip(tasks, pool.map(count, tasks), strict=True):
@@ -55,23 +81,37 @@ def sketch_pages(file: PlainFile, grids: Mapping[str, SketchGrid], told: Callabl
                 done += task.rows
                 told(done // max(1, len(grids)))
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
+        finally:
+            for child in children:
+                child.end()
     return found
 
 
-def _tasks(file: PlainFile, names: list[str]) -> Iterator[_Task]:
+def _children(file: PlainFile, grids: Mapping[str, SketchGrid], count: int) -> list[PageChild]:
+    """As many as could be started."""
+    started: list[PageChild] = []
+    try:
+        while len(started) < count:
+            started.append(PageChild(file, grids))
+    except OSError:
+        pass
+    return started
+
+
+def _tasks(file: PlainFile, names: list[str]) -> Iterator[Task]:
     """In about the order of the file."""
     first = rows = 0
     for last, more in enumerate(file.rows, 1):
         rows += more
         if rows >= _ROWS or last == len(file.rows):
             for name in names:
-                yield _Task(name, file.columns[name][first:last], rows)
+                yield Task(name, file.columns[name][first:last], rows)
             first, rows = last, 0
 
 
-def _counted(file: PlainFile, task: _Task, grid: SketchGrid, made: BinnedGrid | None) -> NumericSketch | None:
+def counted(path: Path, task: Task, grid: SketchGrid, made: BinnedGrid | None) -> NumericSketch | None:
     from prodml_magics.stats.drift.columns import Numbers, as_numbers
     from prodml_magics.stats.drift.counter import CHUNK
     from prodml_magics.stats.drift.sketch import NumberCounter
@@ -80,7 +120,7 @@ def _counted(file: PlainFile, task: _Task, grid: SketchGrid, made: BinnedGrid | 
     # As many values at a time as are counted at once: what is read is still in the core's cache then.
     room = np.empty(CHUNK * task.pages[0].dtype.itemsize, np.uint8)
     try:
-        with file.path.open("rb", buffering=0) as opened:
+        with path.open("rb", buffering=0) as opened:
             for values, missing in values_of(opened, task.pages, room):
                 numbers = Numbers(values, len(values)) if values.dtype.kind == "f" else as_numbers(task.name, values)
                 counter.count(numbers._replace(rows=numbers.rows + missing))

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prodml_magics.actions import paged, streamed
+from prodml_magics.actions import page_child, paged, streamed
+from prodml_magics.actions.page_child import PageChild
 from prodml_magics.actions.page_header import page_header
 from prodml_magics.actions.plain_pages import PlainFile, plain_file, values_of
 from prodml_magics.stats.drift import Reference, prepare
@@ -229,3 +230,44 @@ def test_headers_read_by_pattern_are_those_read_field_by_field(tmp_path: Path) -
 def test_what_is_no_header_of_values_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"page"):
         page_header(data)
+
+
+def _both(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, NumericSketch], dict[str, NumericSketch]]:
+    frame = _frame(0).select("f4", "f8", "i8", "at")
+    frame.write_parquet(path, row_group_size=7_000)
+    reference = prepare({name: frame[name].to_numpy() for name in frame.columns})
+    monkeypatch.setattr(paged, "_ROWS", 7_000)
+    file, grids = _plain(path), grids_of(reference)
+    by_threads = paged.sketch_pages(file, grids, lambda _: None)  # type: ignore[arg-type]
+    monkeypatch.setattr(paged, "_WORTH_CHILDREN", 0)
+    return by_threads, paged.sketch_pages(file, grids, lambda _: None)  # type: ignore[arg-type]
+
+
+def test_processes_count_what_threads_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    children: list[PageChild] = []
+    calls: list[str] = []
+    ask = PageChild.__call__
+
+    def asked(child: PageChild, task: paged.Task) -> NumericSketch | None:
+        found = ask(child, task)
+        children.append(child)
+        calls.append(task.name)
+        return found
+
+    monkeypatch.setattr(PageChild, "__call__", asked)
+    monkeypatch.setattr(paged.os, "cpu_count", lambda: 3)
+    by_threads, by_processes = _both(tmp_path / "a.parquet", monkeypatch)
+    assert len(calls) > 0
+    for name, sketch in by_threads.items():
+        _same(by_processes[name], sketch, name)
+    assert all(child._process.returncode is not None for child in children)
+
+
+def test_where_processes_end_or_do_not_start_threads_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_child.sys, "executable", "/bin/false")
+    by_threads, without = _both(tmp_path / "a.parquet", monkeypatch)
+    monkeypatch.setattr(page_child.sys, "executable", str(tmp_path / "nowhere"))
+    _, unstarted = _both(tmp_path / "a.parquet", monkeypatch)
+    for found in (without, unstarted):
+        for name, sketch in by_threads.items():
+            _same(found[name], sketch, name)
