@@ -29,6 +29,8 @@ from prodml_magics.rollouts.metrics import same_column
 from prodml_magics.rollouts.plan import read_steps
 from prodml_magics.rollouts.planner import Traffic, rows_until_harm, rows_until_no_worse, seen_in_step, sighted
 from prodml_magics.rollouts.simulate import simulated_rows
+from prodml_magics.stats.sequential.exceedances import freeze
+from prodml_magics.stats.sequential.memory import memory_of
 from prodml_magics.storage.labels import LabelStore, with_labels
 from prodml_magics.wire.names import check_name
 from prodml_magics.wire.requests import Plan
@@ -97,7 +99,7 @@ def _usual(guard: Guard) -> Guard:
 def _traffic(workspace: Workspace, name: str, live: int, window: str) -> Traffic:
     now = workspace.clock.now()
     since = now - parse_duration(window)
-    columns = ("row", "status", "run_ms", "received_at", "log_share")
+    columns = ("row", "status", "run_ms", "received_at", "log_share", "writer", "sequence")
     frame = workspace.lake.rows(name, arms=("live",), versions=(live,), statuses=None, since=since, until=now, columns=columns)
     first = frame.filter(frame["row"] == 0) if not frame.is_empty() else frame
     if first.height < _LEAST:
@@ -113,7 +115,17 @@ def _traffic(workspace: Workspace, name: str, live: int, window: str) -> Traffic
         failed=round(stands_for[status >= 500].sum()),
         timed_out=round(stands_for[status == 504].sum()),
         run_ms=first["run_ms"].to_numpy().astype(np.float64),
+        memory=_memory(frame),
     )
+
+
+def _memory(rows: pl.DataFrame) -> float:
+    """Of the runs of the model, one worker's behind the other's; where not all are logged none is told."""
+    if (requests_behind(rows) != 1).any():
+        return 1.0
+    took = rows.sort("writer", "sequence")["run_ms"].to_numpy().astype(np.float64)
+    of_runs = took[np.diff(took, prepend=np.nan) != 0]
+    return memory_of(np.minimum(of_runs, freeze(of_runs)[-1]))
 
 
 def _answered(workspace: Workspace, name: str, live: int, window: str, guards: tuple[Guard, ...], traffic: Traffic) -> Traffic:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prodml_magics.rollouts.buckets import BURN_IN, buckets_for
 from prodml_magics.rollouts.evidence import FLOOR
 from prodml_magics.rollouts.guards import (
     bound_of,
@@ -47,6 +48,8 @@ class Traffic(NamedTuple):
     failed: int
     timed_out: int
     run_ms: NDArray[np.float64]
+    memory: float = 1.0
+    """For how many runs on end one is as slow as the next; 1 where they do not remember each other."""
     rejected: float = 0.0
     """Of the requests of earlier rollouts, the share that the live version rejected: outside of rollouts they are not recorded."""
     labelled: Mapping[str, float] = MappingProxyType({})
@@ -75,6 +78,12 @@ class Traffic(NamedTuple):
         return max(count, _LEAST_RATE) / max(self.requests, 1)
 
 
+def _bucketed(traffic: Traffic, share: float) -> float:
+    """Requests that are asked for before a mean time, or "no worse" on latency, is judged, where runs are slow in spells."""
+    buckets = buckets_for(traffic.memory)
+    return 0.0 if buckets is None else BURN_IN * max(buckets.length, 1 / share)
+
+
 def rows_until_harm(
     guard: Guard, effect: Guard, traffic: Traffic, share: float, *, alpha: float, guards: int, power: float
 ) -> float:
@@ -82,7 +91,7 @@ def rows_until_harm(
     if is_latency(guard.metric):
         return _until_slower(effect.margin, traffic, share, alpha, guards, power)
     if is_duration(guard.metric):
-        return _until_longer(traffic, share, alpha, guards, power, effect=effect.margin)
+        return max(_until_longer(traffic, share, alpha, guards, power, effect=effect.margin), _bucketed(traffic, share))
     if is_score(guard.metric):
         return _until_moved(guard, effect.margin, traffic, share, alpha, guards, power)
     if is_class(guard.metric):
@@ -215,9 +224,10 @@ def rows_until_no_worse(guard: Guard, traffic: Traffic, share: float, *, alpha: 
         lifted = max(threshold * (1 + guard.margin), float(FLOOR.lifted(np.array([threshold]))[0]))
         control, canary = ((traffic.run_ms > limit).mean() for limit in (threshold, lifted))
         ratio = max(float(canary), _LEAST_RATE / len(traffic.run_ms)) / max(float(control), 1e-9)
-        return rows_for_events(share, float(control), ratio, [Bets(FEWER)], alpha=alpha, power=power)
+        rows = rows_for_events(share, float(control), ratio, [Bets(FEWER)], alpha=alpha, power=power)
+        return max(rows, _bucketed(traffic, share))
     if is_duration(guard.metric):
-        return _until_longer(traffic, share, alpha, 1, power, margin=guard.margin)
+        return max(_until_longer(traffic, share, alpha, 1, power, margin=guard.margin), _bucketed(traffic, share))
     if is_score(guard.metric):
         return rows_for_values(share, traffic.values[guard.metric], margin=guard.margin, both=True, alpha=alpha, power=power)
     if is_mean(guard.metric):

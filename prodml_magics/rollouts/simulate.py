@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from prodml_magics.rollouts.buckets import buckets_for
 from prodml_magics.rollouts.evidence import Evidence, Requests, Seen, begin, fold, means_of
 from prodml_magics.rollouts.guards import bound_of, is_class, is_duration, is_latency, is_score, lower_is_better, range_of
 from prodml_magics.rollouts.judge import judge
@@ -43,6 +45,7 @@ def simulated_rows(
 def _until_harm(rng: np.random.Generator, plan: RolloutPlan, effect: Guard, traffic: Traffic, batch: int) -> float:
     state = RolloutState(model="", id=1, plan=plan, phase="running", step=0, began_at=_START, step_at=_START, by="")
     evidence, seen = begin(plan, 1, latencies=traffic.run_ms, error_rate=traffic.failed / max(traffic.requests, 1)), Seen()
+    evidence = replace(evidence, buckets=buckets_for(traffic.memory))
     labels = [_Labels(rng, guard, effect, traffic) for guard in means_of(plan)]
     for taken in range(batch, _LOOKS * _LONGEST * batch + 1, batch):
         requests = requests_with(rng, state.share, effect, traffic, batch)

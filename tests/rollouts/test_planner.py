@@ -158,3 +158,13 @@ def test_while_no_label_has_come_those_that_vary_most_are_simulated() -> None:
     planned = rows_until_harm(guarded, guarded, traffic(), SHARE, alpha=0.05, guards=1, power=POWER)
     chosen = plan(steps=(25.0, 100.0), guards=(guarded,))
     assert planned == pytest.approx(simulated_rows(chosen, guarded, traffic(), expected=planned, runs=40, power=POWER), rel=0.25)
+
+
+def test_where_runs_are_slow_in_spells_ten_buckets_are_planned_and_simulated() -> None:
+    (guarded,), (wanted,) = read_guards("latency_mean", ""), read_guards("latency_mean", "latency_mean=100%")
+    known, chosen = traffic(), plan(steps=(25.0, 100.0), guards=(read_guards("latency_mean", "")))
+    for memory, least in ((1.0, 0.0), (50.0, 2_500.0)):
+        planned = rows_until_harm(guarded, wanted, known._replace(memory=memory), SHARE, alpha=0.05, guards=1, power=POWER)
+        found = simulated_rows(chosen, wanted, known._replace(memory=memory), expected=planned, runs=10, power=POWER)
+        assert planned >= least and found >= least and planned == pytest.approx(found, rel=0.25)
+        assert rows_until_no_worse(guarded, known._replace(memory=memory), SHARE, alpha=0.05, power=POWER) >= least
