@@ -145,7 +145,7 @@ def _guards(request: Whatif, before: tuple[Guard, ...]) -> tuple[Guard, ...]:
 def _redecided(workspace: Workspace, request: Whatif, past: _Past) -> WhatifRollout:
     plan = _plan(request, past.state.plan)
     state = replace(past.state, plan=plan, phase="baking" if plan.at_once else "running", step=0)
-    hours = (past.ended_at - past.began.at).total_seconds() / 3600
+    hours = (past.ended_at - state.began_at).total_seconds() / 3600
     until = min(filter(None, (past.next_at, past.ended_at + _LATER)))
     found = read_record(workspace, state, since=past.began.at - _EARLIER, until=until)
     if found is None:

@@ -116,6 +116,12 @@ def _settled(state: RolloutState) -> bool:
     return state.over or state.phase == "held" or (state.phase == "baking" and not state.plan.at_once)
 
 
+def _first_of(recorded: Recorded) -> int:
+    """The first request of the rollout: those before that the gateway had not begun to split yet are none of it."""
+    randomised = np.flatnonzero((recorded.second >= 0) & (recorded.share > 0))
+    return int(randomised[0]) if len(randomised) else int(np.searchsorted(recorded.second, 0.0))
+
+
 class _Standing(NamedTuple):
     """How far it has come."""
 
@@ -146,7 +152,7 @@ class _Anew:
         self._recorded = recorded
         self._place, self._unit = positions(recorded, rng), _units(recorded)
         self._lender = _Lender(recorded, rng)
-        self._first = int(np.searchsorted(recorded.second, 0.0))
+        self._first = _first_of(recorded)
         noted = [recorded.second + each.delay for each in recorded.late.values()]
         ends = [float(np.nanmax(each)) for each in noted if np.isfinite(each).any()]
         inside = recorded.second[self._first :]
@@ -155,8 +161,8 @@ class _Anew:
 
     def _batch(self, since: float, until: float) -> NDArray[np.int64]:
         """Requests that came in (since, until]; the very first moment belongs to the first stretch."""
-        start = np.searchsorted(self._recorded.second, since, "right") if since > 0 else self._first
-        return np.arange(start, np.searchsorted(self._recorded.second, until, "right"))
+        start = int(np.searchsorted(self._recorded.second, since, "right")) if since > 0 else 0
+        return np.arange(max(start, self._first), np.searchsorted(self._recorded.second, until, "right"))
 
     def keys(self, since: float, until: float) -> frozenset[str]:
         """Of the requests of that stretch."""

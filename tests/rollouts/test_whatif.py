@@ -82,3 +82,12 @@ def test_all_at_once_is_held_against_the_time_before() -> None:
     assert found.state.reason == "error_rate worse than before it went live" and found.exposure < 200
     fine = redecide(rollout(at_once, phase="baking"), known(at_once), recorded(5, share=0.5))
     assert (fine.state.phase, round(fine.seconds, -2)) == ("done", 300)
+
+
+def test_what_came_before_the_gateway_had_begun_to_split_is_none_of_the_rollout() -> None:
+    given = recorded(6, share=0.25, rows=2_000)
+    late = given.second < 50
+    cut = given._replace(share=np.where(late, 0.0, given.share), candidate=given.candidate & ~late)
+    chosen = plan(steps=(25.0, 100.0), bake=1e6)
+    found = redecide(rollout(chosen), known(chosen), cut)
+    assert (found.exposure, found.lent) == (int(cut.candidate.sum()), 0.0)
