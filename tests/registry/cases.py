@@ -334,6 +334,14 @@ CASES = [
         "cancer missing",
         "FP64",
     ),
+    # of more quantiles skl2onnx alone does not come to an end
+    Case("quantiles", lambda: pipe(prep.QuantileTransformer(n_quantiles=10), LR()), "iris", "FP32", SILENT),
+    Case(
+        "quantiles to a normal distribution",
+        lambda: pipe(prep.QuantileTransformer(n_quantiles=10, output_distribution="normal"), LR()),
+        "iris",
+        "unsupported",
+    ),
     Case("Binarizer, values on the threshold", lambda: pipe(prep.Binarizer(threshold=1.5), LR()), "iris", "FP32"),
     Case("Binarizer, a threshold between floats", lambda: pipe(prep.Binarizer(threshold=0.1), LR()), "iris", "FP32", SILENT),
     Case("PowerTransformer before trees", lambda: pipe(prep.PowerTransformer(), RF(10, **S)), "iris", "FP64"),

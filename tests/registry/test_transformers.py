@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from registry.here import Here
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, PowerTransformer
+from sklearn.preprocessing import PolynomialFeatures, PowerTransformer, QuantileTransformer
 
 from prodml_magics.contract.infer import infer_columns
 from prodml_magics.inference.session import open_session
+from prodml_magics.registry.build import build
 from prodml_magics.registry.converters.sklearn import to_graph
 
 
@@ -59,3 +62,25 @@ def test_a_step_that_does_nothing_is_left_out():
     columns = infer_columns({"a": rows[:, 0], "b": rows[:, 1]})
     given = open_session(to_graph(model, columns, "FP64").SerializeToString(), device="cpu").run({"input": rows})
     np.testing.assert_allclose(next(iter(given.values())).ravel(), model.predict(rows), atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:n_quantiles")
+@pytest.mark.parametrize("quantiles", [1, 2, 10, 1000])
+def test_quantiles_are_the_same_to_the_last_bit_on_repeated_ones_beside_them_and_beyond(quantiles):
+    generator = np.random.default_rng(2)
+    rows = np.column_stack(
+        [generator.normal(size=2000), np.round(generator.normal(size=2000), 1), generator.integers(0, 3, 2000), np.ones(2000)]
+    )
+    transformer = QuantileTransformer(n_quantiles=quantiles).fit(rows)
+    on = transformer.quantiles_
+    asked = np.vstack([rows, on, np.nextafter(on, 9), np.nextafter(on, -9), rows[:50] * 100, np.full((1, 4), np.nan)])
+    np.testing.assert_array_equal(made(transformer, asked), transformer.transform(asked))
+
+
+def test_a_thousand_quantiles_in_front_of_trees_are_converted_at_once():
+    generator = np.random.default_rng(3)
+    rows = generator.normal(size=(1500, 6))
+    target = (rows[:, 0] + rows[:, 1] > 0).astype(int)
+    model = make_pipeline(QuantileTransformer(), RandomForestClassifier(10, random_state=0)).fit(rows, target)
+    parity = build(model, train=(rows, target), converter=Here()).parity
+    assert (parity.precision, parity.max_abs_difference) == ("FP64", 0.0)

@@ -16,9 +16,9 @@ from prodml_magics.errors import Unsupported
 from prodml_magics.registry.converters.ensembles import Ensemble, ensemble_of
 from prodml_magics.registry.converters.trees import ensemble_attributes
 
-__all__ = ["OPTIONS", "Emitter", "declare_numbers", "declare_outputs", "finish", "use_library", "use_own_trees"]
+__all__ = ["DOMAIN", "OPTIONS", "Emitter", "declare_numbers", "declare_outputs", "finish", "use_library", "use_own_trees"]
 
-_DOMAIN = "prodml.trees"
+DOMAIN = "prodml.trees"
 _FLOAT, _DOUBLE = 1, 11
 """Numbers of ONNX's element types."""
 _FAMILIES = ("DecisionTree", "ExtraTree", "RandomForest", "ExtraTrees", "GradientBoosting", "HistGradientBoosting")
@@ -168,7 +168,7 @@ class Emitter:
         """The sums [rows, targets] of the trees, divided as `ensemble` says."""
         rows, dtype = self._rows(operator, ensemble), np.float32 if ensemble.float_sums else np.float64
         attributes = ensemble_attributes(ensemble.trees, ensemble.targets, ensemble.n_targets, dtype)
-        sums = self.node("TreeEnsemble", [rows], domain=_DOMAIN, **attributes)
+        sums = self.node("TreeEnsemble", [rows], domain=DOMAIN, **attributes)
         return sums if ensemble.divisor == 1 else self.node("Div", [sums, self.constant(ensemble.divisor)], version=14)
 
     def _rows(self, operator: Any, ensemble: Ensemble) -> str:
@@ -330,7 +330,7 @@ class Emitter:
         self, operator: str, inputs: list[str], output: str, *, domain: str = "", version: int = 13, **attributes: Any
     ) -> str:
         name = self._scope.get_unique_operator_name(operator)
-        version = 1 if domain == _DOMAIN else version
+        version = 1 if domain == DOMAIN else version
         self._container.add_node(operator, inputs, [output], op_domain=domain, op_version=version, name=name, **attributes)
         return output
 
@@ -345,14 +345,14 @@ def finish(model: Any) -> None:
 
     Raises `ValueError` when operators of the older kind are left, which ai.onnx.ml 5 has withdrawn.
     """
-    ours = [node for node in model.graph.node if node.domain == _DOMAIN]
+    ours = [node for node in model.graph.node if node.domain == DOMAIN]
     if not ours:
         return
     if any(node.op_type in ("TreeEnsembleClassifier", "TreeEnsembleRegressor") for node in model.graph.node):
         raise ValueError("tree operators of two kinds in one graph")
     for node in ours:
         node.domain = "ai.onnx.ml"
-    kept = [opset for opset in model.opset_import if opset.domain not in (_DOMAIN, "ai.onnx.ml")]
+    kept = [opset for opset in model.opset_import if opset.domain not in (DOMAIN, "ai.onnx.ml")]
     del model.opset_import[:]
     model.opset_import.extend(kept)
     model.opset_import.add(domain="ai.onnx.ml", version=5)

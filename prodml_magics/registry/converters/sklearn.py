@@ -24,6 +24,7 @@ from prodml_magics.registry.converters.isolation import use_own_isolation
 from prodml_magics.registry.converters.libraries import library_reader
 from prodml_magics.registry.converters.polynomial import use_own_polynomials
 from prodml_magics.registry.converters.power import use_own_powers
+from prodml_magics.registry.converters.quantile import use_own_quantiles
 from prodml_magics.registry.converters.tabulated import use_own_tables
 from prodml_magics.registry.layout import Precision
 from prodml_magics.registry.roles import Role, nested, role_of, unwrap
@@ -77,6 +78,7 @@ def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any
     use_own_isolation()
     use_own_polynomials()
     use_own_powers()
+    use_own_quantiles()
     use_own_tables()
     _use_libraries(model)
     try:
