@@ -8,9 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from homes import Load, add_version, services, wait_for, workspace_at
+from plans import plan
+from plans import rollout as begun
 from shops import add_shop, shop_body
 from sklearn.datasets import load_breast_cancer
 
@@ -18,9 +21,13 @@ from prodml_magics.actions.deploy import deploy
 from prodml_magics.actions.labels import labels
 from prodml_magics.actions.rollout import rollout
 from prodml_magics.actions.services import Services
+from prodml_magics.actions.switch import switch
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import GateRefused
+from prodml_magics.rollouts.canary import route_of
+from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.wire.requests import Deploy, Labels, Rollout
+from prodml_magics.wire.rollouts import Guard
 
 GOOD, FAILING, SLOW, MISTAKEN = 2, 3, 4, 5
 PATIENCE = 240
@@ -110,7 +117,7 @@ def test_a_candidate_whose_accuracy_is_worse_by_five_points_is_taken_back_when_t
     shown = rollout(workspace, Rollout(model="cancer"))
     assert shown.reason == "accuracy worse at 0.5 of the traffic" and shown.version == 1
     said = next(each for each in shown.guards if each.metric == "accuracy")
-    assert said.control_mean - said.canary_mean == pytest.approx(0.05, abs=0.03)
+    assert 0.01 < said.control_mean - said.canary_mean < 0.12  # a decision comes soonest where chance exaggerates
     wait_for(lambda: load.versions[-200:].count("1") == 200, PATIENCE)
     assert load.refused == []
 
@@ -142,8 +149,34 @@ def test_a_candidate_that_earns_less_is_taken_back_when_the_money_is_told(live: 
     assert load.refused == [] and load.broken == 0
 
 
+def enter(workspace: Workspace, guards: tuple[Guard, ...]) -> None:
+    """A canary of shop@2 in the ledger, past the gate that `deploy` has for contracts."""
+    before, now = workspace.route("shop"), workspace.clock.now()
+    chosen = plan(control=1, candidate=2, steps=(5.0, 25.0, 50.0, 100.0), guards=guards, bake=1.0, min_rows=30, alpha=0.01)
+    state = begun(chosen, model="shop", id=before.revision + 1, began_at=now, step_at=now)
+    after = route_of(state, before, workspace.files("shop", 2))
+    switch(workspace, before, after, kind="canary", cause="", details={"rollout": msgspec.to_builtins(state)})
+
+
+def crash(workspace: Workspace, marker: str) -> None:
+    """The signal of a native crash, while the version runs of which the file `marker` tells: stopped until it is certain that it does."""
+    running = next((workspace.home / "run").glob(marker))
+    while True:
+        gateway = Services(workspace).gateway()
+        assert gateway is not None
+        wait_for(lambda: running.read_bytes().startswith(b"cancer@"), PATIENCE)
+        os.kill(gateway.pid, signal.SIGSTOP)
+        time.sleep(0.05)
+        runs = running.read_bytes().startswith(b"cancer@")
+        if runs:
+            os.kill(gateway.pid, signal.SIGSEGV)
+        os.kill(gateway.pid, signal.SIGCONT)
+        if runs:
+            return
+
+
 def test_a_candidate_that_refuses_what_the_live_version_takes_is_taken_back_alone(tmp_path: Path) -> None:
-    """Its training rows had no rows of one city, so that its encoder refuses it."""
+    """Its training rows had no rows of one city, so that its encoder refuses it; `deploy` of an earlier release let it through."""
     with workspace_at(tmp_path / ".prodml") as workspace:
         add_shop(workspace, 1, ("Berlin", "Bonn", "Kiel", "Ulm"))
         add_shop(workspace, 2, ("Berlin", "Bonn", "Kiel"))
@@ -152,8 +185,7 @@ def test_a_candidate_that_refuses_what_the_live_version_takes_is_taken_back_alon
             with Load(url, ["Berlin", "Bonn", "Kiel"] * 3 + ["Ulm", "Bonn"], clients=2, body=shop_body) as load:
                 wait_for(lambda: len(load.acknowledged) > 300)
                 assert load.refused == []
-                request = {**QUICK, "guard": "error_rate,rejected", "margin": "error_rate=0.03,rejected=0.02"}
-                deploy(workspace, Deploy(model="shop@2", **request))  # type: ignore[arg-type]
+                enter(workspace, read_guards("error_rate,rejected", "error_rate=0.03,rejected=0.02"))
                 wait_for(lambda: workspace.rollout("shop").phase == "rolled back", PATIENCE)  # type: ignore[union-attr]
                 shown = rollout(workspace, Rollout(model="shop"))
                 assert "rejected worse at" in shown.reason and shown.version == 1
@@ -168,12 +200,7 @@ def test_a_candidate_that_crashes_a_worker_is_taken_back_alone(live: tuple[Works
     request = {**QUICK, "canary": "50,100", "guard": "error_rate", "margin": "", "bake": "5m"}
     deploy(workspace, Deploy(model=f"cancer@{SLOW}", **request))  # type: ignore[arg-type]
     wait_for(lambda: load.versions[-200:].count(str(SLOW)) > 20)
-    gateway = Services(workspace).gateway()
-    assert gateway is not None
-    running = next((workspace.home / "run").glob("*.canary"))
-    # The signal of a native crash, at a moment when the candidate runs.
-    wait_for(lambda: running.read_bytes().startswith(b"cancer@"))
-    os.kill(gateway.pid, signal.SIGSEGV)
+    crash(workspace, "*.canary")
     wait_for(lambda: phase(workspace) == "rolled back", PATIENCE)
     shown = rollout(workspace, Rollout(model="cancer"))
     assert shown.reason == f"the gateway crashed while version {SLOW} ran" and shown.version == 1
@@ -188,11 +215,7 @@ def test_a_version_that_takes_all_traffic_and_crashes_a_worker_goes_back_alone(l
     load.refused.clear()
     deploy(workspace, Deploy(model=f"cancer@{GOOD}", blue_green=True, bake="5m", guard="error_rate"))
     wait_for(lambda: load.versions[-200:].count(str(GOOD)) == 200, PATIENCE)
-    gateway = Services(workspace).gateway()
-    assert gateway is not None
-    running = next((workspace.home / "run").glob("*.live"))
-    wait_for(lambda: running.read_bytes().startswith(b"cancer@"))
-    os.kill(gateway.pid, signal.SIGSEGV)
+    crash(workspace, "*.live")
     wait_for(lambda: phase(workspace) == "rolled back", PATIENCE)
     shown = rollout(workspace, Rollout(model="cancer"))
     assert shown.reason == f"the gateway crashed while version {GOOD} ran" and shown.version == 1
