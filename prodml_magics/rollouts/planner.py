@@ -234,7 +234,9 @@ def rows_until_no_worse(guard: Guard, traffic: Traffic, share: float, *, alpha: 
         return _until_mean(guard, traffic, share, alpha, 1, power, margin=guard.margin)
     rate = traffic.rate(guard.metric)
     if not guard.relative:
-        return spread(power) * rows_for_difference(share, rate, 0.0, guard.margin, alpha=alpha)
+        rows = rows_for_difference(share, rate, 0.0, guard.margin, alpha=alpha)
+        by_chance = min(1.0, rows * rate / 3)  # where nothing fails nothing is left to chance
+        return rows * (1 + (spread(power) - 1) * by_chance)
     null, ratios = 1 + guard.margin, within(guard.margin)
     sides = [Bets(ratios, null), *([Bets(1 / ratios, 1 / null)] if is_class(guard.metric) else [])]
     return rows_for_events(share, rate, 1.0, sides, alpha=alpha, power=power)

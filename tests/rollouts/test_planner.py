@@ -66,6 +66,7 @@ def looked(guard: str, effect: str, most: float) -> tuple[float, float]:
         ("latency_mean", "25%"),
         ("rejected", "0.03"),
         ("error_rate", "0.01"),
+        ("error_rate", ""),
     ],
 )
 def test_the_closed_form_is_within_a_fifth_of_what_is_simulated(guard: str, effect: str) -> None:
