@@ -12,25 +12,25 @@ import pytest
 from kernel import LONG_SLICES, slice_of
 
 from prodml_magics import slices
-from prodml_magics.slices import take_long_slices
+from prodml_magics.slices import take_longer_slices
 
 
 def test_the_kernel_knows_of_it_and_nice_values_stay() -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
         os.setpriority(os.PRIO_PROCESS, process.pid, 7)
-        assert take_long_slices(process.pid) == LONG_SLICES
+        assert take_longer_slices(process.pid) == LONG_SLICES
         if LONG_SLICES:
-            assert slice_of(process.pid) > 10 * slice_of()
+            assert slice_of(process.pid) == 2 * slice_of()
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == 7
         process.kill()
-    assert not take_long_slices(process.pid), "one that has ended is left"
+    assert not take_longer_slices(process.pid), "one that has ended is left"
 
 
 def test_threads_inherit_it_and_siblings_do_not() -> None:
     found: dict[str, list[int]] = {}
 
     def work() -> None:
-        assert take_long_slices() == LONG_SLICES
+        assert take_longer_slices() == LONG_SLICES
         child = threading.Thread(target=lambda: found.setdefault("child", [threading.get_native_id(), slice_of()]))
         child.start()
         child.join()
@@ -41,7 +41,7 @@ def test_threads_inherit_it_and_siblings_do_not() -> None:
     thread.join()
     assert found["child"][1] == found["own"][1]
     if LONG_SLICES:
-        assert found["own"][1] > 10 * slice_of()
+        assert found["own"][1] == 2 * slice_of()
 
 
 @pytest.mark.parametrize(("system", "machine"), [("Darwin", "arm64"), ("Windows", "AMD64"), ("Linux", "riscv64")])
@@ -49,7 +49,7 @@ def test_elsewhere_nothing_is_called(monkeypatch: pytest.MonkeyPatch, system: st
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(slices.ctypes, "CDLL", lambda _: pytest.fail("the C library was asked"))
-    assert not take_long_slices()
+    assert not take_longer_slices()
 
 
 def test_an_older_kernel_keeps_its_slices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,5 +63,5 @@ def test_an_older_kernel_keeps_its_slices(monkeypatch: pytest.MonkeyPatch) -> No
             return 0
 
     monkeypatch.setattr(slices.ctypes, "CDLL", lambda _: Library())
-    assert not take_long_slices()
+    assert not take_longer_slices()
     assert len(calls) == 1, "it only asks"

@@ -29,7 +29,6 @@ from prodml_magics.engines.gpus import gpu_of, visible_gpus
 from prodml_magics.engines.priority import yield_to_others
 from prodml_magics.engines.sockets import adopted, socket_for
 from prodml_magics.engines.watch import Watch, room_for_models
-from prodml_magics.slices import take_long_slices
 from prodml_magics.storage.runtime import Lock, lock_holder, read_runtime, worker_role, write_runtime
 from prodml_magics.wire.runtime import Listen, Runtime, Service, Worker
 
@@ -102,7 +101,6 @@ class Child:
             self.pid = self._process.pid
             if self._nice:
                 yield_to_others(self.pid, self._nice)
-                take_long_slices(self.pid)
         self.started_at = datetime.now(UTC)
 
     def wait(self) -> None:

@@ -22,7 +22,7 @@ from prodml_magics.serving.plain import PlainRequest
 from prodml_magics.serving.requests import Pending
 from prodml_magics.serving.timed import run_timed
 from prodml_magics.serving.version import LoadedVersion
-from prodml_magics.slices import take_long_slices
+from prodml_magics.slices import take_longer_slices
 
 __all__ = ["Mirrored", "ShadowLane"]
 
@@ -109,7 +109,7 @@ class ShadowLane:
         return sampled
 
     def _work(self) -> None:
-        take_long_slices()
+        take_longer_slices()
         while (batch := self._next()) is not None:
             rows = sum(pending.rows for pending in batch.pending)
             outputs, seconds = self._run(batch, rows)

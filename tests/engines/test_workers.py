@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 import polars as pl
 import pytest
 from homes import Load, add_version, answers, infer_body, post, wait_for, workspace_at
-from kernel import LONG_SLICES, slice_of
 
 from prodml_magics.actions.deploy import deploy
 from prodml_magics.actions.rollback import rollback
@@ -60,7 +59,6 @@ def test_two_workers_share_a_port_and_survive_each_other(tmp_path: Path) -> None
         url = str(deploy(workspace, Deploy(model="cancer@1")).url)
         pids = status(workspace, Status()).record.gateway.pids
         assert os.getpriority(os.PRIO_PROCESS, services.controller().pid) > 0, "it stands back where the workers need every core"
-        assert slice_of(services.controller().pid) > 10 * slice_of(pids[0]) or not LONG_SLICES, "and is interrupted"
         assert len(set(pids)) == 2
         runtime = services.runtime()
         assert runtime is not None and [worker.pid for worker in runtime.gateway.workers] == list(pids)
