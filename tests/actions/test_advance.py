@@ -363,7 +363,7 @@ REFUSED: list[tuple[Deploy, type[ProdmlError], str]] = [
     (
         Deploy(model="cancer@2", guard="accuracy"),
         InvalidInput,
-        "accuracy compares two versions that answer at the same time, and a switch of all traffic leaves one; use a ladder",
+        "what came before it is no control, since nobody drew who asked when; use a ladder, such as --canary",
     ),
     (Deploy(model="cancer@2", margin="latency_p99=3"), InvalidInput, "needs a unit"),
     (Deploy(model="cancer@2", segment="mean radius=1"), UsageError, "--segment is for a canary"),
