@@ -16,7 +16,7 @@ from prodml_magics.slices import take_longer_slices
 
 
 def test_the_kernel_knows_of_it_and_nice_values_stay() -> None:
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         os.setpriority(os.PRIO_PROCESS, process.pid, 7)
         assert take_longer_slices(process.pid) == LONG_SLICES
         if LONG_SLICES:

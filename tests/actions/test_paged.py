@@ -269,5 +269,6 @@ def test_where_processes_end_or_do_not_start_threads_count(tmp_path: Path, monke
     monkeypatch.setattr(page_child.sys, "executable", str(tmp_path / "nowhere"))
     _, unstarted = _both(tmp_path / "a.parquet", monkeypatch)
     for found in (without, unstarted):
+        assert list(found) == list(by_threads)
         for name, sketch in by_threads.items():
             _same(found[name], sketch, name)
