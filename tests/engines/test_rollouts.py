@@ -110,7 +110,7 @@ def test_a_candidate_whose_accuracy_is_worse_by_five_points_is_taken_back_when_t
         label = [truth[int(each.partition("-")[2]) % (len(truth) - 1)] for each in ids]
         found = labels(workspace, Labels(model="cancer", frame={"request_id": ids, "label": label}))
         assert (found.unknown, found.ambiguous) == (0, 0)
-        time.sleep(0.5)
+        wait_for(lambda: len(load.acknowledged) - told > 100 or phase(workspace) == "rolled back", PATIENCE)
         return phase(workspace) == "rolled back"
 
     wait_for(tell, PATIENCE)
@@ -137,7 +137,7 @@ def test_a_candidate_that_earns_less_is_taken_back_when_the_money_is_told(live: 
         worth = np.where([load.answered.get(each) == str(GOOD) for each in ids], 4.0, 8.0) * rng.lognormal(-0.08, 0.4, len(ids))
         found = labels(workspace, Labels(model="cancer", frame={"request_id": ids, "revenue": worth}))
         assert (found.unknown, found.ambiguous) == (0, 0)
-        time.sleep(0.5)
+        wait_for(lambda: len(load.acknowledged) - told > 100 or phase(workspace) == "rolled back", PATIENCE)
         return phase(workspace) == "rolled back"
 
     wait_for(tell, PATIENCE)

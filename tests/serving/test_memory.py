@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import onnx
 import psutil
 import pytest
-from homes import infer_body
+from homes import infer_body, wait_for
 from onnx import TensorProto, helper, numpy_helper
 from serving.test_gateway import Gateway
 from serving.test_overload import URL
@@ -219,6 +218,7 @@ def test_a_model_that_does_not_fit_is_refused_and_the_others_serve_on(placed: Pl
 
 def test_threads_that_come_at_once_open_it_once() -> None:
     opened: list[int] = []
+    asked: list[int] = []
 
     class Opened:
         isolated = False
@@ -228,11 +228,16 @@ def test_threads_that_come_at_once_open_it_once() -> None:
 
     def wake() -> Any:
         opened.append(1)
-        time.sleep(0.02)
+        wait_for(lambda: len(asked) >= 4)  # as long as the others need to come
         return Opened()
 
     asleep = Asleep("cpu", False, wake)
     row = {"x": np.ones((1, 1), np.float32)}
+
+    def ask(number: int) -> Any:
+        asked.append(number)
+        return asleep.run(row)
+
     with ThreadPoolExecutor(4) as pool:
-        assert all(each["x"] is row["x"] for each in pool.map(asleep.run, [row] * 8))
+        assert all(each["x"] is row["x"] for each in pool.map(ask, range(8)))
     assert opened == [1]

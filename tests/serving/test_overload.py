@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -93,10 +94,16 @@ def test_the_clients_own_deadline_refuses_early_as_well(placed: Placed) -> None:
     served(placed, Serving(), 0.02, scenario)
 
 
-def test_what_the_loop_does_between_two_runs_is_part_of_what_is_expected(placed: Placed) -> None:
+def test_what_the_loop_does_between_two_runs_is_part_of_what_is_expected(placed: Placed, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("prodml_magics.serving.pace.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def works(_batch: object) -> None:
+        now[0] += 0.15  # longer than seven runs
+
     async def scenario(client: httpx.AsyncClient, slow: Slow) -> None:
         lane = slow.lane
-        lane._answered = lambda _batch: time.sleep(0.1)  # as long as five runs
+        lane._answered = works
         answers = await asyncio.gather(*(client.post(URL, json=infer_body(placed.rows[:1])) for _ in range(12)))
         assert {answer.status_code for answer in answers} == {200}
         running = asyncio.create_task(client.post(URL, json=infer_body(placed.rows[:1])))
