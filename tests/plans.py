@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from prodml_magics.rollouts.evidence import Evidence, Requests, Seen, begin, fold
+from prodml_magics.rollouts.evidence import Evidence, begin
+from prodml_magics.rollouts.fold import Requests, Seen, fold
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.judge import judge, latched
 from prodml_magics.wire.rollouts import RolloutPlan, RolloutState

@@ -24,8 +24,10 @@ from prodml_magics.actions.services import Services
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.errors import Conflict, NotFound, ProdmlError
 from prodml_magics.rollouts.canary import Decision, advance
-from prodml_magics.rollouts.evidence import Evidence, Seen, begin, fold, fold_live
-from prodml_magics.rollouts.judge import judge, latched, verdicts
+from prodml_magics.rollouts.evidence import Evidence, begin
+from prodml_magics.rollouts.fold import Seen, fold, fold_live
+from prodml_magics.rollouts.judge import judge, latched
+from prodml_magics.rollouts.verdicts import verdicts
 from prodml_magics.storage.lake import LakeRows
 from prodml_magics.wire.rollouts import RolloutState
 from prodml_magics.wire.routes import Route

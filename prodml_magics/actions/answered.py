@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.rollouts.baking import Before
-from prodml_magics.rollouts.evidence import Evidence, Requests, begin, failures_of, rates_of, scores_of
+from prodml_magics.rollouts.evidence import Evidence, begin, rates_of, scores_of
+from prodml_magics.rollouts.fold import Requests, failures_of
 from prodml_magics.rollouts.guards import class_of, is_class, is_rate, is_score
 from prodml_magics.wire.rollouts import RolloutPlan, RolloutState
 

@@ -14,7 +14,8 @@ from prodml_magics.actions.labelled import column_of, earlier_values, refuse_gua
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import ProdmlError
-from prodml_magics.rollouts.evidence import Requests, means_of
+from prodml_magics.rollouts.evidence import means_of
+from prodml_magics.rollouts.fold import Requests
 from prodml_magics.rollouts.guards import is_class, is_metric, is_score, label_guard, needs_control, range_of
 from prodml_magics.rollouts.late import Late
 from prodml_magics.rollouts.money import LEAST

@@ -13,7 +13,8 @@ from prodml_magics.errors import InvalidInput, NotFound, UsageError
 from prodml_magics.rollouts.buckets import BURN_IN
 from prodml_magics.rollouts.canary import command, segment_text
 from prodml_magics.rollouts.evidence import Evidence
-from prodml_magics.rollouts.judge import blind, verdicts
+from prodml_magics.rollouts.judge import blind
+from prodml_magics.rollouts.verdicts import verdicts
 from prodml_magics.wire.names import check_name
 from prodml_magics.wire.requests import Rollout
 from prodml_magics.wire.results import RolloutRecord

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from prodml_magics.rollouts.buckets import buckets_for
-from prodml_magics.rollouts.evidence import Evidence, Requests, Seen, begin, fold, means_of
+from prodml_magics.rollouts.evidence import Evidence, begin, means_of
+from prodml_magics.rollouts.fold import Requests, Seen, fold
 from prodml_magics.rollouts.guards import bound_of, is_class, is_duration, is_latency, is_score, lower_is_better, range_of
 from prodml_magics.rollouts.judge import judge
 from prodml_magics.rollouts.labels import with_units

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.rollouts.canary import Decision, advance
-from prodml_magics.rollouts.evidence import Evidence, Requests, Seen, fold, fold_live
+from prodml_magics.rollouts.evidence import Evidence
+from prodml_magics.rollouts.fold import Requests, Seen, fold, fold_live
 from prodml_magics.rollouts.judge import judge, latched
 from prodml_magics.rollouts.late import Given, Late, noted_after, with_late
 from prodml_magics.wire.rollouts import RolloutState

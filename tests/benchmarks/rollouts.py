@@ -24,9 +24,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from plans import earlier, plan, rollout, stream, until_harm
 
 from prodml_magics.rollouts.baking import Before
-from prodml_magics.rollouts.evidence import Requests, Seen, begin, fold, fold_live
+from prodml_magics.rollouts.e_values import log_harm
+from prodml_magics.rollouts.evidence import begin
+from prodml_magics.rollouts.fold import Requests, Seen, fold, fold_live
 from prodml_magics.rollouts.guards import read_guards
-from prodml_magics.rollouts.judge import judge, latched, log_harm
+from prodml_magics.rollouts.judge import judge, latched
 from prodml_magics.rollouts.labels import with_units
 from prodml_magics.rollouts.means import Units
 from prodml_magics.rollouts.money import clip_of

@@ -12,11 +12,14 @@ from scipy.stats import norm
 
 from prodml_magics.errors import InvalidInput
 from prodml_magics.rollouts.durations import Durations, add_durations, beyond_floor, beyond_margin, shift
-from prodml_magics.rollouts.evidence import FLOOR, Evidence, Seen, begin, fold
+from prodml_magics.rollouts.e_values import log_harm, log_no_worse
+from prodml_magics.rollouts.evidence import FLOOR, Evidence, begin
+from prodml_magics.rollouts.fold import Seen, fold
 from prodml_magics.rollouts.guards import read_guards
-from prodml_magics.rollouts.judge import judge, latched, log_harm, log_no_worse, verdicts
+from prodml_magics.rollouts.judge import judge, latched
 from prodml_magics.rollouts.means import Units, tally_of
 from prodml_magics.rollouts.moved import Moved, Scored, add_scores, interval, log_moved, log_within
+from prodml_magics.rollouts.verdicts import verdicts
 from prodml_magics.stats.sequential.block_pairs import STAKES
 from prodml_magics.stats.sequential.clipped_mean import BURN_IN, Difference, Moments, difference, half_width, log_higher
 

@@ -12,9 +12,12 @@ from scipy.stats import binomtest
 
 from prodml_magics.rollouts.buckets import BURN_IN, Buckets, Series, add_to_buckets, buckets_for, dispersion
 from prodml_magics.rollouts.canary import Judgement, advance
-from prodml_magics.rollouts.evidence import Evidence, Requests, Seen, begin, fold
+from prodml_magics.rollouts.e_values import log_harm, log_no_worse
+from prodml_magics.rollouts.evidence import Evidence, begin
+from prodml_magics.rollouts.fold import Requests, Seen, fold
 from prodml_magics.rollouts.guards import read_guards
-from prodml_magics.rollouts.judge import blind, judge, latched, log_harm, log_no_worse, verdicts
+from prodml_magics.rollouts.judge import blind, judge, latched
+from prodml_magics.rollouts.verdicts import verdicts
 from prodml_magics.stats.sequential.memory import memory_of
 
 SHARE, LOOK, RUNS = 0.25, 250, 60

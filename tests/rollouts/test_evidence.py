@@ -8,10 +8,13 @@ import pytest
 from plans import LADDER, earlier, plan, rollout, stream, until_harm, walked
 
 from prodml_magics.errors import InvalidInput
-from prodml_magics.rollouts.evidence import LEVELS, Evidence, Requests, Seen, begin, fold, lift_of
+from prodml_magics.rollouts.e_values import log_harm
+from prodml_magics.rollouts.evidence import LEVELS, Evidence, begin, lift_of
+from prodml_magics.rollouts.fold import Requests, Seen, fold
 from prodml_magics.rollouts.guards import GUARDS, read_guards
-from prodml_magics.rollouts.judge import judge, latched, log_harm, verdicts
+from prodml_magics.rollouts.judge import judge, latched
 from prodml_magics.rollouts.plan import check_alpha, read_steps
+from prodml_magics.rollouts.verdicts import verdicts
 
 PLAN = plan()
 

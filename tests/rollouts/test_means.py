@@ -12,8 +12,9 @@ from plans import LADDER, earlier, plan, rollout
 from prodml_magics.errors import InvalidInput
 from prodml_magics.rollouts.evidence import begin
 from prodml_magics.rollouts.guards import read_guards
-from prodml_magics.rollouts.judge import judge, latched, verdicts
+from prodml_magics.rollouts.judge import judge, latched
 from prodml_magics.rollouts.means import Units, log_lower, tally_of, with_beginnings
+from prodml_magics.rollouts.verdicts import verdicts
 from prodml_magics.stats.sequential.block_pairs import STAKES, log_mean_of
 
 SHARES = tuple(step / 100 for step in LADDER)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from plans import plan, rollout
 
-from prodml_magics.rollouts.evidence import Seen, begin, fold
+from prodml_magics.rollouts.evidence import begin
+from prodml_magics.rollouts.fold import Seen, fold
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.judge import judge, latched
 from prodml_magics.rollouts.means import Units, log_lower, tally_of

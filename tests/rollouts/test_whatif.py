@@ -7,7 +7,8 @@ import pytest
 from plans import earlier, plan, rollout, stream
 
 from prodml_magics.rollouts.baking import Before
-from prodml_magics.rollouts.evidence import Evidence, Requests, begin
+from prodml_magics.rollouts.evidence import Evidence, begin
+from prodml_magics.rollouts.fold import Requests
 from prodml_magics.rollouts.whatif import Recorded, positions, redecide
 from prodml_magics.wire.rollouts import RolloutPlan
 
