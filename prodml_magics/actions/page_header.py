@@ -16,6 +16,10 @@ _SIZE, _STORED, _FIRST, _SECOND = 2, 3, 5, 8
 """Fields of a header: size, size as it is stored, and what is told of a data page of the first and of the second kind."""
 
 
+_RUN_LENGTHS = 3
+"""How nulls are told in pages of the first kind; old writers packed bits, with no size before them."""
+
+
 class PageHeader(NamedTuple):
     """Of a data page: bytes of the header, of the page as it is stored and unpacked, and the values in it, nulls among them.
 
@@ -53,7 +57,8 @@ def page_header(data: bytes) -> PageHeader:
         raise ValueError("a page that holds no values")
     stored, size, values = _whole(fields, _STORED), _whole(fields, _SIZE), _whole(told, 1)
     if told is first:
-        return PageHeader(length, stored, size, values, _whole(told, 2) == 0, True, None)
+        plain = _whole(told, 2) == 0 and _whole(told, 3) == _RUN_LENGTHS
+        return PageHeader(length, stored, size, values, plain, True, None)
     levels = _whole(told, 5) + _whole(told, 6)
     return PageHeader(length, stored, size, values, _whole(told, 4) == 0, told.get(7, True) is not False, levels)
 

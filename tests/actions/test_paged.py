@@ -223,6 +223,15 @@ def test_headers_read_by_pattern_are_those_read_field_by_field(tmp_path: Path) -
                 page_header(data[: found.length - 1])
 
 
+def test_nulls_told_in_packed_bits_make_a_page_no_plain_one() -> None:
+    # Page type 0, 80 bytes unpacked and packed, then 10 values, plain, with levels of this encoding.
+    told, bits = (
+        b"\x15\x00\x15\xa0\x01\x15\xa0\x01\x2c\x15\x14\x15\x00\x15%b\x15\x06\x00\x00" % each for each in (b"\x06", b"\x08")
+    )
+    assert page_header(told)[1:] == (80, 80, 10, True, True, None)
+    assert page_header(bits)[1:] == (80, 80, 10, False, True, None)
+
+
 @pytest.mark.parametrize(
     "data",
     [b"\x15\x04\x00", b"\x15\x00\x15\x02\x15\x02\x00", b"\x1b\x00", b"\x15\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"],
