@@ -275,6 +275,10 @@ def _unpacked(file: FileIO, at: int, header: PageHeader, pages: Pages) -> memory
     """The values of a page that is packed, as bytes."""
     import pyarrow as pa
 
+    if (
+        header.values > pages.rows or header.size > header.values * (pages.dtype.itemsize + 1) + 64
+    ):  # levels take less than a byte each
+        raise ValueError(f"a page of {header.values} values that unpacks to {header.size} bytes")
     plain = header.levels or 0
     packed = bytearray(header.stored - plain)
     _read(file, at + plain, [packed])

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prodml_magics.actions import page_child, paged, streamed
+from prodml_magics.actions import page_child, paged, plain_pages, streamed
 from prodml_magics.actions.page_child import PageChild
 from prodml_magics.actions.page_header import page_header
 from prodml_magics.actions.plain_pages import PlainFile, plain_file, values_of
@@ -196,6 +196,17 @@ def test_pages_that_are_not_what_the_footer_says_are_left_to_polars(tmp_path: Pa
         damaged = file._replace(columns=file.columns | {"f8": (wrong, *file.columns["f8"][1:])})
         found = paged.sketch_pages(damaged, grids, lambda _: None)  # type: ignore[arg-type]
         assert set(found) == {"i8"}, wrong
+
+
+@pytest.mark.parametrize("wrong", [{"size": 2**40}, {"values": 2**40}])
+def test_a_page_that_says_it_unpacks_to_more_than_it_can_is_left_to_polars(
+    wrong: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, frame = tmp_path / "a.parquet", _frame(0).select("f8")
+    _arrow(frame, path, compression="zstd")
+    reference = prepare({"f8": frame["f8"].to_numpy()})
+    monkeypatch.setattr(plain_pages, "page_header", lambda data: page_header(data)._replace(**wrong))
+    assert paged.sketch_pages(_plain(path), grids_of(reference), lambda _: None) == {}  # type: ignore[arg-type]
 
 
 def test_progress_reaches_the_last_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
