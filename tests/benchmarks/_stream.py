@@ -7,6 +7,7 @@ of three counts. The same rows are read from a file whose numbers lie in it as t
 from __future__ import annotations
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -85,8 +86,12 @@ def _compare(what: str, reference: Path, path: Path, rows: int, columns: int) ->
 
 
 def _resident() -> float:
-    """Largest resident memory in GiB of this process, and as much as that of its largest child for each that it may have."""
-    own, children = (resource.getrusage(of).ru_maxrss for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    """Largest resident memory in GiB of this process, and as much as that of its largest child for each that it may have.
+
+    Of this process since it is itself: `getrusage` would count what its parent held when it was forked.
+    """
+    own = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])  # type: ignore[index]
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return (own + children * (min(8, os.cpu_count() or 1) - 1)) / 2**20
 
 
