@@ -48,7 +48,7 @@ def fresh_evidence(workspace: Workspace, state: RolloutState) -> Evidence:
     """No evidence yet, with thresholds from the live version's traffic before the rollout."""
     frame = _earlier(workspace, state)
     if frame.is_empty():
-        return begin(state.plan, state.id, apart=_apart(workspace, state))
+        return begin(state.plan, state.id)
     ordered = frame.sort("writer", "sequence")
     runs, _ = _runs(ordered["run_ms"].to_numpy(), np.zeros(ordered.height, bool))
     requests = ordered.filter(ordered["row"] == 0)
@@ -59,15 +59,7 @@ def fresh_evidence(workspace: Workspace, state: RolloutState) -> Evidence:
         latencies=ordered["run_ms"].to_numpy()[runs],
         error_rate=float(failed.mean()),
         before=_before(state, requests),
-        apart=_apart(workspace, state),
     )
-
-
-def _apart(workspace: Workspace, state: RolloutState) -> bool:
-    """Whether the versions run in processes or on devices of their own."""
-    plan = state.plan
-    files = [each for each in workspace.route(state.model).files if each.version in (plan.control, plan.candidate)]
-    return any(each.isolate or each.flavor != "onnx" for each in files) or len({each.device for each in files}) > 1
 
 
 def _earlier(workspace: Workspace, state: RolloutState) -> pl.DataFrame:

@@ -4,10 +4,11 @@ Runs are split at random, so that weather that strikes both arms alike misleads 
 a noisy neighbour) differs from the other for a while though both are alike in the long run, and tests of runs call that harm in most
 rollouts. The cure is a mean over buckets that are longer than spells: D = canary − control in each, one value to a bucket.
 
-Where earlier traffic has no memory there are no buckets, and nothing changes. Where it has one, the dispersion of D tells after `BURN_IN`
-of them whose weather it is. What disperses as independent runs would is left to the tests of runs, which are exact and far quicker; what
-disperses more is decided by its buckets, asymptotically. Until then mean times, and all guards on latency where the versions run in
-processes or on devices of their own, say nothing, and no step is left.
+Where earlier traffic has no memory there are no buckets, and nothing changes. Where it has one, nobody can know before `BURN_IN` of them
+whose weather it is: guards on latency say nothing until then, and no step is left. From then on a quantile's e-value is the smaller of
+two, that of runs, which holds where both arms share the weather, and that of buckets, which holds, asymptotically, either way: no choice
+is made that could look for the larger one. Mean times are asymptotic as they are, so that the dispersion of D chooses: what disperses
+as independent runs would is left to the test of runs, what disperses more is decided by its buckets.
 
 Measured by `tests/benchmarks/rollouts.py --only spells`.
 """
@@ -143,7 +144,7 @@ def dispersion(buckets: Buckets) -> Floats:
 
 
 def dispersed(buckets: Buckets | None) -> NDArray[np.bool_]:
-    """Which series [series] are decided by buckets."""
+    """Which series [series] show spells that the arms do not share."""
     if buckets is None or buckets.count < BURN_IN:
         return np.zeros(0, np.bool_)
     return np.asarray(dispersion(buckets) > _REMEMBERS)

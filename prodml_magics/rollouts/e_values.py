@@ -31,6 +31,7 @@ from prodml_magics.wire.rollouts import Guard, RolloutPlan
 __all__ = ["events_of", "log_harm", "log_no_worse", "margins_of"]
 
 Floats = NDArray[np.float64]
+_OF_LEVELS = tuple(f"slow {level:g}" for level in LEVELS)
 
 
 def log_harm(plan: RolloutPlan, evidence: Evidence) -> dict[str, float]:
@@ -47,21 +48,27 @@ def log_harm(plan: RolloutPlan, evidence: Evidence) -> dict[str, float]:
     for guard in scores_of(plan):
         found[guard.metric] = 0.0 if evidence.moved is None else log_moved(evidence.moved)
     for guard in durations_of(plan):
-        found[guard.metric] = _by_bucket(plan, evidence, "mean", log_higher(beyond_floor(evidence.durations)))
+        found[guard.metric] = _chosen(plan, evidence, "mean", log_higher(beyond_floor(evidence.durations)))
     return found
 
 
-def _by_bucket(
-    plan: RolloutPlan, evidence: Evidence, series: str, by_runs: float, sign: float = 1.0, *, until_known: float = 0.0
-) -> float:
-    """The log e-value `by_runs`, or that of buckets where each arm has slow spells of its own; `until_known` before that is known."""
+def _chosen(plan: RolloutPlan, evidence: Evidence, series: str, by_runs: float, sign: float = 1.0) -> float:
+    """The log e-value `by_runs`, or that of buckets where each arm has slow spells of its own; 0 before that is known."""
     buckets = evidence.buckets
     if buckets is None:
         return by_runs
     place, decided = series_of(plan).index(series), dispersed(buckets)
     if not len(decided):
-        return until_known
+        return 0.0
     return log_bucket_higher(buckets, [place], sign)[0] if decided[place] else by_runs
+
+
+def _smaller(plan: RolloutPlan, evidence: Evidence, series: Sequence[str], by_runs: Floats, sign: float = 1.0) -> Floats:
+    """The smaller of the log e-values `by_runs` [series] and those of buckets: whosever the spells are, one of the two holds."""
+    if evidence.buckets is None:
+        return by_runs
+    places = series_of(plan)
+    return np.minimum(by_runs, log_bucket_higher(evidence.buckets, [places.index(each) for each in series], sign))
 
 
 def _log_lower(guard: Guard, tally: MeanTally) -> float:
@@ -96,30 +103,21 @@ def _log_outside(canary: NDArray[np.int64], both: NDArray[np.int64], shares: Seq
     return log_mean_exp(np.stack([more, fewer], axis=-1))
 
 
-def _log_slower(plan: RolloutPlan, evidence: Evidence) -> list[float]:
-    """Of each threshold, from the start and from each beginning; a beginning before the thresholds is the start.
-
-    Versions that run in one process share their spells until buckets show otherwise. Waiting for these would leave one that is far slower
-    where it is for fifty times the length of a spell.
-    """
+def _log_slower(plan: RolloutPlan, evidence: Evidence) -> Floats:
+    """Of each threshold, from the start and from each beginning; a beginning before the thresholds is the start."""
     slower = evidence.slower
     if slower is None:
-        return [0.0]
+        return np.zeros(1)
     nothing = Tally.empty(len(slower.events), len(MORE))
     begun = [each.slower or nothing for each in evidence.beginnings]
-    by_runs = log_over_onsets(log_e_since(slower, MORE, begun).T).tolist()
-    if evidence.buckets is None:
-        return list(by_runs)
-    return [
-        _by_bucket(plan, evidence, f"slow {level:g}", log_e, until_known=0.0 if evidence.apart else log_e)
-        for level, log_e in zip(LEVELS, by_runs, strict=True)
-    ]
+    by_runs = log_over_onsets(log_e_since(slower, MORE, begun).T)
+    return _smaller(plan, evidence, _OF_LEVELS, by_runs)
 
 
 def log_no_worse(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> float:
     """Log e-value against "worse by the margin or more"."""
     if is_latency(guard.metric):  # its margin is in the limit: at the margin both arms are beyond theirs equally often
-        return _by_bucket(plan, evidence, guard.metric, _log_no_slower(guard, evidence), -1.0)
+        return float(_smaller(plan, evidence, [guard.metric], _log_no_slower(guard, evidence), -1.0)[0])
     if is_mean(guard.metric):
         tally = evidence.means.get(guard.metric)
         return 0.0 if tally is None or tally.mismatch else float(log_mean_of(tally.no_worse))
@@ -127,7 +125,7 @@ def log_no_worse(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> float:
         return 0.0 if evidence.moved is None else log_within(evidence.moved)
     if is_duration(guard.metric):
         by_runs = log_higher(beyond_margin(evidence.durations))
-        return _by_bucket(plan, evidence, "mean within its margin", by_runs, -1.0)
+        return _chosen(plan, evidence, "mean within its margin", by_runs, -1.0)
     if not guard.relative:
         return float(log_mean_exp(evidence.differences[guard.metric]))
     canary, both = events_of(guard, plan, evidence)
@@ -138,14 +136,14 @@ def log_no_worse(guard: Guard, plan: RolloutPlan, evidence: Evidence) -> float:
     return min(more, float(log_e_value(canary.sum(), both, evidence.shares, 1 / ratios, 1 / null)))
 
 
-def _log_no_slower(guard: Guard, evidence: Evidence) -> float:
-    """One ratio for runs of every size: their evidence adds up within each bet."""
+def _log_no_slower(guard: Guard, evidence: Evidence) -> Floats:
+    """One ratio for runs of every size: their evidence adds up within each bet, [1]."""
     mine = margins_of(guard, evidence)
     if not mine:
-        return 0.0
+        return np.zeros(1)
     canary = sum(each.events[0][1] for each in mine)
     costs = np.sum([each.costs[0] for each in mine], axis=0)
-    return float(log_mean_exp(canary * np.log(FEWER) - costs))
+    return log_mean_exp(canary * np.log(FEWER) - costs)[None]
 
 
 def margins_of(guard: Guard, evidence: Evidence) -> list[Tally]:

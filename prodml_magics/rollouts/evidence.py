@@ -103,8 +103,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Moments of run times, where their mean is guarded, by step and size class of the run."""
     buckets: Buckets | None = None
     """The same by buckets of runs, where runs of earlier traffic remember each other."""
-    apart: bool = False
-    """Whether the versions run in processes or on devices of their own, so that each may have slow spells of its own."""
     times: tuple[Binned, Binned] = ((), ())
     """Runs by arm and bin of 2 % of their times, where their quantiles are guarded: what their bands are read from."""
     keyed: bool = False
@@ -165,7 +163,6 @@ def begin(
     latencies: NDArray[np.float64] | None = None,
     error_rate: float = 0.0,
     before: Before | None = None,
-    apart: bool = False,
 ) -> Evidence:
     """No evidence yet. `latencies` (ms, of runs), `error_rate` and `before` are of earlier live traffic, where there was any."""
     shares = tuple(step / 100 for step in plan.steps)
@@ -180,7 +177,6 @@ def begin(
         sizes=dict.fromkeys(absolute, ((0, 0), (0, 0))),
         earlier_error_rate=error_rate,
         before=before or Before(),
-        apart=apart,
         moved=Moved() if scores_of(plan) else None,
     )
     return with_thresholds(evidence, latencies) if latencies is not None and len(latencies) >= LEARNED else evidence

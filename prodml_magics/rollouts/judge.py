@@ -44,8 +44,11 @@ def judge(state: RolloutState, evidence: Evidence) -> Judgement:
 
 def blind(plan: RolloutPlan, evidence: Evidence) -> bool:
     """Whether a guard on latency cannot show harm yet, since each version may have slow spells of its own."""
-    waits = bool(durations_of(plan)) or (evidence.apart and bool(latencies_of(plan)))
-    return waits and evidence.buckets is not None and evidence.buckets.count < BUCKETS_BEFORE
+    return (
+        bool(durations_of(plan) or latencies_of(plan))
+        and evidence.buckets is not None
+        and evidence.buckets.count < BUCKETS_BEFORE
+    )
 
 
 def void(guard: Guard, evidence: Evidence) -> bool:

@@ -79,7 +79,7 @@ class Traffic(NamedTuple):
 
 
 def _bucketed(traffic: Traffic, share: float) -> float:
-    """Requests that are asked for before a mean time, or "no worse" on latency, is judged, where runs are slow in spells."""
+    """Requests that are asked for before latency is judged, where runs are slow in spells."""
     buckets = buckets_for(traffic.memory)
     return 0.0 if buckets is None else BURN_IN * max(buckets.length, 1 / share)
 
@@ -89,7 +89,7 @@ def rows_until_harm(
 ) -> float:
     """Requests of both arms until `effect` is shown as harm with probability `power`; inf when it never is."""
     if is_latency(guard.metric):
-        return _until_slower(effect.margin, traffic, share, alpha, guards, power)
+        return max(_until_slower(effect.margin, traffic, share, alpha, guards, power), _bucketed(traffic, share))
     if is_duration(guard.metric):
         return max(_until_longer(traffic, share, alpha, guards, power, effect=effect.margin), _bucketed(traffic, share))
     if is_score(guard.metric):

@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from msgspec.structs import replace
 from rehearsal import Controller, Traffic, begin, clock, kept, switch_at_once
 
-from prodml_magics.actions.answered import fresh_evidence
 from prodml_magics.actions.canary import begin_canary
 from prodml_magics.actions.deploy import deploy
 from prodml_magics.actions.plan import plan as plan_ladder
@@ -79,20 +77,6 @@ def test_a_bad_candidate_is_back_at_once_with_an_alert_and_its_evidence(
     assert home.ledger.events("cancer")[-1].id == event.id
     with pytest.raises(InvalidInput, match="ended a rollout, which cannot be taken up again"):
         undo(home, Undo(id=event.id))
-
-
-def test_versions_in_processes_of_their_own_may_have_slow_spells_of_their_own(home: Workspace) -> None:
-    traffic, controller = Traffic(home, 1), Controller(home)
-    traffic.send(300)
-    controller.look()
-    together = fresh_evidence(home, begin(home))
-    rollout(home, Rollout(model="cancer", abort=True))
-    before = home.route("cancer")
-    files = replace(home.files("cancer", 3), isolate=True)
-    state = begin(home, 3)
-    route = replace(home.route("cancer"), files=(*before.files, files))
-    switch(home, home.route("cancer"), route, kind="shadow", cause="")
-    assert (together.apart, fresh_evidence(home, state).apart) == (False, True)
 
 
 @pytest.mark.parametrize("keys", [0, 60])

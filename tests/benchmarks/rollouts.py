@@ -184,33 +184,39 @@ def _with_labels(
 
 def spells(runs: int) -> None:
     """A/A whose run times stay slow or fast for a while (half of the log-variance, AR(1)), in both arms alike or in each by itself."""
-    chosen = plan(guards=read_guards("latency_p99,latency_mean", ""), steps=(5.0, 25.0, 100.0))
+    chosen = plan(guards=read_guards("latency_p99,latency_mean", ""), steps=(1.0, 5.0, 25.0, 100.0))
     few = max(20, runs // 10)
-    print(f"20,000 requests, a look every 500, {few} rollouts each: ever 'worse' by buckets | by runs alone")
-    for stays in (0.9, 0.99):
-        for step, share in ((0, 0.05), (1, 0.25)):
+    print(f"20,000 requests, a look every 500, {few} rollouts each: ever 'worse' as rollouts decide | by runs alone")
+    for stays in (0.0, 0.9, 0.99):
+        for step, share in ((1, 0.05), (2, 0.25)):
             for whose in ("shared", "own"):
                 found = [_through_spells(seed, chosen, step, share, stays, own=whose == "own") for seed in range(few)]
                 for metric in ("latency_p99", "latency_mean"):
                     kept, alone = (sum(metric in each[which] for each in found) for which in (0, 1))
                     what = f"AR {stays} {whose:6} {share:4.0%} {metric:12}"
                     print(f"  {what} {shown(kept, few)} | {shown(alone, few)}", flush=True)
-    for slow in (1.3, 3.0):
-        found = [_through_spells(seed, chosen, 1, 0.25, 0.99, own=True, slow=slow)[0] for seed in range(few // 4)]
-        for metric in ("latency_p99", "latency_mean"):
-            print(f"  AR 0.99 own, 25 %, {slow} times as slow, {metric}: {median([each.get(metric, np.inf) for each in found])}")
+    for whose in ("shared", "own"):
+        for stays in (0.0, 0.9, 0.99):
+            for step, share, slow, look in ((0, 0.01, 3.0, 100), (2, 0.25, 3.0, 100), (2, 0.25, 1.3, 500)):
+                seeds = range(few // 4)
+                found = [
+                    _through_spells(seed, chosen, step, share, stays, own=whose == "own", slow=slow, look=look) for seed in seeds
+                ]
+                for metric in ("latency_p99", "latency_mean"):
+                    kept, alone = (median([each[which].get(metric, np.inf) for each in found]) for which in (0, 1))
+                    print(f"  AR {stays} {whose:6} {share:4.0%}, {slow} times as slow, {metric:12} {kept} | {alone}", flush=True)
 
 
 def _through_spells(
-    seed: int, chosen: RolloutPlan, step: int, share: float, stays: float, *, own: bool, slow: float = 1.0
+    seed: int, chosen: RolloutPlan, step: int, share: float, stays: float, *, own: bool, slow: float = 1.0, look: int = 500
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Requests until each guard is ever worse, with buckets and without."""
-    rng, count, look = np.random.default_rng(seed), 20_000, 500
+    rng, count = np.random.default_rng(seed), 20_000
     weather = [lfilter([1], [1, -stays], rng.normal(0, np.sqrt(1 - stays**2), count + 2_000))[2_000:] for _ in range(3)]
     times = [np.exp(1.4 + np.sqrt(0.18) * (each + rng.normal(size=count))) for each in weather]
     canary = rng.random(count) < share
     took = np.where(canary, slow, 1.0) * (np.where(canary, times[1], times[0]) if own else times[0])
-    evidence = begin(chosen, 3, latencies=times[2], apart=True)
+    evidence = begin(chosen, 3, latencies=times[2])
     found: tuple[dict[str, int], dict[str, int]] = ({}, {})
     for which, each in enumerate((evidence, replace(evidence, buckets=None))):
         for start in range(0, count, look):

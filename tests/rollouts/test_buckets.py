@@ -10,15 +10,17 @@ from plans import NOON, plan, rollout
 from scipy.signal import lfilter
 from scipy.stats import binomtest
 
-from prodml_magics.rollouts.buckets import BURN_IN, Buckets, Series, add_to_buckets, buckets_for, dispersion
+from prodml_magics.rollouts.buckets import BURN_IN, Buckets, Series, add_to_buckets, buckets_for, dispersion, log_bucket_higher
 from prodml_magics.rollouts.canary import Judgement, advance
 from prodml_magics.rollouts.e_values import log_harm, log_no_worse
 from prodml_magics.rollouts.evidence import Evidence, begin
-from prodml_magics.rollouts.fold import Requests, Seen, fold
+from prodml_magics.rollouts.fold import Requests, Seen, fold, series_of
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.judge import blind, judge, latched
 from prodml_magics.rollouts.verdicts import verdicts
+from prodml_magics.stats.sequential.exceedances import LEVELS
 from prodml_magics.stats.sequential.memory import memory_of
+from prodml_magics.stats.sequential.mixture import log_mean_exp
 
 SHARE, LOOK, RUNS = 0.25, 250, 60
 GUARDED = plan(steps=(25.0, 100.0), guards=read_guards("latency_p95,latency_mean", ""))
@@ -44,7 +46,7 @@ def arms(seed: int, *, own: bool, stays: float = 0.98, count: int = 8_000, slow:
 
 def looks(before: np.ndarray, stream: Requests, *, bucketed: bool = True) -> tuple[dict[str, int], Evidence]:
     """At which look each guard first showed harm, and the evidence at the end."""
-    evidence, seen, found = begin(GUARDED, 3, latencies=before, apart=True), Seen(), {}
+    evidence, seen, found = begin(GUARDED, 3, latencies=before), Seen(), {}
     if not bucketed:
         evidence = replace(evidence, buckets=None)
     for number, start in enumerate(range(0, len(stream.key), LOOK)):
@@ -73,13 +75,34 @@ def test_a_slower_candidate_is_seen_through_its_own_spells_and_never_called_no_w
         assert evidence.passed == ()
 
 
-def test_what_both_arms_share_is_left_to_the_tests_of_runs_and_is_known_by_its_dispersion() -> None:
+def test_the_smaller_evidence_counts_whosever_the_spells_are() -> None:
+    """One of the two is an e-value under either, so that the smaller one is under both."""
+    guard, clear = GUARDED.guards[0], 0
+    for own in (False, True):
+        for slow in (1.0, 1.8):
+            evidence = looks(*arms(7, own=own, slow=slow))[1]
+            assert evidence.buckets is not None
+            alone, places = replace(evidence, buckets=None), [series_of(GUARDED).index(f"slow {level:g}") for level in LEVELS]
+            harm = log_harm(GUARDED, evidence)[guard.metric]
+            assert harm <= log_harm(GUARDED, alone)[guard.metric]
+            assert harm <= log_mean_exp(log_bucket_higher(evidence.buckets, places))
+            assert log_no_worse(guard, GUARDED, evidence) <= log_no_worse(guard, GUARDED, alone)
+            clear += harm > np.log(1000)
+    assert clear == 2
+
+
+def test_a_few_earlier_runs_tell_that_there_are_spells() -> None:
+    for seed in range(10):
+        assert begin(GUARDED, 3, latencies=arms(seed, own=True)[0][:250]).buckets is not None
+
+
+def test_what_both_arms_share_is_known_by_its_dispersion_and_its_mean_time_is_left_to_the_tests_of_runs() -> None:
     shared, own = looks(*arms(1, own=False))[1], looks(*arms(1, own=True))[1]
     assert shared.buckets is not None and own.buckets is not None
     assert dispersion(shared.buckets)[0] < 1.3 < 2 < dispersion(own.buckets)[0]
     alone = replace(shared, buckets=None)
-    assert log_harm(GUARDED, shared) == pytest.approx(log_harm(GUARDED, alone))
-    assert log_no_worse(GUARDED.guards[0], GUARDED, shared) == log_no_worse(GUARDED.guards[0], GUARDED, alone)
+    assert log_harm(GUARDED, shared)["latency_mean"] == log_harm(GUARDED, alone)["latency_mean"]
+    assert log_no_worse(GUARDED.guards[1], GUARDED, shared) == log_no_worse(GUARDED.guards[1], GUARDED, alone)
     said = {each.metric: each.note for each in verdicts(rollout(GUARDED), own)}
     assert (
         "each version has slow spells of its own (dispersion" in said["latency_mean"] and "asymptotically" in said["latency_mean"]
@@ -94,14 +117,14 @@ def test_traffic_without_memory_has_no_buckets() -> None:
 def test_a_step_is_not_left_while_harm_cannot_be_seen() -> None:
     before, stream = arms(2, own=True)
     few = Requests(*(each[:LOOK] for each in stream[:6]))  # type: ignore[arg-type]
-    evidence = fold(GUARDED, begin(GUARDED, 3, latencies=before, apart=True), few, Seen())
+    evidence = fold(GUARDED, begin(GUARDED, 3, latencies=before), few, Seen())
     assert blind(GUARDED, evidence) and judge(rollout(GUARDED), evidence).blind
     assert "slow runs come in spells: 1 of 10 buckets of" in verdicts(rollout(GUARDED), evidence)[0].note
     early, later = rollout(plan(bake=0.0)), NOON.replace(hour=13)
     assert advance(early, Judgement(requests=500, blind=True), later) is None
     assert advance(early, Judgement(requests=500), later) is not None
-    together = fold(plan(), begin(plan(), 3, latencies=before), few, Seen())
-    assert not blind(plan(), together)  # versions in one process share their spells until buckets show otherwise
+    failures = plan(guards=read_guards("error_rate", ""))
+    assert not blind(failures, fold(failures, begin(failures, 3, latencies=before), few, Seen()))
 
 
 def test_a_difference_of_buckets_is_that_of_a_slow_loop_and_survives_the_ledger() -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 __all__ = ["LEAST", "memory_of"]
 
-LEAST = 1_000
+LEAST = 200
 """Values from which a memory can be told from chance."""
 
 
