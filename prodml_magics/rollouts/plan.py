@@ -8,11 +8,14 @@ from itertools import pairwise
 
 from prodml_magics.errors import InvalidInput
 
-__all__ = ["check_alpha", "read_steps"]
+__all__ = ["LEAST_STEP", "check_alpha", "read_steps"]
+
+LEAST_STEP = 0.01
+"""Percent of the traffic that either version gets at least: one request in 10,000."""
 
 
 def read_steps(text: str | Sequence[float]) -> tuple[float, ...]:
-    """Shares of the traffic in percent: rising, above 0, at most 100.
+    """Shares of the traffic in percent: rising, at least `LEAST_STEP`, at most 100; short of 100 by as much, or 100.
 
     >>> read_steps("1,5,25,50,100")
     (1.0, 5.0, 25.0, 50.0, 100.0)
@@ -47,6 +50,11 @@ def _percent(word: object) -> float:
     if not 0 < value <= 100:
         raise InvalidInput(
             f"{ascii(str(word))[:40]} is no step; write percents above 0 and up to 100, such as --canary 1,5,25,50,100"
+        )
+    if value < LEAST_STEP or 100 - LEAST_STEP < value < 100:
+        raise InvalidInput(
+            f"a step of {ascii(str(word).strip())[:40]} leaves one version less than {LEAST_STEP:g} % of the traffic, too little to "
+            f"compare; write {f'{LEAST_STEP:g} or more' if value < 50 else '100'}, such as --canary 1,5,25,50,100"
         )
     return value
 

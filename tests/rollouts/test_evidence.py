@@ -202,6 +202,12 @@ def test_guards_and_margins_are_read() -> None:
         ("0,5", "'0' is no step"),
         ("five", "'five' is no step"),
         ("nan", "'nan' is no step"),
+        (
+            "1e-9,5",
+            "a step of '1e-9' leaves one version less than 0.01 % of the traffic, too little to compare; write 0.01 or more",
+        ),
+        ("0.0099%,5", "a step of '0.0099%' leaves"),
+        ("5,99.995", "too little to compare; write 100"),
         ("100", "a ladder of only 100 is no canary"),
     ],
 )
@@ -213,6 +219,7 @@ def test_a_ladder_that_cannot_be_meant_is_one_line(text: str, said: str) -> None
 
 def test_ladders_are_read_from_words_and_numbers() -> None:
     assert read_steps("1%,5,25,50,100") == read_steps([1, 5, 25, 50, 100]) == LADDER
+    assert read_steps("0.01,99.99,100") == (0.01, 99.99, 100.0)
     assert [check_alpha(each) for each in (0.05, 0.5)] == [0.05, 0.5]
     for alpha in (0.0, 1.0, float("nan")):
         with pytest.raises(InvalidInput, match="give a rate between 0 and 1"):
