@@ -65,12 +65,14 @@ def sampled_reference(scanned: Scanned, columns: list[str], rows: int, memory: f
     from prodml_magics.stats.drift import prepare
     from prodml_magics.stats.drift.calibration import CHUNKS
     from prodml_magics.stats.drift.reference import with_calibration
+    from prodml_magics.stats.drift.steps import with_steps
 
     drawn, neighbours = _drawn(
         scanned, columns, [_sample(scanned, rows), _stretches(scanned, rows // 2, CHUNKS)], memory, told="reference"
     )
     given, beside = (as_columns(frame, "reference frame") for frame in (drawn, neighbours))
-    return with_calibration(prepare(given), prepare(beside, calibrate="correlation"))
+    found = with_calibration(prepare(given), prepare(beside, calibrate="correlation"))
+    return with_steps(found) if scanned.rows > rows else found
 
 
 def _sample(scanned: Scanned, rows: int) -> NDArray[np.int64]:

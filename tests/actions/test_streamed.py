@@ -199,6 +199,15 @@ def test_of_a_file_it_is_found_how_much_neighbouring_rows_tell_of_each_other(tmp
     assert columns["note"].parts["length"].calibration is not None  # type: ignore[union-attr]
 
 
+def test_grids_end_at_steps_where_the_reference_is_a_sample(tmp_path: Path) -> None:
+    path = tmp_path / "before.parquet"
+    pl.DataFrame({"x": np.random.default_rng(5).normal(size=20_000).astype("f4")}).write_parquet(path)
+    scanned = scan(path)
+    assert scanned is not None
+    assert sampled_reference(scanned, ["x"], 20_000, TINY).columns["x"].steps is None  # type: ignore[union-attr]
+    assert sampled_reference(scanned, ["x"], 19_000, TINY).columns["x"].steps is not None  # type: ignore[union-attr]
+
+
 def test_correlated_rows_of_files_of_one_process_are_no_drift(tmp_path: Path, nowhere: Workspace) -> None:
     rng, names = np.random.default_rng(7), [f"x{i}" for i in range(8)]
     alarms = {"streamed": 0, "blind": 0}

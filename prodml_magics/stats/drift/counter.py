@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.grid import grid_counts
 from prodml_magics.stats.drift.numeric_sketch import NumericSketch, SketchGrid
-from prodml_magics.stats.drift.table import BINS, Table, centred, places, room_for, table_between
+from prodml_magics.stats.drift.table import BINS, Table, centred, places, places_of, room_for, table_over
 
-__all__ = ["CHUNK", "BinnedGrid", "GridCounter", "binned"]
+__all__ = ["CHUNK", "BinnedGrid", "GridCounter", "binned", "table_of"]
 
 CHUNK = 262_144
 """Values that are counted at a time: float32 sums over rows of them keep their digits, and threads ask for the interpreter less often than
@@ -41,17 +41,21 @@ class BinnedGrid(NamedTuple):
     sorted_bins: NDArray[np.intp]
 
 
-def binned(grid: SketchGrid) -> BinnedGrid | None:
-    """Bins over little more than the inner edges: the outermost rows of a long tail would leave few for all others."""
-    edges = grid.edges
-    if not len(edges) or not _SCALES[0] < grid.scale < _SCALES[1]:
+def table_of(grid: SketchGrid) -> Table | None:
+    """The bins by which values are counted on a grid; None where none help."""
+    if grid.steps is not None:
+        return grid.steps
+    if not len(grid.edges) or not _SCALES[0] < grid.scale < _SCALES[1]:
         return None
-    table = table_between(*_ends(edges), grid.centre, edges.dtype)
+    return table_over(grid.edges, grid.centre)
+
+
+def binned(grid: SketchGrid) -> BinnedGrid | None:
+    """Bins over a grid, and what has to be looked at in them."""
+    edges, table = grid.edges, table_of(grid)
     if table is None:
         return None
-    room = room_for(table.dtype, len(edges))
-    with np.errstate(over="ignore"):
-        of_edges = places(table, centred(table, edges, room), room).copy()
+    of_edges = places_of(table, edges)
     is_sorted = np.bincount(of_edges, minlength=BINS + 2) > 1
     is_sorted[: of_edges[0] + 1] = is_sorted[of_edges[-1] :] = True
     is_sorted[[0, -1]] = True
@@ -62,13 +66,6 @@ def binned(grid: SketchGrid) -> BinnedGrid | None:
     looked_at[of_edges[one]] = np.nextafter(edges[one], most) if edges.dtype.kind == "f" else edges[one] + 1
     looked_at[is_sorted] = least
     return BinnedGrid(table, of_edges, looked_at, is_sorted, np.flatnonzero(is_sorted))
-
-
-def _ends(edges: NDArray[Any]) -> tuple[float, float]:
-    skipped = len(edges) // 100
-    low, high = float(edges[skipped]), float(edges[-1 - skipped])
-    wider = (high - low) / 6
-    return max(low - wider, float(edges[0])), min(high + wider, float(edges[-1]))
 
 
 class GridCounter:
@@ -86,6 +83,7 @@ class GridCounter:
             self._room = room_for(made.table.dtype, CHUNK)
             self._least, self._is_above = np.empty(CHUNK, grid.edges.dtype), np.empty(CHUNK, np.bool_)
             self._of_bins, self._above = (np.zeros(BINS + 2, np.int64) for _ in range(2))
+            self._at_ends = np.zeros(2, np.int64)
             self._sorted_upto = np.zeros(len(grid.edges), np.int64)
             self._kept: list[tuple[NDArray[Any], NDArray[np.intp]]] = []
             self._kept_rows = 0
@@ -124,11 +122,14 @@ class GridCounter:
             return self._without(values, gaps, made)
         place = places(made.table, off, self._room)
         of_bins = np.bincount(place, minlength=BINS + 2)
-        if of_bins.take(made.sorted_bins).sum() > _MOST_SORTED * len(values):
+        if self._grid.steps is not None:
+            self._look_beyond(values)
+        elif of_bins.take(made.sorted_bins).sum() > _MOST_SORTED * len(values):
             self._leave_bins()
             return False
+        else:
+            self._look_at(values, place, made)
         self._of_bins += of_bins
-        self._look_at(values, place, made)
         if np.isfinite(total) and np.isfinite(squares):
             self._moments += (total / self._grid.scale, squares / self._grid.scale**2)
             self._finite += len(values)
@@ -151,12 +152,20 @@ class GridCounter:
     def _look_at(self, values: NDArray[Any], place: NDArray[np.intp], made: BinnedGrid) -> None:
         """Few values, whose places are looked up by number, which is several times quicker than by mask."""
         least, above = self._least[: len(values)], self._is_above[: len(values)]
-        made.looked_at.take(place, out=least, mode="clip")
+        made.looked_at.take(place, out=least, mode="wrap")  # none lies outside, and this mode asks least
         chosen = np.flatnonzero(np.greater_equal(values, least, out=above))
         self._kept.append((values.take(chosen), place.take(chosen)))
         self._kept_rows += len(chosen)
         if self._kept_rows > _MOST_KEPT:
             self._settle(made)
+
+    def _look_beyond(self, values: NDArray[Any]) -> None:
+        """Up to the first edge and above the last, which are no ends of bins."""
+        first, last, chosen = self._grid.edges[0], self._grid.edges[-1], self._is_above[: len(values)]
+        low = values.take(np.flatnonzero(np.less_equal(values, first, out=chosen)))
+        high = values.take(np.flatnonzero(np.greater(values, last, out=chosen)))
+        self._at_ends += (len(low), len(high))
+        self._beyond += (np.subtract(first, low, dtype=np.float64).sum(), np.subtract(high, last, dtype=np.float64).sum())
 
     def _settle(self, made: BinnedGrid) -> None:
         """Count what was kept: values above the one edge in their bin, and all of the bins that are sorted."""
@@ -174,6 +183,10 @@ class GridCounter:
         """Rows per cell: up to an edge lie all of lower bins, and of its own those that are not above it."""
         made = self._made
         assert made is not None
+        if self._grid.steps is not None:
+            upto = np.cumsum(self._of_bins)[made.of_edges]
+            upto[0], upto[-1] = self._at_ends[0], self._of_bins.sum() - self._at_ends[1]
+            return np.diff(upto, prepend=0, append=self._of_bins.sum())
         self._settle(made)
         lower = np.cumsum(self._of_bins) - self._of_bins
         of_sorted = np.where(made.is_sorted, self._of_bins, 0)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput
+from prodml_magics.stats.drift.table import Table
 
 __all__ = ["NumericSketch", "SketchGrid", "empty_sketch", "merge"]
 
@@ -16,13 +17,15 @@ class SketchGrid(NamedTuple):
     """Where a numeric column is counted: `edges` of the reference's dtype, and the middle from which moments are taken.
 
     `inside` [edges] is the share of the reference's rows of the cell below each edge that do not lie on the edge: near one
-    for continuous values, zero for values that are all edges themselves.
+    for continuous values, zero for values that are all edges themselves. Where there are `steps`, every edge but the first and the last
+    is the largest value of its bin among these, and no other edge's: how many values lie in a bin then tells all.
     """
 
     edges: NDArray[Any]
     centre: float
     scale: float
     inside: NDArray[np.float64]
+    steps: Table | None = None
 
 
 class NumericSketch(NamedTuple):

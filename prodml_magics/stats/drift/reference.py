@@ -33,6 +33,7 @@ from prodml_magics.stats.drift.joint.movement import runs, variability_of_vector
 from prodml_magics.stats.drift.joint.rows import MOST_COLUMNS, JointRows, drawn, joint_rows, spread, standardised
 from prodml_magics.stats.drift.movements import movements_of_counts, movements_of_numbers
 from prodml_magics.stats.drift.statistics import Scale
+from prodml_magics.stats.drift.table import Table
 from prodml_magics.stats.drift.text import is_text, text_parts
 
 __all__ = [
@@ -66,7 +67,7 @@ class NumericColumn(NamedTuple):
     window is binned alike. A constant column has three bins: below, at and above it. `mean` and `sd` are those of the sample,
     in float64; NaN where it is empty or holds an infinite value. `unit` is ``date``, ``duration`` or empty, as in `Numbers`.
     Where `rank_error` is above zero the values are a sketch of all rows: the rank of any number among them is that among all rows,
-    each as a share, to within `rank_error`.
+    each as a share, to within `rank_error`. Where there are `steps`, edges and the grid of sketches are rounded up to the ends of these.
     """
 
     rows: int
@@ -78,6 +79,7 @@ class NumericColumn(NamedTuple):
     unit: str = ""
     calibration: Calibration | None = None
     rank_error: float = 0.0
+    steps: Table | None = None
 
     @property
     def present(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BINS", "Room", "Table", "centred", "places", "room_for", "table_between"]
+__all__ = ["BINS", "Room", "Table", "centred", "last_of_bins", "places", "places_of", "room_for", "table_between", "table_over"]
 
 BINS = 8_192
 """Between the ends; they, their counts and a chunk of values fit a core's cache."""
@@ -50,6 +50,14 @@ def table_between(low: float, high: float, centre: float, of: np.dtype[Any]) -> 
     table = Table(dtype.type(centre), dtype.type(slope), dtype.type(start))
     usable = np.isfinite(np.array(table)).all() and 0 < slope < np.finfo(dtype).max and abs(start) < _MOST_OFF * BINS
     return table if usable else None
+
+
+def table_over(edges: NDArray[Any], centre: float) -> Table | None:
+    """Bins over little more than the inner ones of sorted edges: the outermost rows of a long tail would leave few for all others."""
+    skipped = len(edges) // 100
+    low, high = float(edges[skipped]), float(edges[-1 - skipped])
+    wider = (high - low) / 6
+    return table_between(max(low - wider, float(edges[0])), min(high + wider, float(edges[-1])), centre, edges.dtype)
 
 
 _WHOLE: dict[Any, tuple[np.dtype[Any], float]] = {
@@ -94,4 +102,33 @@ def places(table: Table, off: NDArray[Any], room: Room) -> NDArray[np.intp]:
         return bits
     found = room.places[: len(off)]
     np.copyto(found, bits)
+    return found
+
+
+def places_of(table: Table, values: NDArray[Any]) -> NDArray[np.intp]:
+    """The bin of every value, of few of them."""
+    room = room_for(table.dtype, len(values))
+    with np.errstate(over="ignore"):
+        return places(table, centred(table, values, room), room)
+
+
+def last_of_bins(table: Table, values: NDArray[Any]) -> NDArray[Any]:
+    """Per float of the table's dtype the largest that lies in its bin: as many steps as a float has bits, each halving what is left.
+
+    Read as integers floats keep their order, those below zero turned round.
+    """
+    integer, _ = _WHOLE[table.dtype]
+    own = places_of(table, values)
+    low, high = _ordered(values.view(integer)), np.full(len(values), np.array(np.inf, table.dtype).view(integer))
+    while (low + 1 < high).any():
+        middle = (low & high) + ((low ^ high) >> 1)  # the sum of both might not fit
+        inside = places_of(table, _ordered(middle).view(table.dtype)) == own
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    found: NDArray[Any] = _ordered(low).view(table.dtype)
+    return found
+
+
+def _ordered(bits: NDArray[Any]) -> NDArray[Any]:
+    """Bits of floats to integers in the order of the floats, and back."""
+    found: NDArray[Any] = np.where(bits < 0, bits ^ np.iinfo(bits.dtype).max, bits)
     return found
