@@ -1,4 +1,4 @@
-"""Sketches of the numeric columns that a Parquet file holds plainly: each core reads pages of a column and counts them at once."""
+"""Sketches of the numeric columns of a Parquet file: each core reads a stretch of a column and counts it at once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from prodml_magics.actions.coded import decoded
 from prodml_magics.actions.page_child import PageChild
 from prodml_magics.actions.plain_pages import Pages, PlainFile, values_of
 
@@ -30,9 +32,11 @@ one short step and the next, are hardly quicker than one of them."""
 
 
 class Task(NamedTuple):
-    """Some row groups of a column."""
+    """Some row groups of a column: their `pages`, none where its numbers are coded."""
 
     name: str
+    dtype: np.dtype[Any]
+    groups: range
     pages: tuple[Pages, ...]
     rows: int
 
@@ -102,28 +106,38 @@ def _children(file: PlainFile, grids: Mapping[str, SketchGrid], count: int) -> l
 
 def _tasks(file: PlainFile, names: list[str]) -> Iterator[Task]:
     """In about the order of the file."""
+    dtypes = file.dtypes
     first = rows = 0
     for last, more in enumerate(file.rows, 1):
         rows += more
         if rows >= _ROWS or last == len(file.rows):
             for name in names:
-                yield Task(name, file.columns[name][first:last], rows)
+                pages = file.columns.get(name, ())[first:last]
+                yield Task(name, dtypes[name], range(first, last), pages, rows)
             first, rows = last, 0
 
 
 def counted(path: Path, task: Task, grid: SketchGrid, made: BinnedGrid | None) -> NumericSketch | None:
     from prodml_magics.stats.drift.columns import Numbers, as_numbers
-    from prodml_magics.stats.drift.counter import CHUNK
     from prodml_magics.stats.drift.sketch import NumberCounter
 
     counter = NumberCounter(grid, made)
-    # As many values at a time as are counted at once: what is read is still in the core's cache then.
-    room = np.empty(CHUNK * task.pages[0].dtype.itemsize, np.uint8)
     try:
-        with path.open("rb", buffering=0) as opened:
-            for values, missing in values_of(opened, task.pages, room):
-                numbers = Numbers(values, len(values)) if values.dtype.kind == "f" else as_numbers(task.name, values)
-                counter.count(numbers._replace(rows=numbers.rows + missing))
+        for values, missing in _values(path, task):
+            numbers = Numbers(values, len(values)) if values.dtype.kind == "f" else as_numbers(task.name, values)
+            counter.count(numbers._replace(rows=numbers.rows + missing))
     except (ValueError, OSError):
         return None
     return counter.sketch()
+
+
+def _values(path: Path, task: Task) -> Iterator[tuple[NDArray[Any], int]]:
+    """As many at a time as are counted at once: what is read is still in the core's cache then."""
+    from prodml_magics.stats.drift.counter import CHUNK
+
+    if not task.pages:
+        yield from decoded(path, task.name, task.groups, task.dtype, CHUNK)
+        return
+    room = np.empty(CHUNK * task.dtype.itemsize, np.uint8)
+    with path.open("rb", buffering=0) as opened:
+        yield from values_of(opened, task.pages, room)

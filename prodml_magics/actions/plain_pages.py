@@ -36,28 +36,35 @@ class Pages(NamedTuple):
 
 
 class PlainFile(NamedTuple):
-    """A file, the rows of its row groups, and by column the pages in each of them; columns that are not laid out plainly are left out."""
+    """A file, the rows of its row groups, by column of numbers that lie plainly the pages in each of them, and the dtypes of the others."""
 
     path: Path
     rows: tuple[int, ...]
     columns: dict[str, tuple[Pages, ...]]
+    coded: dict[str, np.dtype[Any]]
+
+    @property
+    def dtypes(self) -> dict[str, np.dtype[Any]]:
+        return {name: pages[0].dtype for name, pages in self.columns.items() if pages} | self.coded
 
 
 _PHYSICAL = {"Float32": "FLOAT", "Float64": "DOUBLE", "Int32": "INT32", "UInt32": "INT32", "Int64": "INT64", "UInt64": "INT64"}
-_PHYSICAL |= {"Datetime": "INT64"}
-_DTYPES = {"Float32": "<f4", "Float64": "<f8", "Int32": "<i4", "UInt32": "<u4", "Int64": "<i8", "UInt64": "<u8"}
+_PHYSICAL |= {"Int8": "INT32", "Int16": "INT32", "UInt8": "INT32", "UInt16": "INT32", "Datetime": "INT64"}
+_DTYPES = dict.fromkeys(("Int8", "Int16", "UInt8", "UInt16"), "<i4")
+_DTYPES |= {"Float32": "<f4", "Float64": "<f8", "Int32": "<i4", "UInt32": "<u4", "Int64": "<i8", "UInt64": "<u8"}
 _CODECS = {"UNCOMPRESSED": "", "SNAPPY": "snappy", "ZSTD": "zstd", "GZIP": "gzip", "BROTLI": "brotli"}
 _PLAIN = {"PLAIN", "RLE", "BIT_PACKED"}
 """The latter two are those of nulls."""
 
 
 def plain_file(path: Path, schema: pl.Schema) -> PlainFile:
-    """What of a file can be read so; `schema` is how polars sees it."""
+    """Its flat columns of numbers; `schema` is how polars sees it."""
     import pyarrow.parquet as pq
 
     footer = pq.ParquetFile(path).metadata
     groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
     columns: dict[str, tuple[Pages, ...]] = {}
+    coded: dict[str, np.dtype[Any]] = {}
     for place in range(footer.num_columns):
         described = footer.schema.column(place)
         name = described.path
@@ -65,8 +72,11 @@ def plain_file(path: Path, schema: pl.Schema) -> PlainFile:
         if dtype is not None:
             pages = [_pages(group.column(place), group.num_rows, dtype, described) for group in groups]
             plain = tuple(each for each in pages if each is not None)
-            columns |= {name: plain} if len(plain) == len(pages) else {}
-    return PlainFile(path, tuple(group.num_rows for group in groups), columns)
+            if len(plain) == len(pages):
+                columns[name] = plain
+            else:
+                coded[name] = dtype
+    return PlainFile(path, tuple(group.num_rows for group in groups), columns, coded)
 
 
 def _dtype(seen: Any, described: Any) -> np.dtype[Any] | None:

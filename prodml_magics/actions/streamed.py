@@ -163,18 +163,17 @@ def sketched(scanned: Scanned, reference: Reference, memory: float) -> tuple[dic
 
 
 def _plainly(scanned: Scanned, reference: Reference, grids: Mapping[str, Grid]) -> dict[str, NumericSketch]:
-    """Sketches of the numeric columns that can be read without the help of polars, which costs several times as much."""
+    """Sketches of the flat numeric columns, read without the help of polars, which costs several times as much."""
     from prodml_magics.actions.paged import sketch_pages
     from prodml_magics.actions.plain_pages import plain_file
     from prodml_magics.stats.drift.changed import another_kind
     from prodml_magics.stats.drift.numeric_sketch import SketchGrid
 
     file = plain_file(scanned.path, scanned.frame.collect_schema())
-    of_numbers = {name: grid for name, grid in grids.items() if isinstance(grid, SketchGrid) and file.columns.get(name)}
+    dtypes = file.dtypes
+    of_numbers = {name: grid for name, grid in grids.items() if isinstance(grid, SketchGrid) and name in dtypes}
     kept = {
-        name: grid
-        for name, grid in of_numbers.items()
-        if not another_kind(reference.columns[name], np.zeros(1, file.columns[name][0].dtype))
+        name: grid for name, grid in of_numbers.items() if not another_kind(reference.columns[name], np.zeros(1, dtypes[name]))
     }
     return sketch_pages(file, kept, lambda seen: _tell("now", seen, scanned.rows)) if kept else {}
 

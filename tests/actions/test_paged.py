@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prodml_magics.actions import page_child, paged, plain_pages, streamed
+from prodml_magics.actions.coded import decoded
 from prodml_magics.actions.page_child import PageChild
 from prodml_magics.actions.page_header import page_header
 from prodml_magics.actions.plain_pages import PlainFile, plain_file, values_of
@@ -52,7 +53,7 @@ def _frame(seed: int, rows: int = ROWS) -> pl.DataFrame:
     )
 
 
-PLAINLY = {"f4", "f8", "holes", "i4", "u4", "i8", "u8", "tied", "constant", "nothing", "at", "there"}
+PLAINLY = {"f4", "f8", "holes", "i4", "u4", "i8", "u8", "i1", "tied", "constant", "nothing", "at", "there"}
 """Columns that polars and pyarrow write plainly, as long as nobody asks for a dictionary."""
 
 WRITERS: dict[str, Any] = {
@@ -85,6 +86,12 @@ def _values(file: PlainFile, name: str, room: int = 4_096) -> tuple[np.ndarray, 
     return np.concatenate(parts), missing
 
 
+def _decoded(file: PlainFile, name: str, room: int) -> tuple[np.ndarray, int]:
+    parts = list(decoded(file.path, name, range(len(file.rows)), file.dtypes[name], room))
+    assert max(len(values) + missing for values, missing in parts) <= room
+    return np.concatenate([values for values, _ in parts]), sum(missing for _, missing in parts)
+
+
 @pytest.mark.parametrize("room", [4_096, 100_000])
 @pytest.mark.parametrize("writer", WRITERS)
 def test_pages_hold_what_polars_reads(writer: str, room: int, tmp_path: Path) -> None:
@@ -93,14 +100,26 @@ def test_pages_hold_what_polars_reads(writer: str, room: int, tmp_path: Path) ->
     file = _plain(path)
     if "dictionaries" in writer:
         assert not set(file.columns) & PLAINLY - {"nothing"}
-        return
-    assert set(file.columns) >= PLAINLY - {"constant", "tied"}
-    assert not set(file.columns) & {"flag", "city", "day", "took", "i1"}
-    for name in file.columns:
-        found, missing = _values(file, name, room)
+    else:
+        assert set(file.columns) >= PLAINLY - {"constant", "tied", "i1"}
+    assert set(file.dtypes) == PLAINLY | {"whole holes"}
+    for name in file.dtypes:
+        found, missing = _values(file, name, room) if name in file.columns else _decoded(file, name, room)
         wanted = frame[name].drop_nulls().to_numpy()
         np.testing.assert_array_equal(found, wanted)
         assert (missing, found.dtype.kind) == (frame[name].null_count(), wanted.dtype.kind), name
+
+
+def test_coded_numbers_that_arrow_sees_otherwise_are_left_to_polars(tmp_path: Path) -> None:
+    path, frame = tmp_path / "a.parquet", _frame(0)
+    _arrow(frame, path, use_dictionary=True)
+    for name, dtype in (("f8", "<f4"), ("at", "<i8"), ("city", "<f8"), ("absent", "<f4")):
+        with pytest.raises(ValueError):
+            list(decoded(path, name, [0], np.dtype(dtype), 4_096))
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + bytes(300) + data[304:])
+    with pytest.raises(ValueError):
+        list(decoded(path, "f4", [0], np.dtype("<f4"), 4_096))
 
 
 def test_pages_without_nulls_by_their_schema_hold_no_levels(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The larger-than-memory path against polars' own scan of the same file; python tests/benchmarks/drift.py stream runs it.
 
 Each side runs in a process of its own, whose largest resident memory is printed beside its time; the sides take turns, and the best
-of three counts. The same rows are read from a file whose numbers lie in it as they are, and from one as polars writes it (zstd).
+of three counts. The same rows are read from a file whose numbers lie in it as they are, from one as polars writes it (zstd), and from one
+as pyarrow and pandas do (dictionaries, snappy).
 """
 
 from __future__ import annotations
@@ -39,6 +40,16 @@ def _rewrite(path: Path, packed: Path) -> None:
     pl.scan_parquet(path).sink_parquet(packed)
 
 
+def _rewrite_coded(path: Path, coded: Path) -> None:
+    """As pyarrow, and pandas by it, writes it when nothing is asked for."""
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    with pq.ParquetWriter(coded, file.schema_arrow) as writer:
+        for group in range(file.num_row_groups):
+            writer.write_table(file.read_row_group(group))
+
+
 def _scan(path: Path) -> str:
     started = time.perf_counter()
     pl.scan_parquet(path).select(pl.all().sum()).collect(engine="streaming")
@@ -66,13 +77,16 @@ def _timed(*arguments: str) -> tuple[float, float]:
 
 def main(rows: int = 10_000_000, columns: int = 100) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        reference, plain, packed = (Path(folder) / f"{name}.parquet" for name in ("before", "plain", "packed"))
+        reference, plain, packed, coded = (Path(folder) / f"{name}.parquet" for name in ("before", "plain", "packed", "coded"))
         _write(reference, 200_000, columns)
         _write(plain, rows, columns)
         _compare("uncompressed", reference, plain, rows, columns)
         _rewrite(plain, packed)
+        _rewrite_coded(plain, coded)
         plain.unlink()
         _compare("as polars writes it, zstd", reference, packed, rows, columns)
+        packed.unlink()
+        _compare("as pyarrow writes it, dictionaries and snappy", reference, coded, rows, columns)
 
 
 def _compare(what: str, reference: Path, path: Path, rows: int, columns: int) -> None:

@@ -66,9 +66,9 @@ def detect_sketches(
     """What `detect` says, from sketches by column name, made on the grids of the reference (`bucket.grids_of`).
 
     The KS distance is that at the edges of the grid, which the exact one exceeds by at most the share of rows in a cell; a
-    lower bound taken from it still holds. PSI and Jensen–Shannon distance are exact on the bins of the reference. `changed` are columns that were not sketched,
-    because only one side has them or they hold another kind of values; `vectors` are columns of which there is no sketch, as rows that
-    were drawn from so many: they are compared by those.
+    lower bound taken from it still holds. PSI and Jensen–Shannon distance are exact on the bins of the reference. `changed` are columns
+    that were not sketched, because only one side has them or they hold another kind of values; `vectors` are columns of which there is
+    no sketch, as rows that were drawn from so many: they are compared by those.
     """
     started = clock.monotonic()
     sides = _Sides(reference, {name: _own(reference.columns[name]) for name in sketches}, own=True)
