@@ -18,7 +18,7 @@ _READ_AT_ONCE = 2**20
 def decoded(path: Path, name: str, groups: Sequence[int], dtype: np.dtype[Any], most: int) -> Iterator[tuple[NDArray[Any], int]]:
     """The present values of a flat column in some row groups, at most so many at a time, and how many are missing beside them.
 
-    Raises ValueError where Arrow sees other values than numbers of this dtype, or the file cannot be read.
+    Raises ValueError where Arrow sees other values than numbers of this dtype, and that or OSError where it cannot read them.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -118,7 +118,7 @@ def test_coded_numbers_that_arrow_sees_otherwise_are_left_to_polars(tmp_path: Pa
             list(decoded(path, name, [0], np.dtype(dtype), 4_096))
     data = path.read_bytes()
     path.write_bytes(data[:4] + bytes(300) + data[304:])
-    with pytest.raises(ValueError):
+    with pytest.raises((ValueError, OSError)):
         list(decoded(path, "f4", [0], np.dtype("<f4"), 4_096))
 
 
