@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from prodml_magics.actions.deploy import resolve
-from prodml_magics.actions.drift import last_seen
+from prodml_magics.actions.drift_served import last_seen
 from prodml_magics.actions.paired import Comparing, labels_of, struct_columns
 from prodml_magics.actions.results import ChangeResult, ShadowResult
 from prodml_magics.actions.services import Services
