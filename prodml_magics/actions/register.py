@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,13 @@ import msgspec
 
 from prodml_magics.actions.contracts import contract_change
 from prodml_magics.actions.frames import read_frame
+from prodml_magics.actions.profiling import Profiling
 from prodml_magics.actions.results import RegisterResult
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.contract.columns import reader_of
 from prodml_magics.contract.mask import check_mask
 from prodml_magics.contract.nearest import did_you_mean
-from prodml_magics.contract.schema import write_contract
+from prodml_magics.contract.schema import Contract, write_contract
 from prodml_magics.errors import Conflict, InvalidInput
 from prodml_magics.wire.names import check_name
 from prodml_magics.wire.requests import Register
@@ -66,23 +68,26 @@ def _register(
     from prodml_magics.registry.build import build
 
     started = workspace.clock.monotonic()
-    candidate = build(
-        request.model,
-        train=features_and_target(request.train),
-        test=features_and_target(request.test),
-        task=request.task,
-        trust=request.trust,
-        cells=cells,
-        root=Path.cwd(),
-        converter=converter,
-        progress=progress,
-    )
-    if request.key:
-        reader_of(candidate.contract, request.key, "--key")
-        candidate = msgspec.structs.replace(candidate, contract=msgspec.structs.replace(candidate.contract, key=request.key))
-    change = contract_change(workspace, request.name, candidate.contract)
-    progress("profiling")
-    files = artifacts(candidate, _masked(workspace, request, candidate))
+    with Profiling(partial(_masked, workspace, request)) as profiling:
+        candidate = build(
+            request.model,
+            train=features_and_target(request.train),
+            test=features_and_target(request.test),
+            task=request.task,
+            trust=request.trust,
+            cells=cells,
+            root=Path.cwd(),
+            converter=converter,
+            progress=progress,
+            observer=profiling,
+        )
+        if request.key:
+            reader_of(candidate.contract, request.key, "--key")
+            keyed = msgspec.structs.replace(candidate.contract, key=request.key)
+            candidate = msgspec.structs.replace(candidate, contract=keyed)
+        change = contract_change(workspace, request.name, candidate.contract)
+        progress("profiling")
+        files = artifacts(candidate, profiling.arrow(candidate.metrics, candidate.importance))
     progress("writing to MLflow")
     version = workspace.registry.log_version(
         request.name,
@@ -99,10 +104,10 @@ def _register(
     return RegisterResult(_record(request, version, candidate, change, workspace.clock.monotonic() - started))
 
 
-def _masked(workspace: Workspace, request: Register, candidate: Candidate) -> frozenset[str]:
+def _masked(workspace: Workspace, request: Register, contract: Contract) -> frozenset[str]:
     """Columns that the command masks, and those that the model's route does."""
-    check_mask(candidate.contract, request.mask, request.name)
-    known = {column.name for column in candidate.contract.columns}
+    check_mask(contract, request.mask, request.name)
+    known = {column.name for column in contract.columns}
     return frozenset(request.mask) | (known & set(workspace.route(request.name).serving.mask))
 
 
@@ -131,8 +136,8 @@ def _with_target(features: Any, target: str) -> tuple[Any, Any]:
     return features, frame[frame.columns[0]].to_numpy()
 
 
-def artifacts(candidate: Candidate, masked: frozenset[str] = frozenset()) -> dict[str, bytes]:
-    """The files of a version; what needs rows is absent where none were given. Of `masked` columns the profile tells little."""
+def artifacts(candidate: Candidate, profile: bytes | None) -> dict[str, bytes]:
+    """The files of a version; what needs rows, `profile` among it, is absent where none were given."""
     files = {
         MODEL_FILES[candidate.flavor]: candidate.model,
         "contract.json": write_contract(candidate.contract),
@@ -141,27 +146,13 @@ def artifacts(candidate: Candidate, masked: frozenset[str] = frozenset()) -> dic
     }
     if candidate.samples:
         files["samples.json"] = candidate.samples
-    if candidate.train_columns or candidate.train_outputs:
-        files["profile.arrow"] = profile_bytes(candidate, masked)
+    if profile is not None:
+        files["profile.arrow"] = profile
     return files
 
 
 def _json(record: msgspec.Struct) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record), indent=1)
-
-
-def profile_bytes(candidate: Candidate, masked: frozenset[str] = frozenset()) -> bytes:
-    """``profile.arrow``: the training rows and what the version answers on them, with metrics and importance."""
-    from prodml_magics.stats.drift import prepare, to_arrow
-
-    extras = {
-        "outputs": list(candidate.train_outputs),
-        "metrics": candidate.metrics,
-        "importance": candidate.importance,
-    }
-    # Class labels are names, whatever their dtype; the lake keeps them as text as well.
-    outputs = {name: values.astype(str) if name == "label" else values for name, values in candidate.train_outputs.items()}
-    return to_arrow(prepare({**candidate.train_columns, **outputs}, calibrate=True, tables=True, masked=masked, extras=extras))
 
 
 def _enter(

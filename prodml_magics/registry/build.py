@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -34,7 +34,7 @@ from prodml_magics.registry.roles import Role, check_fitted, class_labels, role_
 from prodml_magics.registry.samples import make_samples
 from prodml_magics.wire.routes import Flavor
 
-__all__ = ["Candidate", "Progress", "Task", "build", "unseen"]
+__all__ = ["Candidate", "Observer", "Progress", "Task", "build", "unseen"]
 
 Progress = Callable[[str], None]
 """Told the name of each step when it begins."""
@@ -42,6 +42,26 @@ Progress = Callable[[str], None]
 
 def unseen(step: str) -> None:
     """Progress that nobody follows."""
+
+
+class Observer(Protocol):
+    """Told of rows and answers as soon as they are known, and before it is known whether they become a version."""
+
+    def rows(self, columns: Mapping[str, np.ndarray]) -> None:
+        """The training rows, by column; of several tellings the latest counts."""
+
+    def answers(self, contract: Contract, columns: Mapping[str, np.ndarray]) -> None:
+        """What the model, as proved, answers to them."""
+
+
+class _Nobody:
+    """Who is told when nobody is."""
+
+    def rows(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Not kept."""
+
+    def answers(self, contract: Contract, columns: Mapping[str, np.ndarray]) -> None:
+        """Not kept."""
 
 
 Task = Literal["auto", "classification", "regression", "other"]
@@ -84,6 +104,7 @@ class _Given(NamedTuple):
     cells: Sequence[str]
     root: Path
     progress: Progress
+    observer: Observer
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -115,6 +136,7 @@ def build(
     root: Path = Path(),
     converter: Converter | None = None,
     progress: Progress = unseen,
+    observer: Observer | None = None,
 ) -> Candidate:
     """Convert `model`, prove that it answers the same, and measure it.
 
@@ -123,13 +145,13 @@ def build(
     table [rows, columns], and for networks also an array [rows, …].
     With `trust`, what ONNX cannot express exactly, and a plain function over frames, is kept as Python, to be answered for by a
     process of its own. `converter` is that of this process, `converters.shared_converter`, unless one is given.
-    `progress` is told what is begun.
+    `progress` is told what is begun, and `observer` of the training rows and the answers to them when these are known.
 
     Raises `InvalidInput` for unusable data or an unfitted model, `Unsupported` for what ONNX cannot express, and
     `GateRefused` when the converted file does not answer as the model does.
     """
     loaded = load_model(model, trust=trust) if isinstance(model, str | Path) else model
-    given = _Given(train, test, task, trust, cells, root, progress)
+    given = _Given(train, test, task, trust, cells, root, progress, observer or _Nobody())
     progress("converting and proving")
     if isinstance(loaded, bytes):
         return _build_file(loaded, given)
@@ -158,7 +180,7 @@ def _build_estimator(model: Any, given: _Given, converter: Converter) -> Candida
 
 def _build_network(model: Any, family: Family, given: _Given, converter: Converter) -> Candidate:
     """A function of one array, whose training rows may have any number of axes."""
-    training, testing = _training(_read_network(given.train, "train")), _read_network(given.test, "test")
+    training, testing = _training(_read_network(given.train, "train"), given), _read_network(given.test, "test")
     rows = NetworkRows(training.columns, training.array)
     reference, draft, notes = described_network(model, family, rows, training.target, given.task)
     held_out = NetworkRows(testing.columns, testing.array) if testing else None
@@ -185,14 +207,15 @@ def _described(model: Any, given: _Given) -> tuple[Reference, Contract, _Data, _
     check_fitted(model)
     role = role_of(model)
     _check_task(given.task, _TASKS[role])
-    training, testing = _training(_read(model, given.train, "train")), _read(model, given.test, "test")
+    training, testing = _training(_read(model, given.train, "train"), given), _read(model, given.test, "test")
     columns = infer_columns(training.columns, units_of(training.rows))
     return Reference(model, role, columns, training.rows), _draft(unwrap(model), role, columns), training, testing
 
 
-def _training(training: _Data | None) -> _Data:
+def _training(training: _Data | None, given: _Given) -> _Data:
     if training is None:
         raise InvalidInput("the training rows are needed for the contract and the profile; add --train X y")
+    given.observer.rows(training.columns)
     return training
 
 
@@ -204,7 +227,7 @@ def _build_unknown(model: Any, error: Unsupported, given: _Given) -> Candidate:
         raise Unsupported(f"{error}, and any other Python with --trust") from error
     if hasattr(model, "__sklearn_tags__"):
         return _build_python(*_described(model, given), str(error), given)
-    training, testing = _training(_read(None, given.train, "train")), _read(None, given.test, "test")
+    training, testing = _training(_read(None, given.train, "train"), given), _read(None, given.test, "test")
     return _build_python(*_described_function(model, training, given.task), training, testing, "", given)
 
 
@@ -248,8 +271,12 @@ def _candidate(
 ) -> Candidate:
     """What is proved, measured on its rows."""
     given.progress("measuring")
-    encoded = training.tensors(proved.contract)
-    held_out = testing.tensors(proved.contract) if testing else None
+    encoded, held_out = proved.encoded or (
+        training.tensors(proved.contract),
+        testing.tensors(proved.contract) if testing else None,
+    )
+    answers = output_columns(proved.contract, session.run(encoded))
+    given.observer.answers(proved.contract, answers)
     metrics, importance = _measure(session, proved.contract, held_out, testing)
     return Candidate(
         model=proved.model,
@@ -261,7 +288,7 @@ def _candidate(
         lineage=capture(given.cells, training.lineage(), testing.lineage() if testing else None, given.root),
         samples=make_samples(session, held_out or encoded),
         train_columns=training.columns,
-        train_outputs=output_columns(proved.contract, session.run(encoded)),
+        train_outputs=answers,
         warnings=(*_warnings(training, testing), *proved.warnings),
     )
 
@@ -269,11 +296,13 @@ def _candidate(
 def _build_file(file: bytes, given: _Given) -> Candidate:
     """A ready ``.onnx`` file: no reference to compare with, so that it is held to agree with itself."""
     training, testing = _read(None, given.train, "train"), _read(None, given.test, "test")
+    given.observer.rows(training.columns if training else {})
     proved = prove_file(file, training.columns if training else None, testing.columns if testing else None)
     contract = proved.contract if given.task == "auto" else msgspec.structs.replace(proved.contract, task=given.task)
     session = open_session(proved.model, device="cpu")
+    answers = output_columns(contract, session.run(proved.train)) if proved.train else {}
+    given.observer.answers(contract, answers)
     metrics, importance = _measure(session, contract, proved.test, testing)
-    outputs = session.run(proved.train) if proved.train else {}
     rows = proved.test or proved.train
     return Candidate(
         foreign=True,
@@ -285,7 +314,7 @@ def _build_file(file: bytes, given: _Given) -> Candidate:
         lineage=capture(given.cells, training.columns if training else None, testing.columns if testing else None, given.root),
         samples=make_samples(session, rows) if rows else b"",
         train_columns=training.columns if training else {},
-        train_outputs=output_columns(contract, outputs) if outputs else {},
+        train_outputs=answers,
         warnings=(*_warnings(training, testing), *proved.warnings),
     )
 

@@ -34,9 +34,7 @@ def classification_metrics(contract: Contract, outputs: Tensors, target: np.ndar
     """
     from sklearn import metrics
 
-    wanted, given = _texts(target), _texts(outputs["label"])
-    every, codes = np.unique(np.concatenate([wanted, given]), return_inverse=True)  # scikit-learn is slow on text
-    wanted, given = codes[: len(wanted)], codes[len(wanted) :]
+    every, (wanted, given) = _codes(target, outputs["label"])  # scikit-learn is slow on text
     found = {
         "accuracy": float(metrics.accuracy_score(wanted, given)),
         "f1_macro": float(metrics.f1_score(wanted, given, average="macro", zero_division=0)),
@@ -93,7 +91,8 @@ def permutation_importance(
 def _score(session: Runner, contract: Contract, tensors: Tensors, target: np.ndarray) -> float:
     outputs = session.run(tensors)
     if contract.task == "classification":
-        return float(np.mean(_texts(outputs["label"]) == target))
+        levels, codes = _levels(outputs["label"])
+        return float(np.mean(levels[codes] == target))
     given = outputs["prediction"].astype(np.float64)
     spread = float(((target - target.mean(axis=0)) ** 2).sum())
     return 1.0 - float(((target - given) ** 2).sum()) / spread if spread else 0.0
@@ -118,6 +117,19 @@ def _probability_metrics(classes: list[str], wanted: np.ndarray, probabilities: 
     if len(names) == 2:
         return found | {"roc_auc": float(metrics.roc_auc_score(wanted == names[1], ordered[:, 1]))}
     return found | {"roc_auc": float(metrics.roc_auc_score(wanted, ordered, multi_class="ovr", labels=names))}
+
+
+def _codes(*sides: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The texts of all labels, ascending, and the place of each label among them, by side."""
+    told = [_levels(side) for side in sides]
+    every = np.unique(np.concatenate([levels for levels, _ in told]))
+    return every, [np.searchsorted(every, levels)[codes] for levels, codes in told]
+
+
+def _levels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Texts of which each label is one, and the place of each label's; each distinct number is spelled once."""
+    distinct, codes = np.unique(labels, return_inverse=True) if labels.dtype.kind in "biuU" else (labels, np.arange(len(labels)))
+    return _texts(distinct), codes
 
 
 def _texts(labels: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from prodml_magics.registry.reference import Reference
 __all__ = ["Converter", "Proved", "convert_exactly", "tensors_of"]
 
 Columns = Mapping[str, np.ndarray]
+Tensors = dict[str, np.ndarray]
 
 
 class Proved(NamedTuple):
@@ -34,6 +35,8 @@ class Proved(NamedTuple):
     contract: Contract
     parity: Parity
     warnings: tuple[str, ...] = ()
+    encoded: tuple[Tensors, Tensors | None] | None = None
+    """The training and the test rows as wire tensors of the contract, where they are at hand."""
 
 
 class Converter(Protocol):
@@ -59,6 +62,7 @@ class _Attempt(NamedTuple):
     model: bytes = b""
     parity: Parity | None = None
     error: GateRefused | Unsupported | None = None
+    encoded: tuple[Tensors, Tensors | None] | None = None
 
 
 def convert_exactly(converter: Converter, draft: Contract, reference: Reference, train: Columns, test: Columns | None) -> Proved:
@@ -124,7 +128,7 @@ def _attempt(
     except (GateRefused, Unsupported) as error:
         return _Attempt(contract, precision, probes, error=error)
     complete = msgspec.structs.replace(contract, outputs=tensors_of(outputs))
-    return _Attempt(complete, precision, probes, model, parity)
+    return _Attempt(complete, precision, probes, model, parity, encoded=encoded if parity.passed else None)
 
 
 def _first_row(draft: Contract, train: Columns) -> tuple[Contract, dict[str, np.ndarray]]:
@@ -142,7 +146,8 @@ def _as_served(contract: Contract, run: Run) -> Run:
 def _proved(attempt: _Attempt) -> Proved:
     assert attempt.parity is not None
     double = "float32 would change answers: the model takes FP64 inputs, and FP32 ones as they are"
-    return Proved(attempt.model, attempt.contract, attempt.parity, (double,) if attempt.precision == "FP64" else ())
+    warnings = (double,) if attempt.precision == "FP64" else ()
+    return Proved(attempt.model, attempt.contract, attempt.parity, warnings, attempt.encoded)
 
 
 def _refusal(converter: Converter, reference: Reference, attempt: _Attempt) -> GateRefused:

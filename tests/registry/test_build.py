@@ -17,7 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from prodml_magics.actions.register import profile_bytes
+from prodml_magics.actions.profiling import Profiling
 from prodml_magics.contract.check import check_tensors
 from prodml_magics.contract.encode import encode_columns, encode_rows, output_columns
 from prodml_magics.contract.samples import read_samples
@@ -118,9 +118,12 @@ def test_double_comes_automatically_where_float_would_flip(cancer):
 
 def test_the_profile_of_a_version_keeps_little_of_masked_columns(cancer):
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(*cancer.train)
-    candidate = build(model, train=cancer.train, converter=HERE)
-    name = candidate.contract.columns[0].name
-    whole, masked = (from_arrow(profile_bytes(candidate, mask)).columns[name] for mask in (frozenset(), frozenset({name})))
+    found = []
+    for mask in (frozenset(), frozenset({"x0"})):
+        with Profiling(lambda _, mask=mask: mask) as profiling:
+            build(model, train=cancer.train, converter=HERE, observer=profiling)
+            found.append(from_arrow(profiling.arrow({}, {})).columns["x0"])
+    whole, masked = found
     assert len(whole.values) == len(cancer.train[0])
     assert len(masked.values) == len(cancer.train[0]) // 20
     assert masked.rank_error > 0

@@ -232,8 +232,9 @@ def chunked_levels(values: NDArray[Any], chunks: int) -> NDArray[np.int64]:
 
 def level_codes(values: NDArray[Any]) -> tuple[list[str], NDArray[np.intp]]:
     """The levels of a column in the order in which they occur, and the place of each row's among them, −1 where missing."""
-    places: dict[str | None, int] = {}
-    codes = np.array([places.setdefault(text, len(places)) for text in _text(values)], dtype=np.intp)
+    texts = _text(values)
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    codes = np.fromiter(map(places.__getitem__, texts), np.intp, len(texts))
     if None in places:
         gap = places.pop(None)
         codes = np.where(codes == gap, -1, codes - (codes > gap))
@@ -263,6 +264,8 @@ def _text(values: NDArray[Any]) -> list[str | None]:
     if values.dtype.kind == "U":  # each level is looked at once
         listed = values.tolist()
         known = {value: None if is_missing(value) else _spelled(value) for value in set(listed)}
+        if all(value == text for value, text in known.items()):
+            return listed
         return [known[value] for value in listed]
     return [None if is_missing(value) else _spelled(value) for value in values.tolist()]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput
 from prodml_magics.stats.drift import calibration
-from prodml_magics.stats.drift.arrays import is_missing
+from prodml_magics.stats.drift.arrays import as_array, is_missing
 from prodml_magics.stats.drift.calibration import CHUNKS, FEWEST_CALIBRATION_ROWS, Calibration, Variability
 from prodml_magics.stats.drift.columns import (
     Levels,
@@ -50,6 +50,7 @@ __all__ = [
     "moments",
     "numeric_column",
     "prepare",
+    "summarised",
     "with_calibration",
 ]
 
@@ -160,6 +161,7 @@ def prepare(
     tables: bool = False,
     masked: Collection[str] = (),
     extras: Mapping[str, Any] | None = None,
+    known: Mapping[str, Column] | None = None,
 ) -> Reference:
     """Summarise reference rows for `detect`: an array [rows, columns], a mapping of name to 1-D array, or a frame.
 
@@ -176,6 +178,8 @@ def prepare(
     Of `masked` columns only a coarse sketch is kept: of numbers at most 120 values, each of which stands for 20 rows or more and none
     of which is the smallest or largest; of categories those with 20 rows or more; and none of their rows.
 
+    `known` are columns that `summarised` has seen before, with the same sample, seed and calibration.
+
     With `calibrate`, columns of at least 1,000 rows are held against themselves chunk by chunk, in the order of the rows,
     and `detect` takes tolerances and the correlation of neighbouring rows from that (`prodml_magics.stats.drift.calibration`); with
     ``"correlation"`` only the latter, and the tolerances for bare frames.
@@ -187,13 +191,19 @@ def prepare(
     columns: dict[str, Column] = {}
     given = named_columns(x, names)
     for name, values in given.items():
-        column = _summary(name, values, sample, bool(calibrate) and len(values) >= FEWEST_CALIBRATION_ROWS, seed)
+        column = (known or {}).get(name) or summarised(name, values, sample=sample, seed=seed, calibrate=bool(calibrate))
         column = _correlation(column) if calibrate == "correlation" else column
         columns[name] = coarse(column) if name in masked else column
     rows = _joint({name: values for name, values in given.items() if name not in masked}, columns, seed, bool(calibrate))
     count = max(map(len, given.values()), default=0)
     nulls = calibrate_jointly(spread(rows.values, count / rows.inflation)) if tables and rows is not None else {}
     return Reference(columns, dict(extras or {}), rows, nulls)
+
+
+def summarised(name: str, x: Any, *, sample: int = 100_000, seed: int = 0, calibrate: bool = False) -> Column:
+    """One column as `prepare` summarises it: what takes its time, and rests on no other column."""
+    values = as_array(x)
+    return _summary(name, values, sample, calibrate and len(values) >= FEWEST_CALIBRATION_ROWS, seed)
 
 
 def with_calibration(reference: Reference, other: Reference) -> Reference:

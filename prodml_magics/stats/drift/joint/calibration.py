@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,10 +78,18 @@ def calibrate_jointly(rows: Rows) -> dict[str, JointCalibration]:
     own = standardised(rows, rows[:0])[0]
     if not own.shape[1]:
         return {}
-    half = len(own) // 2
     # one matrix of distances serves the halves and the chunks: it is what takes the time
-    members = np.concatenate([memberships(half, len(own) - half, PERMUTATIONS, 0)[:, 1:], _chunks(len(own))], axis=1)
+    members = _members(len(own))
     return {name: _calibrated(own, members, method) for name, method in _METHODS.items()}
+
+
+@lru_cache(1)
+def _members(rows: int) -> _Members:
+    """float32 [rows, 999 + 5], not to be written to: random halves of the rows, and consecutive chunks. They are always the same."""
+    half = rows // 2
+    found = np.concatenate([memberships(half, rows - half, PERMUTATIONS, 0)[:, 1:], _chunks(rows)], axis=1)
+    found.flags.writeable = False
+    return found
 
 
 def _chunks(rows: int) -> _Members:
