@@ -19,7 +19,7 @@ from prodml_magics.rollouts.fold import Requests
 from prodml_magics.rollouts.guards import is_class, is_metric, is_score, label_guard, needs_control, range_of
 from prodml_magics.rollouts.late import Late
 from prodml_magics.rollouts.money import LEAST
-from prodml_magics.rollouts.whatif import Recorded
+from prodml_magics.rollouts.recorded import Recorded
 from prodml_magics.storage.labels import LabelStore, with_labels
 from prodml_magics.wire.rollouts import Guard, RolloutState
 

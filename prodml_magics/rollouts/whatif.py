@@ -4,29 +4,35 @@ Every request keeps its moment and its key. Whom it would have gone to is drawn 
 share the canary's requests are a part of those that it had, under a larger one they are all of those and more. Where a request would
 have gone to the other version, one of that version's answers from about that time stands in for the answer that nobody saw, and the
 label of that answer comes as late as it came then. How many of the candidate's answers were lent so is told with the result: what was
-recorded at 1 % knows little of 50 %.
+recorded at 1 % knows little of 50 %. When it would have been taken back is read from all of these; whether it would, from what was
+answered in truth (`unlent`): where that shows no harm it cannot be told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from types import MappingProxyType
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from prodml_magics.rollouts.canary import Decision, advance
+from prodml_magics.rollouts.canary import Decision, Judgement, advance
 from prodml_magics.rollouts.evidence import Evidence
-from prodml_magics.rollouts.fold import Requests, Seen, fold, fold_live
+from prodml_magics.rollouts.fold import Seen, fold, fold_live
 from prodml_magics.rollouts.judge import judge, latched
-from prodml_magics.rollouts.late import Given, Late, noted_after, with_late
+from prodml_magics.rollouts.late import Given, noted_after, with_late
+from prodml_magics.rollouts.recorded import Recorded, units_of
+from prodml_magics.rollouts.unlent import answers_at, shown_unlent
 from prodml_magics.wire.rollouts import RolloutState
 
-__all__ = ["Recorded", "Redecided", "positions", "redecide"]
+__all__ = ["Redecided", "positions", "redecide"]
 
 _LOOKS = 600
+_FEWER = 100
+"""The same of what was answered in truth, of which is only asked whether it shows harm at all."""
 _LEAST_SECONDS = 1.0
 _FINER = 30
 """Parts of a stretch in which something was decided, until it is known to the second when."""
@@ -34,26 +40,11 @@ _AROUND = 100
 """Answers before and after the moment from which one is lent."""
 
 
-class Recorded(NamedTuple):
-    """Requests in order of arrival, [requests] each; those from before the rollout are only lent from."""
-
-    second: NDArray[np.float64]
-    """Since the rollout began."""
-    candidate: NDArray[np.bool_]
-    """Who answered, or rejected it."""
-    share: NDArray[np.float64]
-    """With which it was randomised in this rollout; 0 where it was not."""
-    answers: Requests
-    """What was answered; `canary` and `step` are not looked at."""
-    late: Mapping[str, Late] = MappingProxyType({})
-    """What came of labels, by guard that waits for them."""
-
-
 class Redecided(NamedTuple):
     """How the rollout would have gone."""
 
     state: RolloutState
-    """The last one: over, held, or as far as the record goes."""
+    """The last one: over, held, or as far as the record goes; paused where it cannot be told."""
     seconds: float
     """From its beginning until the candidate took all traffic, was taken back, or the record ended."""
     exposure: int
@@ -69,18 +60,12 @@ def positions(recorded: Recorded, rng: np.random.Generator) -> NDArray[np.float6
     """
     low = np.where((recorded.share > 0) & ~recorded.candidate, recorded.share, 0.0)
     high = np.where((recorded.share > 0) & recorded.candidate, recorded.share, 1.0)
-    group = _units(recorded)
+    group = units_of(recorded)
     lows, highs = np.zeros(2 * len(group)), np.ones(2 * len(group))
     np.maximum.at(lows, group, low)
     np.minimum.at(highs, group, high)
     place = lows + rng.random(len(lows)) * np.maximum(highs - lows, 0.0)
     return place[group]
-
-
-def _units(recorded: Recorded) -> NDArray[np.int64]:
-    """The unit of each request [requests], in [0, 2 · requests): its key's, or its own."""
-    names = {name: index for index, name in enumerate(dict.fromkeys(key for key in recorded.answers.key if key))}
-    return np.array([names[key] if key else len(names) + index for index, key in enumerate(recorded.answers.key)], np.int64)
 
 
 def redecide(state: RolloutState, evidence: Evidence, recorded: Recorded, seed: int = 0, *, ended: float = 0.0) -> Redecided:
@@ -90,12 +75,15 @@ def redecide(state: RolloutState, evidence: Evidence, recorded: Recorded, seed: 
     second where something was decided.
     """
     anew = _Anew(recorded, np.random.default_rng(seed))
-    at, middle = _Standing(state, evidence, Seen(), Given.none(), 0.0, 0, 0), min(ended, anew.last)
-    waiting = [*_stretches(0.0, middle, _LOOKS), *_stretches(middle, anew.last, _LOOKS)][::-1]
+    at, middle = _Standing(state, evidence, Seen(), Given.none(), 0.0), min(ended, anew.last)
+    ends = [*_stretches(0.0, middle, _LOOKS), *_stretches(middle, anew.last, _LOOKS)]
+    fewer = [*_stretches(0.0, middle, _FEWER), *_stretches(middle, anew.last, _FEWER)]
+    shown = shown_unlent(state.plan, evidence, recorded, anew.looks(fewer), seed)
+    waiting = ends[::-1]
     while waiting:
         until = waiting.pop()
         before = at.seen_before(anew.keys(at.second, until))
-        after, decision = anew.look(at, until)
+        after, decision = anew.look(at, until, shown)
         if decision is not None and until - at.second > _LEAST_SECONDS * 1.5:
             at.unsee(before)
             waiting += _stretches(at.second, until, _FINER)[::-1]
@@ -103,7 +91,7 @@ def redecide(state: RolloutState, evidence: Evidence, recorded: Recorded, seed: 
         at = after
         if decision is not None and _settled(decision.state):
             break
-    return Redecided(at.state, at.second, at.exposure, at.lent / at.exposure if at.exposure else 0.0)
+    return at.told()
 
 
 def _stretches(since: float, until: float, most: int) -> list[float]:
@@ -131,8 +119,33 @@ class _Standing(NamedTuple):
     seen: Seen
     given: Given
     second: float
-    exposure: int
-    lent: int
+    exposure: int = 0
+    lent: int = 0
+    """Of the exposure."""
+    stood_in: bool = False
+    """Whether any answer did, of either version."""
+    doubted: str = ""
+    """What only lent answers called worse, when they first did."""
+
+    def told(self) -> Redecided:
+        """As the result."""
+        state = self.state
+        if self.doubted and state.phase != "rolled back":
+            reason = f"cannot be told from this record: {self.doubted} only where answers stand in for others"
+            state = replace(state, phase="paused", reason=reason)
+        return Redecided(state, self.second, self.exposure, self.lent / self.exposure if self.exposure else 0.0)
+
+    def judged(self, shown: frozenset[str]) -> tuple[Judgement, str]:
+        """What is decided by, and what is doubted: of lent answers nothing is believed to be worse that is not `shown` without them."""
+        found = judge(self.state, self.evidence)
+        if not self.stood_in:
+            return found, self.doubted
+        harm, unwell = (tuple(each for each in of if each in shown) for of in (found.harm, found.unwell))
+        worse = (*found.harm, *found.unwell)
+        doubted = (
+            f"{' and '.join(worse)} worse at {self.state.share:.4g} of the traffic" if worse and not (harm or unwell) else ""
+        )
+        return found._replace(harm=harm, unwell=unwell), self.doubted or doubted
 
     def seen_before(self, keys: frozenset[str]) -> tuple[frozenset[str], dict[str, set[str]]]:
         """`keys`, and those of them that are counted already."""
@@ -151,7 +164,7 @@ class _Anew:
 
     def __init__(self, recorded: Recorded, rng: np.random.Generator) -> None:
         self._recorded = recorded
-        self._place, self._unit = positions(recorded, rng), _units(recorded)
+        self._place, self._unit = positions(recorded, rng), units_of(recorded)
         self._lender = _Lender(recorded, rng)
         self._first = _first_of(recorded)
         noted = [recorded.second + each.delay for each in recorded.late.values()]
@@ -169,14 +182,18 @@ class _Anew:
         """Of the requests of that stretch."""
         return frozenset(filter(None, (self._recorded.answers.key[each] for each in self._batch(since, until).tolist())))
 
-    def look(self, at: _Standing, until: float) -> tuple[_Standing, Decision | None]:
-        """What stands at `until`, and what was decided there."""
+    def looks(self, ends: Sequence[float]) -> list[tuple[NDArray[np.int64], float]]:
+        """The requests of each stretch that ends so."""
+        return [(self._batch(since, until), until) for since, until in pairwise([0.0, *ends])]
+
+    def look(self, at: _Standing, until: float, shown: frozenset[str]) -> tuple[_Standing, Decision | None]:
+        """What stands at `until`, and what was decided there; guards that are worse are `shown` to be so without lending."""
         state, evidence, recorded = at.state, at.evidence, self._recorded
         batch = self._batch(at.second, until)
         mine = self._place[batch] < state.share if state.splits else np.ones(len(batch), bool)
         index = self._lender.answer_of(batch, mine)
-        answers = _answers(recorded.answers, batch, index, mine, state.step)
-        given = at.given
+        answers = answers_at(recorded.answers, batch, index, mine, state.step)
+        given, lent = at.given, index != batch
         if state.splits:
             evidence = fold(state.plan, evidence, answers, at.seen)
             if recorded.late:
@@ -187,17 +204,17 @@ class _Anew:
             evidence = latched(state.plan, evidence)
         else:
             evidence = fold_live(state.plan, evidence, "", answers, recorded.second[batch].astype(np.int64), at.seen)
-        decision = advance(state, judge(state, evidence), state.began_at + timedelta(seconds=until))
-        after = _Standing(
-            decision.state if decision else state,
-            evidence,
-            at.seen,
-            given,
-            until,
-            at.exposure + int(mine.sum()),
-            at.lent + int((mine & (index != batch)).sum()),
+        after = at._replace(
+            evidence=evidence,
+            given=given,
+            second=until,
+            exposure=at.exposure + int(mine.sum()),
+            lent=at.lent + int((mine & lent).sum()),
+            stood_in=at.stood_in or bool(lent.any()),
         )
-        return after, decision
+        judged, doubted = after.judged(shown)
+        decision = advance(state, judged, state.began_at + timedelta(seconds=until))
+        return after._replace(state=decision.state if decision else state, doubted=doubted), decision
 
 
 class _Lender:
@@ -224,21 +241,3 @@ class _Lender:
                 near = np.searchsorted(pool, batch[other]) + self._offset[batch[other]]
                 found[other] = pool[np.clip(near, 0, len(pool) - 1)]
         return found
-
-
-def _answers(
-    answers: Requests, batch: NDArray[np.int64], index: NDArray[np.int64], mine: NDArray[np.bool_], step: int
-) -> Requests:
-    """The requests `batch` with the answers at `index`."""
-    keys: Sequence[str] = [answers.key[each] for each in batch.tolist()]
-    return Requests(
-        mine,
-        np.full(len(index), step),
-        answers.status[index],
-        answers.run_ms[index],
-        answers.run_rows[index],
-        keys,
-        None if answers.fallback is None else answers.fallback[index],
-        {metric: said[index] for metric, said in answers.said.items()},
-        None if answers.score is None else answers.score[index],
-    )

@@ -14,7 +14,8 @@ from prodml_magics.rollouts.evidence import begin
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.late import Given, Late, with_late
 from prodml_magics.rollouts.means import tally_of
-from prodml_magics.rollouts.whatif import Recorded, redecide
+from prodml_magics.rollouts.recorded import Recorded
+from prodml_magics.rollouts.whatif import redecide
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GUARDED = plan(steps=(25.0, 50.0, 100.0), guards=read_guards("accuracy", ""), bake=600.0, min_rows=100)

@@ -9,7 +9,8 @@ from plans import earlier, plan, rollout, stream
 from prodml_magics.rollouts.baking import Before
 from prodml_magics.rollouts.evidence import Evidence, begin
 from prodml_magics.rollouts.fold import Requests
-from prodml_magics.rollouts.whatif import Recorded, positions, redecide
+from prodml_magics.rollouts.recorded import Recorded
+from prodml_magics.rollouts.whatif import positions, redecide
 from prodml_magics.wire.rollouts import RolloutPlan
 
 LADDER = (5.0, 50.0, 100.0)
@@ -92,3 +93,26 @@ def test_what_came_before_the_gateway_had_begun_to_split_is_none_of_the_rollout(
     chosen = plan(steps=(25.0, 100.0), bake=1e6)
     found = redecide(rollout(chosen), known(chosen), cut)
     assert (found.exposure, found.lent) == (int(cut.candidate.sum()), 0.0)
+
+
+def test_identical_versions_are_not_taken_back_by_answers_that_stand_in_for_others() -> None:
+    """Each of the few answers that were seen is lent ten times, with whatever chance made of it."""
+    larger = plan(steps=(50.0, 100.0), bake=60.0, min_rows=100)
+    found = [
+        redecide(rollout(larger), known(larger), recorded(seed, failing=(0.005, 0.005), rows=5_000), 100 + seed)
+        for seed in range(10)
+    ]
+    assert all(each.state.phase != "rolled back" for each in found)
+    untold = [each for each in found if each.state.phase == "paused"]
+    assert 2 <= len(untold) <= 8
+    for each in untold:
+        assert each.state.reason.startswith("cannot be told from this record: ") and each.lent > 0.8
+        assert each.state.reason.endswith("worse at 0.5 of the traffic only where answers stand in for others")
+
+
+def test_what_was_seen_in_truth_says_which_guard_is_worse_where_most_answers_are_lent() -> None:
+    larger = plan(steps=(50.0, 100.0), bake=60.0, min_rows=100)
+    for seed in range(5):
+        given = recorded(seed, failing=(0.005, 0.06), rows=8_000)
+        found = redecide(rollout(larger), known(larger), given, 100 + seed)
+        assert found.state.reason == "error_rate worse at 0.5 of the traffic" and found.exposure < 1_000

@@ -60,7 +60,7 @@ class WhatifRollout(msgspec.Struct, frozen=True, kw_only=True):
     ended: str
     """How it ended: ``done``, ``rolled back``, ``aborted``, ``taken back`` by hand after it was live, or where it stands."""
     would_end: str
-    """``live`` when it would have got all traffic, ``rolled back``, ``held``, or ``undecided`` when the record ends before."""
+    """``live`` when it would get all traffic, ``rolled back``, ``held``, or ``undecided`` when the record ends before or cannot tell."""
     reason: str
     """Why, of what would have been."""
     exposure: int
