@@ -62,7 +62,7 @@ def _profile(model: Any, contract: Contract) -> bytes:
     rows = training_rows()
     columns = {column.name: rows[:, index] for index, column in enumerate(contract.columns)}
     outputs = {"label": model.predict(rows).astype(str)}
-    return to_arrow(prepare({**columns, **outputs}, extras={"outputs": ["label"]}))
+    return to_arrow(prepare({**columns, **outputs}, whole=True, extras={"outputs": ["label"]}))
 
 
 def go_live(workspace: Workspace, version: int, *, name: str = "cancer", cause: str = "") -> None:

@@ -67,8 +67,11 @@ def compared(sides: Sides, request: Drift) -> DriftResult:
     # Parts are looked at, and pictures drawn, of what was compared alone.
     current = {name: values for name, values in current.items() if name not in found.changed}
     rows = None if sides.rows is None else {name: values for name, values in sides.rows.items() if name in current}
-    by = rows is not None and bool(request.by)
-    slices = compare_slices(rows or {}, current, request) if by else search_slices(reference, rows, current, request)
+    if request.by:
+        whole, known = (reference.whole, reference) if rows is None else (rows, None)
+        slices = compare_slices(whole, current, request, known)
+    else:
+        slices = search_slices(reference, rows, current, request)
     details = {name: column_detail(reference, current[name], name).to_dict() for name in found.names if name in current}
     return DriftResult(record_of(sides, found, slices), details)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -122,13 +123,12 @@ def _of_sketches(
 
 def _without_masked(sides: Sides, mask: tuple[str, ...], request: Drift) -> Sides:
     """What is compared without the columns whose values no log holds."""
-    from prodml_magics.stats.drift import Reference
-
     asked = [name for name in request.columns if name in mask]
     if asked:
         raise InvalidInput(f"column {asked[0]!r} is masked, so that its values are not in the request log; see --mask of %deploy")
     kept = {name: column for name, column in sides.reference.columns.items() if name not in mask}
-    reference = Reference(kept, sides.reference.extras, sides.reference.rows, sides.reference.joint)
+    whole = {name: values for name, values in sides.reference.whole.items() if name not in mask}
+    reference = replace(sides.reference, columns=kept, whole=whole)
     return sides._replace(
         reference=reference, current={name: values for name, values in sides.current.items() if name not in mask}
     )
@@ -189,6 +189,11 @@ def _against_profile(workspace: Workspace, name: str, version: int, rows: pl.Dat
         other = _other_version(workspace, request.against)
         name, of_version, against = other[0], other[1], f"{other[0]}@{other[1]}'s training rows"
     reference = _profile(workspace, name, of_version)
+    if request.by and not reference.whole:
+        raise UsageError(
+            f"--by compares rows with rows, and the profile of {name}@{of_version}, of an earlier release, keeps none of all columns; "
+            "register the model again, or add --against previous or 7d"
+        )
     return Sides(reference, _columns(rows, reference, version), window, against, None)
 
 

@@ -25,8 +25,6 @@ def check_against(request: Drift, since: datetime | None) -> None:
         raise UsageError("--same-hour needs to know which hours; give --window, --last or --since")
     if request.against == "previous" and not known:
         raise UsageError("--against previous needs to know how long the window is; give --window, --last or --since")
-    if request.by and request.against == "reference" and not request.same_hour:
-        raise UsageError("--by compares rows with rows, and the profile keeps no rows of a part; add --against previous or 7d")
 
 
 def earlier_stretches(request: Drift, since: datetime, until: datetime) -> tuple[Stretch, ...]:

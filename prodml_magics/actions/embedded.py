@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,7 +34,7 @@ def with_embeddings(
     [texts, numbers], or names a function that does, as ``module:function``. With `calibrate` the vectors' tolerance is what the
     reference moves by itself, as for other columns.
     """
-    from prodml_magics.stats.drift import Reference, prepare
+    from prodml_magics.stats.drift import prepare
     from prodml_magics.stats.drift.reference import TextColumn
 
     function = _function(embed)
@@ -54,7 +55,7 @@ def with_embeddings(
     columns = dict(reference.columns)
     for each in embedded:
         columns |= each
-    return Reference(columns, reference.extras, reference.rows, reference.joint), {**current, **now}
+    return replace(reference, columns=columns), {**current, **now}
 
 
 def _function(embed: Any) -> Embed:

@@ -40,7 +40,7 @@ def build_profile(workspace: Workspace, model: str, version: int, rows: Any) -> 
     if not names or not len(columns[names[0]]):
         raise InvalidInput("there are no rows in --train; give those that the version was trained on")
     masked = workspace.route(model).serving.mask
-    made = to_arrow(prepare(columns, calibrate=True, tables=True, masked=masked))
+    made = to_arrow(prepare(columns, calibrate=True, tables=True, whole=True, masked=masked))
     path = _built(workspace, model, version)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{os.getpid()}")

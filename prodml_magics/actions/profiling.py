@@ -82,4 +82,4 @@ def _prepared(columns: dict[str, Any], summaries: Mapping[str, Future[Column]], 
     from prodml_magics.stats.drift import prepare
 
     known = {name: summary.result() for name, summary in summaries.items()}
-    return prepare(columns, calibrate=True, tables=True, masked=masked, known=known)
+    return prepare(columns, calibrate=True, tables=True, whole=True, masked=masked, known=known)

@@ -24,10 +24,11 @@ _QUARTERS = 4
 Columns = Mapping[str, np.ndarray]
 
 
-def compare_slices(reference: Columns, current: Columns, request: Drift) -> list[dict[str, Any]]:
+def compare_slices(reference: Columns, current: Columns, request: Drift, known: Reference | None = None) -> list[dict[str, Any]]:
     """One entry per value of the column ``--by``, or per quarter of a numeric one with more than 20 values; worst first.
 
-    A slice of now is compared with the same slice of the reference, at an error rate divided by the number of slices.
+    A slice of now is compared with the same slice of the reference, at an error rate divided by the number of slices. `known` is the
+    reference of which these rows are some that it keeps: what it knows of tolerances and of neighbouring rows then counts.
     """
     by = request.by
     for side in (reference, current):
@@ -37,7 +38,7 @@ def compare_slices(reference: Columns, current: Columns, request: Drift) -> list
             raise NotFound(f"there is no column {by!r} to look at the parts of; {did_you_mean(by, list(side))}")
     current = {name: values for name, values in current.items() if name in reference and len(values) == len(current[by])}
     parts = _parts(reference[by], current[by])
-    found = [_slice(f"{by} {label}", reference, current, *masks, request, len(parts)) for label, masks in parts.items()]
+    found = [_slice(f"{by} {label}", reference, current, *masks, request, len(parts), known) for label, masks in parts.items()]
     return sorted(found, key=lambda part: (part["verdict"] != "drift", -(part["effect"] or 0.0)))
 
 
@@ -46,14 +47,16 @@ def search_slices(
 ) -> list[dict[str, Any]]:
     """Parts in which a column moved more than over all rows, worst first, one per column; searched among those of all columns.
 
-    `rows` are those behind the reference where they are at hand; else the few that it keeps of its numeric columns.
+    `rows` are those behind the reference where they are at hand; else the few that it keeps: whole ones, or in a profile of an earlier
+    release those of its numeric columns.
     """
     from prodml_magics.stats.drift import Tolerances
     from prodml_magics.stats.drift.limits import limits_of_values
     from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn
     from prodml_magics.stats.drift.slices import find_slices
 
-    before, now, scales = _kept(reference, current) if rows is None else (rows, current, None)
+    rows = rows or reference.whole
+    before, now, scales = (rows, current, None) if rows else _kept(reference, current)
     importance = reference.extras.get("importance") or {}
     columns = {name: column for name, column in reference.columns.items() if isinstance(column, NumericColumn | LevelColumn)}
     names = sorted((name for name in columns if name in before and name in now), key=lambda name: -importance.get(name, 0.0))
@@ -142,14 +145,17 @@ def _slice(
     of_current: np.ndarray,
     request: Drift,
     slices: int,
+    known: Reference | None,
 ) -> dict[str, Any]:
     from prodml_magics.actions.detection import detect_request
     from prodml_magics.stats.drift import prepare
+    from prodml_magics.stats.drift.reference import with_calibration
 
     before = {name: values[of_reference] for name, values in reference.items() if name != request.by}
     now = {name: values[of_current] for name, values in current.items() if name != request.by}
     columns = [name for name in request.columns or before if name in before]
-    found = detect_request(prepare(before, calibrate="correlation"), now, request, alpha=request.alpha / slices, columns=columns)
+    part = prepare(before, calibrate="correlation") if known is None else with_calibration(prepare(before), known)
+    found = detect_request(part, now, request, alpha=request.alpha / slices, columns=columns)
     worst = max(
         range(len(found.names)), key=lambda i: (found.names[i] in found.drifted, np.nan_to_num(found.effect[i])), default=None
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,6 +109,29 @@ def test_a_window_can_be_looked_at_part_by_part(served: Workspace) -> None:
     assert second in str(found)
 
 
+def test_parts_are_compared_with_the_rows_that_a_profile_keeps(served: Workspace) -> None:
+    second = served.contract("cancer", 1).columns[1].name
+    found = drift(served, Drift(model="cancer", window="1h", by=second))
+    assert [part["verdict"] for part in found.record.slices] == ["drift"] * 4
+    assert sum(part["n_current"] for part in found.record.slices) == found.record.window.rows
+    profile = from_arrow((served.home / served.files("cancer", 1).folder / "profile.arrow").read_bytes())
+    assert sum(part["n_reference"] for part in found.record.slices) == len(profile.whole[second])
+    with pytest.raises(NotFound, match="there is no column 'nope' to look at the parts of"):
+        drift(served, Drift(model="cancer", window="1h", by="nope"))
+
+
+def test_a_profile_of_an_earlier_release_has_no_rows_to_compare_parts_with(served: Workspace) -> None:
+    own = from_arrow((served.home / served.files("cancer", 1).folder / "profile.arrow").read_bytes())
+    add_version(served, 4, profile=False)
+    path = served.home / "profiles" / "cancer" / "4.arrow"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(to_arrow(dataclasses.replace(own, whole={})))
+    with pytest.raises(
+        UsageError, match="of an earlier release, keeps none of all columns; register the model again, or add --against"
+    ):
+        drift(served, Drift(model="cancer", window="1h", by=_first(served), against="cancer@4"))
+
+
 @pytest.mark.parametrize(
     ("request_", "kind", "said"),
     [
@@ -116,7 +140,7 @@ def test_a_window_can_be_looked_at_part_by_part(served: Workspace) -> None:
         (Drift(model="cancer", against="nobody@1"), ProdmlError, "nobody"),
         (Drift(model="cancer", window="1h", against="2026-02-01/2026-01-01"), UsageError, "swap them"),
         (Drift(model="cancer", window="1h", against="2020-01-01/2020-01-02"), NotFound, "no rows before that to compare with"),
-        (Drift(model="cancer", by="x"), UsageError, "add --against previous"),
+        (Drift(model="cancer", by="x"), NotFound, "there is no column 'x' to look at the parts of"),
         (Drift(model="cancer", window="1h", against="previous", by="nope"), NotFound, "there is no column 'nope'"),
         (Drift(model="cancer", method=("kss",)), InvalidInput, "did you mean 'ks'"),
         (Drift(model="cancer", columns=("mean radios",)), InvalidInput, "did you mean"),

@@ -8,11 +8,13 @@ there.
 
 Format 4 has integers beyond int64, as uint64, and the kind embedding: vectors in values_float32, their width in counts. A text's row may
 have some of the texts in levels, and its parts a calibration each, and the rows of all columns their inflation in calibration; profiles
-of earlier releases have none of these, and the first ones of this format no movements. Format 3 had neither; it has sketches, and rows of
-kind ``joint``, one per statistic of all columns: its null table in values_float32, tolerance and width in calibration. Format 2 had
-neither of those, and its samples of more than 100,000 values were drawn at random. All have the kinds numeric, categorical and text; a
-text column is followed by its parts, numeric rows whose ``part_of`` is its name; and at most one row of kind ``rows`` holds some rows of
-the numeric columns. Format 1 had neither texts nor units nor calibrations nor rows. All of them are read.
+of earlier releases have none of these, and the first ones of this format no movements and no whole rows: of these a column has its
+values in whole_float32 or whole_float64, or the places of its levels in whole_codes, −1 where missing. Format 3 had neither integers
+beyond int64 nor embeddings; it has sketches, and rows of kind ``joint``, one per statistic of all columns: its null table in
+values_float32, tolerance and width in calibration. Format 2 had neither of those, and its samples of more than 100,000 values were drawn
+at random. All have the kinds numeric, categorical and text; a text column is followed by its parts, numeric rows whose ``part_of`` is
+its name; and at most one row of kind ``rows`` holds some rows of the numeric columns. Format 1 had neither texts nor units nor
+calibrations nor rows. All of them are read.
 
 To change it: add fields freely, readers ignore what they do not know; when one changes its meaning raise PROFILE_FORMAT, keep reading
 every older format, and keep a file of the old one under tests.
@@ -61,6 +63,8 @@ def _schema(metadata: Mapping[str, str]) -> pa.Schema:
     fields |= {"levels": pa.list_(text), "counts": pa.list_(whole), "other": whole, "part_of": text, "unit": text}
     fields |= {"calibration": pa.list_(number), "rank_error": number, "moments": pa.list_(number)}
     fields |= {"moved": pa.list_(text), "movements": pa.list_(number)}
+    fields |= {"whole_float32": pa.large_list(pa.float32()), "whole_float64": pa.large_list(number)}
+    fields |= {"whole_codes": pa.large_list(pa.int32())}
     return pa.schema(fields, metadata=metadata)
 
 
@@ -70,7 +74,7 @@ def to_arrow(reference: Reference) -> bytes:
 
     metadata = {"prodml.format": str(PROFILE_FORMAT), "prodml.extras": json.dumps(dict(reference.extras), allow_nan=False)}
     schema = _schema(metadata)
-    batches = [batch for name, column in reference.columns.items() for batch in _batches(name, column, schema)]
+    batches = [batch for name, column in reference.columns.items() for batch in _batches(name, column, schema, reference.whole)]
     if reference.rows is not None:
         batches.append(_batch(_rows_of(reference.rows), schema))
     batches += [_batch(_joint_row(name, known), schema) for name, known in reference.joint.items()]
@@ -81,10 +85,11 @@ def to_arrow(reference: Reference) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def _batches(name: str, column: Column, schema: pa.Schema) -> list[pa.RecordBatch]:
+def _batches(name: str, column: Column, schema: pa.Schema, whole: Mapping[str, NDArray[Any]]) -> list[pa.RecordBatch]:
     """One row, and behind a text column one per part."""
     row: dict[str, Any] = {"name": name, "rows": column.rows, "missing": column.missing}
     row |= _calibration_row(column)
+    row |= _whole_row(column, whole[name]) if name in whole else {}
     if isinstance(column, TextColumn):
         row["levels"] = list(column.texts)
         parts = [_batch(part | {"part_of": name}, schema) for part in map(_numeric_row, column.parts, column.parts.values())]
@@ -96,6 +101,13 @@ def _batches(name: str, column: Column, schema: pa.Schema) -> list[pa.RecordBatc
         return [_batch(row | {"kind": "embedding"} | vectors, schema)]
     row |= {"kind": "categorical", "levels": list(column.levels), "counts": column.counts, "other": column.other}
     return [_batch(row, schema)]
+
+
+def _whole_row(column: Column, values: NDArray[Any]) -> dict[str, Any]:
+    if not isinstance(column, LevelColumn):
+        return {f"whole_{values.dtype}": values}
+    places = {level: place for place, level in enumerate(column.levels)}
+    return {"whole_codes": np.array([-1 if value is None else places[value] for value in values.tolist()], np.int32)}
 
 
 def _rows_of(rows: JointRows) -> dict[str, Any]:
@@ -149,7 +161,20 @@ def from_arrow(data: bytes) -> Reference:
     kinds = table["kind"].to_pylist()
     rows = _joint_rows(table, kinds.index("rows")) if "rows" in kinds else None
     joint = {str(table["name"][i]): _joint_calibration(table, i) for i, kind in enumerate(kinds) if kind == "joint"}
-    return Reference(_columns(table), json.loads(metadata.get("prodml.extras", "{}")), rows, joint)
+    columns = _columns(table)
+    whole = {
+        name: values for i, name in enumerate(table["name"].to_pylist()) if (values := _whole(table, i, columns)) is not None
+    }
+    return Reference(columns, json.loads(metadata.get("prodml.extras", "{}")), rows, joint, whole)
+
+
+def _whole(table: pa.Table, i: int, columns: Mapping[str, Column]) -> NDArray[Any] | None:
+    for kind in ("float32", "float64", "int32"):
+        field = "whole_codes" if kind == "int32" else f"whole_{kind}"
+        if field in table.column_names and table[field][i].is_valid:
+            values, column = _array(table[field][i], kind), columns[str(table["name"][i])]
+            return np.array([*column.levels, None], dtype=object)[values] if isinstance(column, LevelColumn) else values
+    return None
 
 
 def _joint_calibration(table: pa.Table, i: int) -> JointCalibration:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -35,6 +35,7 @@ from prodml_magics.stats.drift.movements import movements_of_counts, movements_o
 from prodml_magics.stats.drift.statistics import Scale
 from prodml_magics.stats.drift.table import Table
 from prodml_magics.stats.drift.text import is_text, text_parts
+from prodml_magics.stats.drift.whole_rows import whole_rows
 
 __all__ = [
     "BINS",
@@ -145,6 +146,8 @@ class Reference:
     """Some rows of the numeric columns, for statistics of all of them at once."""
     joint: Mapping[str, JointCalibration] = field(default_factory=dict)
     """What those rows say of these statistics without drift."""
+    whole: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Some whole rows, for what is asked of parts of them (`prodml_magics.stats.drift.whole_rows`)."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -162,6 +165,7 @@ def prepare(
     masked: Collection[str] = (),
     extras: Mapping[str, Any] | None = None,
     known: Mapping[str, Column] | None = None,
+    whole: bool = False,
 ) -> Reference:
     """Summarise reference rows for `detect`: an array [rows, columns], a mapping of name to 1-D array, or a frame.
 
@@ -174,6 +178,8 @@ def prepare(
     With `calibrate` it is also found how many neighbouring rows tell as much as one, for the statistics of all numeric columns at once.
     With `tables`, which takes about a second, MMD and energy of all numeric columns are calibrated as well, and later windows need
     no permutations for them (`prodml_magics.stats.drift.joint.calibration`).
+
+    With `whole` some rows are kept as they are as well, so that parts of them can be compared.
 
     Of `masked` columns only a coarse sketch is kept: of numbers at most 120 values, each of which stands for 20 rows or more and none
     of which is the smallest or largest; of categories those with 20 rows or more; and none of their rows.
@@ -194,10 +200,11 @@ def prepare(
         column = (known or {}).get(name) or summarised(name, values, sample=sample, seed=seed, calibrate=bool(calibrate))
         column = _correlation(column) if calibrate == "correlation" else column
         columns[name] = coarse(column) if name in masked else column
-    rows = _joint({name: values for name, values in given.items() if name not in masked}, columns, seed, bool(calibrate))
+    unmasked = {name: values for name, values in given.items() if name not in masked}
+    rows = _joint(unmasked, columns, seed, bool(calibrate))
     count = max(map(len, given.values()), default=0)
     nulls = calibrate_jointly(spread(rows.values, count / rows.inflation)) if tables and rows is not None else {}
-    return Reference(columns, dict(extras or {}), rows, nulls)
+    return Reference(columns, dict(extras or {}), rows, nulls, whole_rows(unmasked, columns, seed=seed) if whole else {})
 
 
 def summarised(name: str, x: Any, *, sample: int = 100_000, seed: int = 0, calibrate: bool = False) -> Column:
@@ -221,7 +228,7 @@ def with_calibration(reference: Reference, other: Reference) -> Reference:
     rows = reference.rows
     if rows is not None and other.rows is not None and rows.names == other.rows.names:
         rows = rows._replace(inflation=other.rows.inflation)
-    return Reference(columns, reference.extras, rows, reference.joint)
+    return replace(reference, columns=columns, rows=rows)
 
 
 def _correlation(column: Column) -> Column:

@@ -7,6 +7,7 @@ edges, so that what is said at them is as exact as at quantiles.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def with_steps(reference: Reference) -> Reference:
     for name, column in columns.items():
         if isinstance(column, NumericColumn):
             columns[name] = _stepped(column)
-    return Reference(columns, reference.extras)
+    return replace(reference, columns=columns)
 
 
 def _stepped(column: NumericColumn) -> NumericColumn:
