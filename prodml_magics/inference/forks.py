@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from contextlib import suppress
 
-from prodml_magics.inference.forked import ANSWERED
+from prodml_magics.inference.forked import ANSWERED, NOTED
 from prodml_magics.inference.frames import receive, send
 from prodml_magics.inference.process import ChildFailed, ChildTimeout, child_environment, command, how_it_ended
 
@@ -104,17 +105,23 @@ class _Forking:
         return self._process.poll() is None
 
     def ask(self, message: bytes, timeout_s: float) -> bytes:
+        deadline, at = time.monotonic() + timeout_s, ""
         self._link.settimeout(timeout_s)
         try:
             send(self._link, message)
-            reply = receive(self._link)
+            while (reply := self._received(deadline)) is not None and reply[:1] == NOTED:
+                at = reply[1:].decode(errors="replace")
         except TimeoutError:
-            raise ChildTimeout(f"no answer within {timeout_s:g} s") from None
+            raise ChildTimeout(f"no answer within {timeout_s:g} s", at) from None
         except OSError:
             reply = None
         if reply is None:
             raise ChildFailed(self._ending())
         return bytes(reply)
+
+    def _received(self, deadline: float) -> bytearray | None:
+        self._link.settimeout(max(1e-3, deadline - time.monotonic()))
+        return receive(self._link)
 
     def kill(self) -> None:
         """End it and its fork, which share a process group."""

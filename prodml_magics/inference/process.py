@@ -23,7 +23,11 @@ class ChildFailed(Exception):
 
 
 class ChildTimeout(Exception):
-    """The child was still busy at the deadline and was ended."""
+    """The child was still busy at the deadline and was ended; `at` is what it had noted last, empty where it had not."""
+
+    def __init__(self, message: str, at: str = "") -> None:
+        super().__init__(message)
+        self.at = at
 
 
 class Child:

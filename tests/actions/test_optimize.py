@@ -61,7 +61,9 @@ def test_every_variant_is_measured_beside_the_version(made: Any) -> None:
         assert bool(each.reason) != each.kept
     assert made.chosen in {None, *(each.name for each in others if each.kept)}
     assert made.rows == len(ROWS) - 900
-    assert "µs 32 rows" in str(made)
+    assert all(
+        title in text for title in ("µs, 1 row", "µs, 32 rows", "µs, 128 rows") for text in (str(made), made._repr_html_())
+    )
 
 
 def test_scores_are_told_near_the_threshold_and_by_parts_as_counting_says(home: Workspace, made: Any) -> None:

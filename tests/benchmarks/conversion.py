@@ -92,7 +92,7 @@ def best(made: Converted, rows: int) -> float:
 
 
 def show(cases: list[Case], alone: dict[str, Made], ours: dict[str, Made]) -> None:
-    print("| model | ours | alone | KB | KB alone | ms | ms alone | µs 1 row | alone | µs 128 rows | alone |")
+    print("| model | ours | alone | KB | KB alone | ms | ms alone | µs, 1 row | alone | µs, 128 rows | alone |")
     print("|---|---|---|" + "---:|" * 8)
     for case in cases:
         a, b = ours[case.name], alone[case.name]

@@ -18,7 +18,7 @@ from prodml_magics.inference.forked import answer_each
 
 told = []
 
-def answer(message):
+def answer(message, note):
     told.append(message)
     if message == b"crash":
         os.kill(os.getpid(), 11)
@@ -27,6 +27,15 @@ def answer(message):
         raise ValueError("no luck")
     if message == b"hang":
         time.sleep(600)
+    if message == b"work":
+        for step in ("first", "second"):
+            note(step)
+            time.sleep(0.2)
+        time.sleep(600)
+    if message == b"chat":
+        for _ in range(1000):
+            note("on and on")
+            time.sleep(0.01)
     return b"%d %d " % (len(told), os.getppid()) + message
 
 answer_each(answer)
@@ -55,6 +64,19 @@ def test_what_breaks_a_fork_is_told_and_breaks_nothing_else(forks):
     with pytest.raises(ChildFailed, match="SIGSEGV"):
         forks.ask(b"crash", 20)
     assert forks.ask(b"b", 20).split()[1] == before
+
+
+def test_a_deadline_tells_what_was_noted_last_and_notes_do_not_move_it(forks):
+    forks.ask(b"a", 20)
+    with pytest.raises(ChildTimeout) as caught:
+        forks.ask(b"work", 0.8)
+    assert caught.value.at == "second"
+    forks.ask(b"a", 20)
+    began = time.monotonic()
+    with pytest.raises(ChildTimeout) as caught:
+        forks.ask(b"chat", 0.5)
+    assert caught.value.at == "on and on"
+    assert time.monotonic() - began < 5
 
 
 def test_a_fork_that_hangs_is_ended_with_its_process_and_another_answers(forks):

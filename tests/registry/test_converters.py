@@ -5,10 +5,11 @@ import threading
 import numpy as np
 import onnx
 import pytest
-from sklearn.ensemble import AdaBoostClassifier
+from sklearn.ensemble import AdaBoostClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from prodml_magics.contract.infer import infer_columns
 from prodml_magics.errors import GateRefused, Unsupported
@@ -16,17 +17,41 @@ from prodml_magics.inference.session import open_session
 from prodml_magics.registry.build import build
 from prodml_magics.registry.converters import ChildConverter
 from prodml_magics.registry.converters.ready import describe_tensors, prepare_file, task_of
+from prodml_magics.registry.converters.steps import step_of
 from prodml_magics.registry.frames import columns_of
 
 
-def test_a_conversion_that_hangs_is_ended(cancer):
+def test_a_conversion_that_hangs_is_ended(cancer, model):
     """skl2onnx takes tens of milliseconds for each tree of AdaBoost."""
-    model = make_pipeline(StandardScaler(), AdaBoostClassifier(n_estimators=200)).fit(*cancer.train)
+    slow = make_pipeline(StandardScaler(), AdaBoostClassifier(n_estimators=200)).fit(*cancer.train)
+    columns = infer_columns(columns_of(cancer.train[0]))
+    wanted = r"Pipeline took longer than 1 s and was ended in step 'adaboostclassifier' \(AdaBoostClassifier\); use a simpler step there"
+    with ChildConverter() as converter:
+        converter.convert(model, columns, "FP32")  # which waits until it has loaded what it needs
+        converter._timeout_s = 1
+        with pytest.raises(Unsupported, match=wanted):
+            converter.convert(slow, columns, "FP32")
+
+
+def test_what_is_loaded_when_the_time_is_over_is_no_step(cancer, model):
     with (
-        ChildConverter(timeout_s=1) as converter,
-        pytest.raises(Unsupported, match="Pipeline took longer than 1 s and was ended"),
+        ChildConverter(timeout_s=0.1) as converter,
+        pytest.raises(Unsupported, match=r"0\.1 s and was ended; use a simpler model"),
     ):
         converter.convert(model, infer_columns(columns_of(cancer.train[0])), "FP32")
+
+
+def test_a_part_is_told_by_the_innermost_step_that_has_a_name():
+    tree, scaler = DecisionTreeClassifier(), StandardScaler()
+    inner = make_pipeline(scaler, tree)
+    vote = VotingClassifier([("left", inner), ("right", LogisticRegression())])
+    vote.fit(np.eye(4), [0, 1, 0, 1])
+    model = make_pipeline(StandardScaler(), vote)
+    scaled, held = vote.named_estimators_["left"].steps[0][1], vote.named_estimators_["right"]
+    assert step_of(model, scaled) == "step 'standardscaler' (StandardScaler)"
+    assert step_of(model, held) == "step 'right' (LogisticRegression)"
+    assert step_of(model, vote) == "step 'votingclassifier' (VotingClassifier)"
+    assert step_of(held, held) == "LogisticRegression"
 
 
 def test_a_model_that_cannot_be_pickled_is_converted_here(cancer):

@@ -30,7 +30,7 @@ class OptimizeResult(Result[OptimizeRecord]):
         return [*found, ("calibrated on", self.record.calibrated_on)] if self.record.calibrated_on else found
 
     def table(self) -> Table:
-        times = [f"µs {rows} rows" for rows in (1, 32, 128)]
+        times = ["µs, 1 row", "µs, 32 rows", "µs, 128 rows"]
         scores = ("score", "drop", "changed", "near the threshold", "score there", "loses most in")
         return ("variant", "size", *times, *scores, "kept"), [self._row(each) for each in self.record.variants]
 

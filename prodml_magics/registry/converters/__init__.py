@@ -100,8 +100,9 @@ class ChildConverter:
         try:
             answer = self._ask(message)
         except ChildTimeout as error:
+            where, what = (f" in {error.at}", "step there") if error.at else ("", "model")
             raise Unsupported(
-                f"converting {name} took longer than {self._timeout_s:g} s and was ended; use a simpler model"
+                f"converting {name} took longer than {self._timeout_s:g} s and was ended{where}; use a simpler {what}"
             ) from error
         except ChildFailed as error:
             raise Unsupported(f"converting {name} failed: {error}; use another kind of model") from error

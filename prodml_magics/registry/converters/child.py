@@ -15,11 +15,12 @@ import msgspec
 
 from prodml_magics.errors import Unsupported
 from prodml_magics.inference.child import answer_ask
-from prodml_magics.inference.forked import answer_each
+from prodml_magics.inference.forked import Note, answer_each
 from prodml_magics.inference.process import limit_memory
 from prodml_magics.registry.converters.blame import faults_of
 from prodml_magics.registry.converters.messages import RUN, Converted
 from prodml_magics.registry.converters.sklearn import convert_sklearn_model
+from prodml_magics.registry.converters.steps import tell_steps
 
 __all__ = ["main"]
 
@@ -40,19 +41,20 @@ def main() -> None:
     answer_each(_answer)
 
 
-def _answer(message: bytes) -> bytes:
+def _answer(message: bytes, note: Note) -> bytes:
     if message.startswith(RUN):
         return answer_ask(message[len(RUN) :])
     limit_memory(_MEMORY_BYTES)
     verb, arguments = pickle.loads(message)
-    return msgspec.msgpack.encode(Converted(faults=faults_of(*arguments)) if verb == "blame" else _convert(verb, arguments))
+    return msgspec.msgpack.encode(Converted(faults=faults_of(*arguments)) if verb == "blame" else _convert(verb, arguments, note))
 
 
-def _convert(verb: str, arguments: tuple[Any, ...]) -> Converted:
+def _convert(verb: str, arguments: tuple[Any, ...], note: Note) -> Converted:
     try:
         if verb == "network":
             (network,) = arguments
             return Converted(import_module(f"{__package__}.{network.family}").convert_network(network))
+        tell_steps(note)
         return Converted(convert_sklearn_model(*arguments))
     except Unsupported as error:
         return Converted(unsupported=str(error))
