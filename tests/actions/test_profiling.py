@@ -39,7 +39,7 @@ def test_it_is_the_profile_of_all_columns_at_once(columns, masked):
         made = profiling.arrow({"accuracy": 0.5}, {"age": 0.25})
     extras = {"outputs": ["label", "probability_1"], "metrics": {"accuracy": 0.5}, "importance": {"age": 0.25}}
     together = {**columns, **answers, "label": answers["label"].astype(str)}
-    assert made == to_arrow(prepare(together, calibrate=True, tables=True, masked=masked, extras=extras))
+    assert made == to_arrow(prepare(together, calibrate=True, tables=True, whole=True, masked=masked, extras=extras))
     assert not threads()
 
 
@@ -50,7 +50,11 @@ def test_of_rows_that_are_told_twice_the_latter_count(columns):
         profiling.answers(CONTRACT, {})
         made = profiling.arrow({}, {})
     wanted = prepare(
-        {"age": columns["age"][:1_500]}, calibrate=True, tables=True, extras={"outputs": [], "metrics": {}, "importance": {}}
+        {"age": columns["age"][:1_500]},
+        calibrate=True,
+        tables=True,
+        whole=True,
+        extras={"outputs": [], "metrics": {}, "importance": {}},
     )
     assert made == to_arrow(wanted)
 
@@ -64,6 +68,7 @@ def test_an_answer_that_is_named_as_a_column_stands_for_it(columns):
         {"label": columns["rooms"].astype(str)},
         calibrate=True,
         tables=True,
+        whole=True,
         extras={"outputs": ["label"], "metrics": {}, "importance": {}},
     )
     assert made == to_arrow(wanted)
