@@ -97,7 +97,7 @@ def _ledger(workspace: Workspace) -> Check:
 def _lake(workspace: Workspace) -> Check:
     names = sorted(workspace.ledger.routes()) if workspace.has_ledger() else []
     rows = sum(workspace.lake.count(name) for name in names)
-    return Check(name="lake", state="ok", found=f"{rows} rows of {len(names)} models")
+    return Check(name="lake", state="ok", found=f"{rows:,} rows of {len(names)} models")
 
 
 def _registry(workspace: Workspace) -> Check:

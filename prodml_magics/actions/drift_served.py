@@ -218,7 +218,7 @@ def _against_rows(name: str, version: int, compared: _Earlier, rows: pl.DataFram
     chosen = {name: values for name, values in before_now.items() if not request.columns or name in request.columns}
     reference = _of_unequal(chosen or before_now, [name for name in outputs if name in before_now], request)
     first, last = _ends(earlier)
-    against = f"{earlier.height} {compared.said}, {moment(first)} to {moment(last)}"
+    against = f"{earlier.height:,} {compared.said}, {moment(first)} to {moment(last)}"
     inputs = {name: before_now[name] for name in names}
     return Sides(reference, _columns(rows, reference, version), window, against, inputs)
 

@@ -49,7 +49,7 @@ class Room:
             waiting = min(waiting, running + own + (own + rows) * others)
             most //= others + 1
         if waiting and queue.rows + rows > limits.queue_rows and own + rows > most:
-            raise Unavailable(f"{self._model} has {queue.rows} rows waiting; try again in a second")
+            raise Unavailable(f"{self._model} has {queue.rows:,} rows waiting; try again in a second")
         expected = self._pace.expected_seconds(waiting + rows)
         if self.late_to_read:
             seconds = self._turns.pass_seconds()
@@ -59,7 +59,7 @@ class Room:
             )
         if expected > min(patience, _HEADROOM * limits.objective):
             raise Overloaded(
-                f"{self._model} has {waiting} rows before this, an answer would take {expected:.3g} s and may take "
+                f"{self._model} has {waiting:,} rows before this, an answer would take {expected:.3g} s and may take "
                 f"{min(patience, _HEADROOM * limits.objective):.3g} s; send fewer rows a second, or deploy a faster version",
                 expected,
             )

@@ -35,7 +35,7 @@ class DriftResult(Result[DriftRecord]):
     def title(self) -> str:
         name = f"{self.record.model}: " if self.record.model else ""
         if self.record.verdict == "undecided":
-            return f"{name}undecided: {self.record.window.rows} rows are too few to tell"
+            return f"{name}undecided: {self.record.window.rows:,} rows are too few to tell"
         if self.record.verdict == "no drift":
             return f"{name}none of {len(self.record.columns)} columns has drifted"
         if not self.record.drifted:
@@ -53,7 +53,7 @@ class DriftResult(Result[DriftRecord]):
     def facts(self) -> list[tuple[str, str]]:
         window = self.record.window
         reach = f"{moment(window.since)} to {moment(window.until)}" if window.since and window.until else "both frames"
-        found = [("window", f"{window.rows} rows, {reach}"), ("against", self.record.against)]
+        found = [("window", f"{window.rows:,} rows, {reach}"), ("against", self.record.against)]
         if self.record.source == "sketches":
             found.append(("read", _sketches(self.record)))
         if self.record.summary:
@@ -131,7 +131,7 @@ class WatchResult(DriftResult):
     def facts(self) -> list[tuple[str, str]]:
         watched, window = self.watched, self.record.window
         reach = f", {moment(window.since)} to {moment(window.until)}" if window.since and window.until else ""
-        found = [("watched", f"{watched.hours} hours, {window.rows} rows{reach}"), ("against", self.record.against)]
+        found = [("watched", f"{watched.hours:,} hours, {window.rows:,} rows{reach}"), ("against", self.record.against)]
         found += [("alarm", f"{moment(each.at)}: {each.reason}") for each in watched.alarms[-_SHOWN_ALARMS:]]
         found.append(("evidence", f"{share(watched.evidence)} of what raises an alarm"))
         found.append(("false alarms", f"at most one in {watched.average_days:.3g} days, on average"))
@@ -172,11 +172,11 @@ def _onset(each: OnsetRecord) -> str:
 
 def _slice_fact(part: Mapping[str, Any]) -> tuple[str, str]:
     if "overall" in part:
-        return part["slice"], f"{part['n_current']} rows, where {part['worst']} moved more: {part['reason']}"
+        return part["slice"], f"{part['n_current']:,} rows, where {part['worst']} moved more: {part['reason']}"
     count = len(part["drifted"])
     columns = f"{count or 'no'} column{'s' if count > 1 else ''} drifted, most "
     said = "undecided: " if part["verdict"] == "undecided" else columns
-    return part["slice"], f"{part['n_current']} rows; {said}{part['worst']} ({part['reason']})"
+    return part["slice"], f"{part['n_current']:,} rows; {said}{part['worst']} ({part['reason']})"
 
 
 def _drifted(names: Sequence[str], count: int, what: str) -> str:

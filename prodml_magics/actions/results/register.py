@@ -27,7 +27,7 @@ class RegisterResult(Result[RegisterRecord]):
         return [
             (
                 "parity",
-                f"largest difference {number(difference)} over {rows} rows, labels agree on {share(parity.get('label_agreement'))}",
+                f"largest difference {number(difference)} over {rows:,} rows, labels agree on {share(parity.get('label_agreement'))}",
             ),
             *self._differences(),
             (

@@ -76,4 +76,4 @@ def _shadow_title(each: ShadowComparison) -> str:
         return f"{each.model}: version {each.shadow} has mirrored no row of version {each.live} yet"
     said = "" if each.agreement is None else f", labels agree on {share(each.agreement)}"
     verdict = f": {each.verdict.verdict}" if each.verdict else ""
-    return f"{each.model}: shadow {each.shadow} beside live {each.live} on {each.pairs} rows{said}{verdict}"
+    return f"{each.model}: shadow {each.shadow} beside live {each.live} on {each.pairs:,} rows{said}{verdict}"

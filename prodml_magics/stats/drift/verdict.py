@@ -117,7 +117,7 @@ def _single(evidence: Evidence, adjusted: float, alpha: float) -> Verdict:
 def _decision(evidence: Evidence, adjusted: float, alpha: float) -> tuple[bool | None, str]:
     tolerance = f"{evidence.tolerance:.2g}"
     if evidence.rows < FEWEST_ROWS:
-        few = "1 row is" if evidence.rows == 1 else f"{evidence.rows} rows are"
+        few = "1 row is" if evidence.rows == 1 else f"{evidence.rows:,} rows are"
         return None, f"{few} too few to tell; {FEWEST_ROWS} are needed"
     if evidence.effect <= evidence.tolerance:
         return False, f"{evidence.finding}, within the tolerance of {tolerance}"
@@ -125,12 +125,12 @@ def _decision(evidence: Evidence, adjusted: float, alpha: float) -> tuple[bool |
         return None, f"{evidence.finding}, but every level is too rare to test"
     by_chance = evidence.effect - evidence.chance <= evidence.tolerance
     if adjusted > alpha and by_chance:
-        return False, f"{evidence.finding}, as chance brings in {evidence.rows} rows of so many levels"
+        return False, f"{evidence.finding}, as chance brings in {evidence.rows:,} rows of so many levels"
     if adjusted > alpha:
-        doubt = f"{evidence.rows} rows are too few to tell it from chance (adjusted p = {adjusted:.2g})"
+        doubt = f"{evidence.rows:,} rows are too few to tell it from chance (adjusted p = {adjusted:.2g})"
         return None, f"{evidence.finding}, but {doubt}{_needed(evidence)}"
     if evidence.effect_low <= evidence.tolerance:
-        doubt = f"{evidence.rows} rows are too few to tell it from the tolerance of {tolerance}"
+        doubt = f"{evidence.rows:,} rows are too few to tell it from the tolerance of {tolerance}"
         return None, f"{evidence.finding}, at least {evidence.effect_low:.2f}, but {doubt}{_needed(evidence)}"
     return True, f"{evidence.finding}{f': {evidence.hint}' if evidence.hint else f', above the tolerance of {tolerance}'}"
 

@@ -84,7 +84,7 @@ def test_many_levels_differ_by_chance_and_enough_rows_tell() -> None:
     enough, few = (_one(rng.choice(levels, 2_000), rng.choice(levels, rows)) for rows in (1_000, 60))
     assert enough["effect"] > 0.1
     assert enough["drifted"] is False
-    assert enough["reason"].endswith("as chance brings in 1000 rows of so many levels")
+    assert enough["reason"].endswith("as chance brings in 1,000 rows of so many levels")
     assert few["drifted"] is None
 
 
