@@ -340,6 +340,18 @@ CASES = [
         "quantiles to a normal distribution",
         lambda: pipe(prep.QuantileTransformer(n_quantiles=10, output_distribution="normal"), LR()),
         "iris",
+        "FP32",
+    ),
+    Case(
+        "quantiles to a normal distribution before forests",
+        lambda: pipe(impute.SimpleImputer(), prep.QuantileTransformer(n_quantiles=20, output_distribution="normal"), RF(10, **S)),
+        "cancer missing",
+        "FP64",
+    ),
+    Case(
+        "quantiles to a normal distribution before HGB",
+        lambda: pipe(prep.QuantileTransformer(n_quantiles=10, output_distribution="normal"), HGB(max_iter=5, **S)),
+        "iris",
         "unsupported",
     ),
     Case("Binarizer, values on the threshold", lambda: pipe(prep.Binarizer(threshold=1.5), LR()), "iris", "FP32"),

@@ -1,7 +1,7 @@
-"""``QuantileTransformer`` to a uniform distribution: skl2onnx takes minutes for a few hundred quantiles.
+"""``QuantileTransformer``: skl2onnx takes minutes for a few hundred quantiles.
 
 What scikit-learn computes by ``numpy.interp``, upwards and downwards, is computed in double in the same steps: a tree finds between which
-quantiles a value lies, and what belongs to them is looked up.
+quantiles a value lies, and what belongs to them is looked up. To a normal distribution its quantile function follows.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from prodml_magics.errors import Unsupported
 from prodml_magics.registry.converters.emit import DOMAIN, Emitter, declare_numbers
+from prodml_magics.registry.converters.normal import normal_quantiles
 from prodml_magics.registry.converters.trees import Tree, ensemble_attributes
 
 __all__ = ["use_own_quantiles"]
@@ -30,10 +30,6 @@ def use_own_quantiles() -> None:
 
 
 def _shape(operator: Any) -> None:
-    if operator.raw_operator.output_distribution != "uniform":
-        raise Unsupported(
-            "QuantileTransformer with output_distribution='normal' needs a function that ONNX lacks; use 'uniform', or PowerTransformer"
-        )
     declare_numbers(operator, operator.raw_operator.n_features_in_)
 
 
@@ -46,11 +42,51 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     both = emitter.node("Sub", [up, down], version=14)
     found = emitter.node("Mul", [both, emitter.constant(0.5)], version=14)
     # the lower bound last, as scikit-learn has it
-    for compare, bound, level in (("GreaterOrEqual", quantiles[-1], levels[-1]), ("LessOrEqual", quantiles[0], 0.0)):
-        reached = emitter.node(compare, [rows, emitter.constant(bound[None, :])], version=16)
-        found = emitter.node("Where", [reached, emitter.constant(level), found], version=9)
+    if model.output_distribution == "normal":
+        found = _to_normal(emitter, _bounded(emitter, found, _beyond(emitter, rows, quantiles)))
+    else:
+        reached = [
+            (emitter.node(compare, [rows, emitter.constant(bound[None, :])], version=16), level)
+            for compare, bound, level in (("GreaterOrEqual", quantiles[-1], levels[-1]), ("LessOrEqual", quantiles[0], 0.0))
+        ]
+        found = _bounded(emitter, found, reached)
     double = type(operator.outputs[0].type).__name__ == "DoubleTensorType"
     emitter.put("Cast", [found], operator.outputs[0].full_name, to=_DOUBLE if double else _FLOAT)
+
+
+_NEAR = 1e-7
+"""How near to the first or last quantile a value counts as beyond it, where the distribution has no ends."""
+
+
+def _beyond(emitter: Emitter, rows: str, quantiles: np.ndarray) -> list[tuple[str, float]]:
+    """Which rows [rows, columns] are at either end, and their level there."""
+    above = emitter.node("Add", [rows, emitter.constant(_NEAR)], version=14)
+    below = emitter.node("Sub", [rows, emitter.constant(_NEAR)], version=14)
+    upper = emitter.node("Greater", [above, emitter.constant(quantiles[-1][None, :])], version=13)
+    return [(upper, 1.0), (emitter.node("Less", [below, emitter.constant(quantiles[0][None, :])], version=13), 0.0)]
+
+
+def _bounded(emitter: Emitter, found: str, ends: list[tuple[str, float]]) -> str:
+    for reached, level in ends:
+        found = emitter.node("Where", [reached, emitter.constant(level), found], version=9)
+    return found
+
+
+def _to_normal(emitter: Emitter, levels: str) -> str:
+    """Quantiles of the normal distribution, cut off where scikit-learn cuts them; levels beyond are moved to where they are finite."""
+    from scipy.special import ndtri
+
+    low = _NEAR - np.spacing(1)
+    held = _clipped(emitter, levels, low / 2, 1 - low / 2)
+    return _clipped(emitter, normal_quantiles(emitter, held), ndtri(low), ndtri(1 - low))
+
+
+def _clipped(emitter: Emitter, values: str, low: float, high: float) -> str:
+    """Comparisons leave NaN as it is."""
+    ends = (
+        (emitter.node(name, [values, emitter.constant(end)], version=13), end) for name, end in (("Greater", high), ("Less", low))
+    )
+    return _bounded(emitter, values, [(reached, float(end)) for reached, end in ends])
 
 
 def _interpolated(emitter: Emitter, rows: str, points: np.ndarray, levels: np.ndarray) -> str:

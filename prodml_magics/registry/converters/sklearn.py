@@ -124,7 +124,9 @@ def _prepare(model: Any, columns: Sequence[Column]) -> Any:
             raise Unsupported(f"splits of {name} on text are not converted; put OneHotEncoder or OrdinalEncoder in front")
         if _decided_by_last_digits(part):
             advice = "leave it out, for trees are the same without it"
-            raise Unsupported(f"the last digits of PowerTransformer decide in trees that split doubles at a value; {advice}")
+            raise Unsupported(
+                f"the last digits of {_decided_by_last_digits(part)} decide in trees that split doubles at a value; {advice}"
+            )
         if name in INEXACT:
             raise Unsupported(f"{name} cannot be converted exactly: {INEXACT[name]}")
     null = any(column.kind == "categorical" and column.nullable for column in columns)
@@ -138,12 +140,20 @@ def _prepare(model: Any, columns: Sequence[Column]) -> Any:
     return copied
 
 
-def _decided_by_last_digits(part: Any) -> bool:
-    """Whether powers, whose last digit is another in every library, go into trees whose split points are values of training rows."""
+def _decided_by_last_digits(part: Any) -> str:
+    """Of powers and normal quantiles, whose last digit is another in every library, those that go into trees whose split points are
+    values of training rows; empty where there are none.
+    """
     steps = [step for _, step in getattr(part, "steps", ())]
-    if len(steps) < 2 or not any(type(inner).__name__ == "PowerTransformer" for step in steps[:-1] for inner in nested(step)):
-        return False
-    return any(type(inner).__name__.startswith(_SPLIT_AT_VALUES) for inner in nested(steps[-1]))
+    if not any(type(inner).__name__.startswith(_SPLIT_AT_VALUES) for step in steps[-1:] for inner in nested(step)):
+        return ""
+    rounding = (type(inner).__name__ for step in steps[:-1] for inner in nested(step) if _is_rounded(inner))
+    return next(rounding, "")
+
+
+def _is_rounded(part: Any) -> bool:
+    normal = getattr(part, "output_distribution", "") == "normal"
+    return type(part).__name__ == "PowerTransformer" or (type(part).__name__ == "QuantileTransformer" and normal)
 
 
 def _splits_on_text(part: Any) -> bool:
