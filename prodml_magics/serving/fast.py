@@ -101,6 +101,8 @@ class _FastProtocol(HttpToolsProtocol):
         self._awaited: tuple[bytes, tuple[int, Known, bool]] | None = None
         """A known head whose body has not come yet."""
         self._active = 0.0
+        self._ending: str | None = None
+        """Why nothing more is read from this client, said when all that came before is answered; empty: it has closed its side."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -127,13 +129,42 @@ class _FastProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Answer what came whole to a client that has closed its side, as HTTP allows; then close."""
+        if self._ending is not None:
+            return True
         cycle = self.pipeline[0][0] if self.pipeline else self.cycle
-        if cycle is None or cycle.response_complete or cycle.more_body:
+        if cycle is None or cycle.response_complete or (cycle.more_body and not self.pipeline):
             return None
-        cycle.keep_alive = False
+        if cycle.more_body:
+            self._ending = ""
+        else:
+            cycle.keep_alive = False
         return True
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, after the requests before it: a client would take this for the answer to the first of them."""
+        cycle: Any = self.cycle
+        if self.pipeline or (cycle is not None and not cycle.response_complete and not cycle.more_body):
+            self._ending = msg
+            self.flow.pause_reading()
+        else:
+            super().send_400_response(msg)
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request of this connection, or end it where the next one will never be whole."""
+        rest = self.pipeline
+        if self._ending is None or self.transport.is_closing() or (rest and not rest[-1][0].more_body):
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        rest.clear()
+        if self._ending:
+            super().send_400_response(self._ending)
+        else:
+            self.transport.close()
+
     def data_received(self, data: bytes) -> None:
+        if self._ending is not None:
+            return
         if not self._open and self._free():
             if self._awaited is not None:
                 head, (length, known, keep_alive) = self._awaited
@@ -282,7 +313,7 @@ class _FastProtocol(HttpToolsProtocol):
         if not fast.keep_alive:
             self.transport.close()
         self._active = self.loop.time()
-        if self.pipeline or self.flow.read_paused or self.timeout_keep_alive_task is None:
+        if self.pipeline or self.flow.read_paused or self.timeout_keep_alive_task is None or self._ending is not None:
             self.on_response_complete()
         else:
             self.server_state.total_requests += 1

@@ -300,6 +300,31 @@ def test_pipelined_requests_to_two_versions_are_answered_in_order_and_never_cros
     run(placed, scenario, previous=2, files=(placed.files, other.files))
 
 
+@pytest.mark.parametrize(
+    ("tail", "last"),
+    [
+        (b"\x00 no HTTP\r\n\r\n", b"HTTP/1.1 400"),
+        (b"POST /v2/models/cancer/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"HTTP/1.1 400"),
+        (request(b"[1, 2]")[:-1], b""),
+    ],
+    ids=["no HTTP", "broken chunks", "cut off"],
+)
+@pytest.mark.parametrize("good", [1, 2, 5])
+def test_requests_before_one_that_breaks_off_get_their_answers_first(placed: Placed, good: int, tail: bytes, last: bytes) -> None:
+    async def scenario(gateway: Gateway, ports: Ports) -> None:
+        names = [f"r{index}" for index in range(good)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports[0])
+        writer.write(b"".join(request(infer_body(ROW, name)) for name in names) + tail)
+        writer.write_eof()
+        responses = await asyncio.wait_for(answers(reader, good), 10)
+        assert [json.loads(each.split(b"\r\n\r\n", 1)[1])["id"] for each in responses] == names
+        assert (await asyncio.wait_for(reader.read(), 10)).startswith(last)
+        writer.close()
+        assert [name for block in gateway.blocks() for name in block.request_ids] == names
+
+    run(placed, scenario)
+
+
 def test_a_request_in_pieces_and_one_that_is_never_finished(placed: Placed) -> None:
     async def scenario(gateway: Gateway, ports: Ports) -> None:
         data = request(infer_body(ROW, "slow"))
