@@ -18,8 +18,8 @@ def drift_widget(
     """An ``anywidget.AnyWidget`` that draws with plain SVG and loads nothing.
 
     `rows` are those of a `Detection`'s frame, `details` map column names to `ColumnDetail.to_dict()`, `summary` has
-    ``title`` and ``facts`` (pairs of texts). While it is shown, elements of the class ``prodml-picture-<picture_id>``
-    (the static picture of the same result) are hidden.
+    ``title`` and ``facts`` (pairs of texts). While it is shown, elements of the class ``prodml-static-<picture_id>``
+    (table and picture of the same result) are hidden; where there are none, it says title and facts itself.
     """
     return _widget_class()(
         rows=[dict(row) for row in rows],

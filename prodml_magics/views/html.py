@@ -7,6 +7,7 @@ from JupyterLab's variables, with fallbacks that read on light and dark pages.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -20,6 +21,7 @@ _INK = "var(--jp-content-font-color1, inherit)"
 _MUTED = "var(--jp-content-font-color2, #6b7480)"
 _LINE = "var(--jp-border-color2, rgba(128, 128, 128, 0.35))"
 _SURFACE = "var(--jp-layout-color1, transparent)"
+_CODE = re.compile(r"`([^`]+)`")
 _LONG = 32
 """Letters from which on a cell may wrap."""
 _FONT = "var(--jp-ui-font-family, system-ui, sans-serif)"
@@ -40,18 +42,34 @@ def card(
     """HTML that needs nothing from outside; every text in it is escaped.
 
     `heat` maps a numeric column to its colour as ``r, g, b``: cells are tinted by their share of the column's largest
-    value. An element with the class ``prodml-picture-<picture_id>`` holds the picture, so that a widget can hide it.
+    value. An element with the class ``prodml-static-<picture_id>`` holds table and picture, so that a widget that shows
+    both can hide them. What stands between backticks is set as code.
     """
     parts = [
-        f'<div style="font-size: 1.15em; font-weight: 600; margin-bottom: 4px">{escape(title)}</div>',
+        f'<div style="font-size: 1.15em; font-weight: 600; margin-bottom: 4px">{_text(title)}</div>',
         _facts(facts),
         *(_warning(warning) for warning in warnings),
-        _table(columns, rows[:limit], heat or {}) if columns else "",
-        _more(len(rows) - limit),
-        _picture(picture, picture_id),
+        _static(columns, rows, limit, heat or {}, picture, picture_id),
     ]
     style = f"font-family: {_FONT}; color: {_INK}; background: {_SURFACE}; padding: 8px 4px; max-width: 1000px; line-height: 1.45"
     return f'<div class="prodml-card" style="{style}">{"".join(parts)}</div>'
+
+
+def _text(value: Any) -> str:
+    return _CODE.sub(r"<code>\1</code>", escape(formatted(value)))
+
+
+def _static(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    limit: int,
+    heat: Mapping[str, str],
+    picture: Picture | None,
+    picture_id: str | None,
+) -> str:
+    table = _table(columns, rows[:limit], heat) if columns else ""
+    held = f"{table}{_more(len(rows) - limit)}{_picture(picture)}"
+    return f'<div class="prodml-static-{escape(picture_id)}">{held}</div>' if picture_id else held
 
 
 def _facts(facts: Sequence[tuple[str, str]]) -> str:
@@ -59,7 +77,7 @@ def _facts(facts: Sequence[tuple[str, str]]) -> str:
         return ""
     name = f'<span style="color: {_MUTED}">%s</span>'
     items = (
-        f'<span style="margin-right: 22px; display: inline-block; max-width: 100%">{name % escape(key)} {escape(formatted(value))}</span>'
+        f'<span style="margin-right: 22px; display: inline-block; max-width: 100%">{name % escape(key)} {_text(value)}</span>'
         for key, value in facts
     )
     return f'<div style="margin: 2px 0 8px">{" ".join(items)}</div>'
@@ -67,7 +85,7 @@ def _facts(facts: Sequence[tuple[str, str]]) -> str:
 
 def _warning(text: str) -> str:
     style = "border-left: 3px solid #e6a700; padding: 3px 10px; margin: 4px 0; background: rgba(230, 167, 0, 0.12)"
-    return f'<div role="note" style="{style}">{escape(text)}</div>'
+    return f'<div role="note" style="{style}">{_text(text)}</div>'
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]], heat: Mapping[str, str]) -> str:
@@ -87,7 +105,7 @@ def _row(
     largest: Mapping[int, float],
 ) -> str:
     cells = (
-        _cell("td", escape(formatted(value)), _align(rows, i), _tint(value, largest.get(i, 0.0), heat.get(name, "")))
+        _cell("td", _text(value), _align(rows, i), _tint(value, largest.get(i, 0.0), heat.get(name, "")))
         for i, (name, value) in enumerate(zip(columns, row, strict=True))
     )
     return f'<tr style="background: transparent">{"".join(cells)}</tr>'
@@ -95,7 +113,7 @@ def _row(
 
 def _cell(tag: str, content: str, align: str, tint: str = "") -> str:
     weight = f"color: {_MUTED}; font-weight: 500; " if tag == "th" else ""
-    width = "min-width: 11em; max-width: 34em; " if len(content) > _LONG else "white-space: nowrap; "
+    width = "min-width: 8em; max-width: 34em; " if len(content) > _LONG else "white-space: nowrap; "
     return f'<{tag} style="{weight}{width}text-align: {align}; padding: 3px 10px; vertical-align: top{tint}">{content}</{tag}>'
 
 
@@ -124,10 +142,8 @@ def _more(hidden: int) -> str:
     return f'<div style="color: {_MUTED}">{rows}</div>' if hidden > 0 else ""
 
 
-def _picture(picture: Picture | None, picture_id: str | None) -> str:
+def _picture(picture: Picture | None) -> str:
     if picture is None:
         return ""
-    name = escape(picture_id or "")
-    classes = f"prodml-picture-{name}" if picture_id else "prodml-pictures"
     image = f'<img class="prodml-picture" alt="{escape(picture.title)}" src="{picture.data_uri()}" style="max-width: 100%">'
-    return f'<div class="{classes}" style="margin-top: 8px">{image}</div>'
+    return f'<div style="margin-top: 8px">{image}</div>'

@@ -18,7 +18,7 @@ _STATIC = module._STATIC
 _SUMMARY = {"title": "Drift of cancer", "facts": [["rows", "400"]]}
 
 _PAGE = """<!doctype html><meta charset="utf-8"><style>%(css)s</style><body>
-<div class="prodml-picture-p1" id="picture">the static picture</div><div id="cell"></div>
+<div class="prodml-static-p1" id="static">the static table and picture</div><div id="cell"></div>
 <script type="module">
 import widget from "%(module)s";
 const state = %(state)s, listeners = {};
@@ -91,10 +91,11 @@ def test_a_column_is_shown_as_distribution_functions_too(page: Any) -> None:
 
 
 @pytest.mark.browser
-def test_the_static_picture_is_hidden_while_the_widget_lives(page: Any) -> None:
-    assert not page.locator("#picture").is_visible()
+def test_the_static_table_and_picture_are_hidden_while_the_widget_lives_and_their_title_is_not_said_twice(page: Any) -> None:
+    assert not page.locator("#static").is_visible()
+    assert page.locator("h3").count() == 0
     page.evaluate("() => { const rule = document.head.lastChild; rule.remove(); window.rule = rule; }")
-    assert page.locator("#picture").is_visible()
+    assert page.locator("#static").is_visible()
     page.evaluate("() => document.head.append(window.rule)")
 
 
@@ -137,6 +138,19 @@ def test_only_drifted_or_undecided_can_be_shown(page: Any, rows: Rows) -> None:
 
 
 @pytest.mark.browser
-def test_closing_the_widget_brings_the_picture_back(page: Any) -> None:
+@pytest.mark.parametrize(("width", "gone"), [(1000, set()), (800, {"JS", "missing"}), (560, {"JS", "missing", "rows", "reason"})])
+def test_a_narrow_page_leaves_out_whole_columns_and_cuts_none(page: Any, width: int, gone: set[str]) -> None:
+    page.set_viewport_size({"width": width + 40, "height": 800})
+    heads = page.locator("thead th:visible")
+    assert set(heads.all_inner_texts()) == {
+        name for name in ("column", "verdict", "effect", "adjusted p", "PSI", "JS", "missing", "rows", "reason") if name not in gone
+    }
+    room = page.locator(".scroll").evaluate("box => box.scrollWidth - box.clientWidth")
+    page.set_viewport_size({"width": 1280, "height": 720})
+    assert room <= 0
+
+
+@pytest.mark.browser
+def test_closing_the_widget_brings_them_back(page: Any) -> None:
     page.evaluate("window.cleanup()")
-    assert page.locator("#picture").is_visible()
+    assert page.locator("#static").is_visible()

@@ -55,9 +55,15 @@ def test_rows_beyond_the_limit_are_counted() -> None:
     assert (html.count("<td"), "… 5 more rows" in html) == (20, True)
 
 
-def test_the_picture_can_be_found_by_its_id_and_is_inside_the_page() -> None:
-    html = card("t", picture=Picture("<svg/>", "a finding"), picture_id="p1")
-    assert 'class="prodml-picture-p1"' in html
+def test_names_between_backticks_are_code_and_what_stands_in_them_is_escaped() -> None:
+    html = card("`a<b`", [("because", "`mean radius` moved, `b")], ["reason"], [["`c`"]], warnings=["`d`"])
+    assert re.findall("<code>(.*?)</code>", html) == ["a&lt;b", "mean radius", "d", "c"]
+    assert " moved, `b<" in html
+
+
+def test_table_and_picture_can_be_found_by_their_id_and_are_inside_the_page() -> None:
+    html = card("t", [("f", "value")], ["c"], [[1]], picture=Picture("<svg/>", "a finding"), picture_id="p1")
+    assert html.index("value") < html.index('class="prodml-static-p1"') < html.index("<table") < html.index("<img")
     assert '<img class="prodml-picture" alt="a finding" src="data:image/svg+xml;base64,PHN2Zy8+"' in html
 
 

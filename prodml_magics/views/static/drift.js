@@ -66,7 +66,7 @@ function cell(row, column, largest) {
     return element("td", {}, element("span", { class: `state ${kind}` }, word));
   }
   if (column.text) return element("td", { class: column.key === "column" ? "name" : "reason" }, value ?? "");
-  const made = element("td", { class: "number" }, column.percent ? percent(value) : number(value));
+  const made = element("td", { class: `number ${column.key}` }, column.percent ? percent(value) : number(value));
   const top = largest[column.key];
   if (top > 0 && value !== null) made.style.backgroundColor = `rgba(${column.heat}, ${(0.55 * Math.abs(value)) / top})`;
   return made;
@@ -77,7 +77,7 @@ function header(state, sortBy) {
     const order = state.sort !== column.key ? "none" : state.descending ? "descending" : "ascending";
     const button = element("button", { type: "button" }, column.label);
     button.addEventListener("click", () => sortBy(column));
-    return element("th", { scope: "col", "aria-sort": order, class: column.text || column.key === "drifted" ? "" : "number" }, button);
+    return element("th", { scope: "col", "aria-sort": order, class: column.text || column.key === "drifted" ? column.key : `number ${column.key}` }, button);
   });
   return element("thead", {}, element("tr", {}, ...cells));
 }
@@ -236,9 +236,11 @@ function detailView(row, detail) {
 
 // ── The whole ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-// A style rule rather than a property of the elements: it also hides a picture that reaches the page later.
-function hidePictures(id) {
-  const rule = element("style", {}, `.prodml-picture-${CSS.escape(id)} { display: none !important; }`);
+const staticOf = (id) => `.prodml-static-${CSS.escape(id)}`;
+
+// A style rule rather than a property of the elements: it also hides what reaches the page later.
+function hideStatic(id) {
+  const rule = element("style", {}, `${staticOf(id)} { display: none !important; }`);
   document.head.append(rule);
   return () => rule.remove();
 }
@@ -303,14 +305,16 @@ function render({ model, el }) {
     draw();
   }
 
-  root.append(...title(model.get("summary")), bar, element("div", { class: "scroll" }, table), detail);
+  // Title and facts stand above the static table already, where that is on the page.
+  const above = document.querySelector(staticOf(model.get("picture_id"))) ? [] : title(model.get("summary"));
+  root.append(...above, bar, element("div", { class: "scroll" }, table), detail);
   el.append(root);
   if (isDark(root)) root.classList.add("prodml-dark");
   const first = visibleRows([...rows], state).find((row) => row.column in model.get("details"));
   if (!model.get("selected") && first) model.set("selected", first.column);
   show();
   model.on("change:selected", show);
-  const restore = hidePictures(model.get("picture_id"));
+  const restore = hideStatic(model.get("picture_id"));
   return () => {
     model.off("change:selected", show);
     restore();
