@@ -15,6 +15,7 @@ __all__ = ["refuse_stray_flags", "watch"]
 
 _BAKE = "5m"
 _UNWATCHED = "none"
+_OF_WATCHES = ("guard", "margin", "alpha")
 _OF_LADDERS = ("min_rows", "deadline", "isolate", "segment")
 
 
@@ -30,10 +31,19 @@ def watch(workspace: Workspace, request: Deploy, before: Route, version: int) ->
             "before it answers anybody, with --shadow-first 2000 or %replay"
         )
     bake = None if request.bake == _UNWATCHED else parse_duration(request.bake or _BAKE).total_seconds()
+    if bake is None:
+        _refuse_unwatched(request)
     if bake is None or before.live is None or before.live == version:
         return None
     plan = RolloutPlan(control=before.live, candidate=version, steps=(100.0,), guards=guards, alpha=request.alpha, bake=bake)
     return state_of(workspace, request, before, plan)
+
+
+def _refuse_unwatched(request: Deploy) -> None:
+    default = Deploy(model=request.model)
+    for name in _OF_WATCHES:
+        if getattr(request, name) != getattr(default, name):
+            raise UsageError(f"--{name} says what the watch goes by, and --bake none leaves it out; give one of them")
 
 
 def refuse_stray_flags(request: Deploy) -> None:

@@ -26,7 +26,7 @@ from prodml_magics.wire.requests import Deploy
 from prodml_magics.wire.rollouts import RolloutPlan, RolloutState
 from prodml_magics.wire.routes import Route, Segment
 
-__all__ = ["begin_canary", "refuse_crashed", "refuse_second", "state_of"]
+__all__ = ["begin_canary", "broken_clients", "refuse_crashed", "refuse_second", "state_of"]
 
 _BAKE = "10m"
 
@@ -129,14 +129,18 @@ def _person(actor: str) -> str:
 
 
 def _refuse_contract(workspace: Workspace, before: Route, version: int) -> None:
-    assert before.live is not None
-    broken = compare(workspace.contract(before.model, before.live), workspace.contract(before.model, version))
+    broken = broken_clients(workspace, before, version)
     if broken:
-        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-        raise GateRefused(
-            f"clients of {before.model}@{before.live} cannot go on with version {version}: {broken[0]}{more}; "
-            "register a version with the same columns, or move the clients first"
-        )
+        raise GateRefused(f"{broken}; register a version with the same columns, or move the clients first")
+
+
+def broken_clients(workspace: Workspace, before: Route, version: int) -> str:
+    """Why those who ask the live version cannot ask `version`; empty when they can, and when none is live."""
+    if before.live is None or before.live == version:
+        return ""
+    broken = compare(workspace.contract(before.model, before.live), workspace.contract(before.model, version))
+    more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+    return f"clients of {before.model}@{before.live} cannot go on with version {version}: {broken[0]}{more}" if broken else ""
 
 
 def refuse_crashed(services: Services, model: str, version: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from prodml_magics.actions.formats import span
 from prodml_magics.rollouts.guards import margin_text
 from prodml_magics.wire.rollouts import RolloutState
 from prodml_magics.wire.routes import Route
@@ -57,4 +58,5 @@ def _told(state: RolloutState) -> str:
     plan = state.plan
     guards = ", ".join(f"{guard.metric} by {margin_text(guard)}" for guard in plan.guards)
     way = "watched" if plan.at_once else " → ".join(f"{step:g} %" for step in plan.steps) + ", each at least"
-    return f"{state.phase}, version {plan.candidate} against {plan.control}, {way} {plan.bake:g} s; worse is {guards}, alpha {plan.alpha:g}"
+    watch = f"{way} {span(plan.bake)}; worse is {guards}, alpha {plan.alpha:g}"
+    return f"{state.phase}, version {plan.candidate} against {plan.control}, {watch}"

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from prodml_magics.actions.baseline import with_baseline
 from prodml_magics.actions.blue_green import refuse_stray_flags, watch
-from prodml_magics.actions.canary import begin_canary, refuse_crashed, refuse_second
+from prodml_magics.actions.canary import begin_canary, broken_clients, refuse_crashed, refuse_second
 from prodml_magics.actions.changes import changes
 from prodml_magics.actions.results import ChangeResult, RolloutResult
 from prodml_magics.actions.services import Services
@@ -51,8 +51,9 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResul
     watched = watch(workspace, request, before, version)
     after = replace(before if before.live == version else promoted(before, files), serving=serving)
     after = with_baseline(workspace, request, after, version)
+    broken = broken_clients(workspace, before, version)
     if request.dry_run:
-        return ChangeResult(_rehearsed(workspace, before, after, watched))
+        return ChangeResult(_rehearsed(workspace, before, after, watched, broken))
     services = Services(workspace)
     services.up()
     if watched:
@@ -62,9 +63,8 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResul
     details = {"rollout": msgspec.to_builtins(watched)} if watched else None
     change = switch(workspace, before, after, kind="deploy", cause=request.why, details=details)
     problem = mirror_aliases(workspace, reference.name)
-    if problem:
-        note = "; ".join(text for text in (change.note, f"aliases follow later ({problem})") if text)
-        change = replace(change, note=note)
+    notes = (change.note, broken and f"{broken}: move them", problem and f"aliases follow later ({problem})")
+    change = replace(change, note="; ".join(filter(None, notes)))
     return ChangeResult(replace(change, bake=watched.plan.bake if watched else None))
 
 
@@ -80,14 +80,14 @@ def _of_variant(workspace: Workspace, request: Deploy, reference: ModelReference
     return replace(request, model=f"{reference.name}@{variant}", variant=None)
 
 
-def _rehearsed(workspace: Workspace, before: Route, after: Route, watched: RolloutState | None) -> Change:
+def _rehearsed(workspace: Workspace, before: Route, after: Route, watched: RolloutState | None, broken: str) -> Change:
     note = (
         f"version {after.live} would be live and version {before.live} previous"
         if before.live
         else f"version {after.live} would be live"
     )
     found = unchanged(workspace, before, "dry run", "it is live already" if before.live == after.live else note)
-    return replace(found, changes=changes(before, after, watched))
+    return replace(found, changes=(*changes(before, after, watched), *([broken] if broken else [])))
 
 
 def resolve(workspace: Workspace, reference: ModelReference, *, default: str) -> int:

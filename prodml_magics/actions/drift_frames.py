@@ -31,6 +31,8 @@ def between_frames(workspace: Workspace, request: Drift) -> DriftResult:
         raise UsageError("give the frame to compare with as well: %drift REFERENCE CURRENT")
     if request.window or request.last or request.since or request.until:
         raise UsageError("--window, --last, --since and --until choose rows of a served model; two frames are compared whole")
+    if request.arm != "served":
+        raise UsageError("--arm chooses rows of a served model; two frames are compared whole")
     if request.train is not None:
         raise UsageError("--train builds the profile of a served model's version; two frames need none")
     if request.sequential:

@@ -37,6 +37,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     completes: str = ""
     """``model`` or ``version``: what completion offers for it."""
     doors: tuple[str, ...] = ()
+    default: str = ""
+    """As it would be typed; empty where nothing stands for it."""
 
     @property
     def flag(self) -> str:
@@ -46,12 +48,11 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 def fields_of(request: type[Request], door: str = "") -> list[Field]:
     """The fields of a request record in order; those that `door` does not offer are left out."""
     hints = get_type_hints(request, include_extras=True)
-    defaults = {field.name: field.required for field in msgspec.structs.fields(request)}
-    fields = [_field(name, hints[name], required) for name, required in defaults.items()]
+    fields = [_field(each.name, hints[each.name], each.required, each.default) for each in msgspec.structs.fields(request)]
     return [field for field in fields if not field.doors or not door or door in field.doors]
 
 
-def _field(name: str, hint: Any, required: bool) -> Field:
+def _field(name: str, hint: Any, required: bool, default: Any) -> Field:
     inner, *metas = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     extra: dict[str, Any] = {}
     described = ""
@@ -73,6 +74,7 @@ def _field(name: str, hint: Any, required: bool) -> Field:
         beside=extra.get("beside", ""),
         completes=extra.get("completes", ""),
         doors=extra.get("doors", ()),
+        default=f"{default:g}" if type(default) in (int, float) else default if isinstance(default, str) else "",
     )
 
 
@@ -110,9 +112,9 @@ class _Parser(argparse.ArgumentParser):
         return f"unknown {kind} {word}" + (f", did you mean {close[0]}?" if close else "")
 
 
-def parser_of(request: type[Request], prog: str, door: str) -> argparse.ArgumentParser:
-    """The parser of one verb; ``-h`` prints help and raises ``SystemExit``, errors raise `UsageError`."""
-    parser = _Parser(prog=prog, description=request.__doc__, allow_abbrev=False)
+def parser_of(request: type[Request], prog: str, door: str, more: str = "") -> argparse.ArgumentParser:
+    """The parser of one verb; ``-h`` prints help with `more` below it and raises ``SystemExit``, errors raise `UsageError`."""
+    parser = _Parser(prog=prog, description=request.__doc__, epilog=more or None, allow_abbrev=False)
     for field in fields_of(request, door):
         parser.add_argument(*_names(field), **_options(field))
     return parser
@@ -141,7 +143,8 @@ def _options(field: Field) -> dict[str, Any]:
 
 
 def _help(field: Field) -> str:
-    return field.help.replace("%", "%%")
+    told = not field.default or "default" in field.help
+    return (field.help if told else f"{field.help} (default: {field.default})").replace("%", "%%")
 
 
 def _metavar(field: Field) -> str | tuple[str, ...]:
@@ -161,10 +164,16 @@ def _reader(field: Field) -> Callable[[str], Any]:
 
 
 def parse(
-    request: type[Request], words: Sequence[str], *, prog: str, door: str, resolve: Callable[[str], Any] | None = None
+    request: type[Request],
+    words: Sequence[str],
+    *,
+    prog: str,
+    door: str,
+    resolve: Callable[[str], Any] | None = None,
+    more: str = "",
 ) -> Request:
-    """Read `words` into a request; `resolve` turns the word of a reference into the object that it names."""
-    parser = parser_of(request, prog, door)
+    """Read `words` into a request; `resolve` turns the word of a reference into the object that it names, `more` ends the help."""
+    parser = parser_of(request, prog, door, more)
     assert isinstance(parser, _Parser)
     values: dict[str, Any] = vars(parser.parse_all(words))
     for field in fields_of(request, door):
@@ -183,7 +192,9 @@ def parse(
 def build(request: type[Request], values: Mapping[str, Any], parser: argparse.ArgumentParser | None = None) -> Request:
     """A checked request from plain values; what breaks a bound of its record is a `UsageError`."""
     references = {field.name for field in fields_of(request) if field.reference}
-    plain = {name: value for name, value in values.items() if name not in references}
+    many = {field.name for field in fields_of(request) if field.many}
+    alone = {name: (value,) for name, value in values.items() if name in many and isinstance(value, str)}
+    plain = {name: value for name, value in {**values, **alone}.items() if name not in references}
     missing = {field.name: None for field in fields_of(request) if field.name in references and field.required}
     try:
         checked = msgspec.convert({**missing, **plain}, type=request, strict=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
+from prodml_magics.actions.formats import span
 from prodml_magics.actions.perform import perform, running
 from prodml_magics.actions.results import RolloutResult
 from prodml_magics.actions.services import Services
@@ -98,7 +101,7 @@ def record_of(
         step_at=state.step_at,
         by=state.by,
         reason=state.reason,
-        waits_for=_waits_for(state, evidence),
+        waits_for=_waits_for(state, evidence, workspace.clock.now()),
         canary_requests=_exposed(state, evidence) if evidence else 0,
         control_requests=sum(evidence.requests[0]) if evidence else 0,
         step_requests=_in_step(state, evidence) if evidence else 0,
@@ -120,16 +123,19 @@ def _in_step(state: RolloutState, evidence: Evidence) -> int:
     return evidence.baked.requests if state.phase == "baking" or state.plan.at_once else evidence.requests[1][state.step]
 
 
-def _waits_for(state: RolloutState, evidence: Evidence | None) -> str:
-    """What has to happen next, as one phrase."""
+def _waits_for(state: RolloutState, evidence: Evidence | None, now: datetime) -> str:
+    """What has still to happen, as one phrase."""
     plan = state.plan
     if state.over:
         return ""
     if state.phase in ("paused", "held"):
         return "a person: --resume, --step, --promote or --abort"
     if state.phase == "baking":
-        return f"{plan.bake:g} s of watching since it became live"
-    asked = [f"{plan.min_rows} canary requests and {plan.bake:g} s in this step"]
+        return f"{span(plan.bake)} of watching since it became live"
+    few = evidence is None or _in_step(state, evidence) < plan.min_rows
+    early = (now - state.step_at).total_seconds() < plan.bake
+    step = " and ".join([f"{plan.min_rows:,} canary requests"] * few + [span(plan.bake)] * early)
+    asked = [f"{step} in this step"] if step else []
     if evidence is not None and evidence.buckets is not None and blind(plan, evidence):
         asked.append(
             f"{BURN_IN} buckets of {evidence.buckets.length} runs, since slow runs come in spells ({evidence.buckets.count} so far)"
@@ -137,4 +143,4 @@ def _waits_for(state: RolloutState, evidence: Evidence | None) -> str:
     missing = [guard.metric for guard in plan.guards if evidence is None or guard.metric not in evidence.passed]
     if state.share >= 0.25 and missing:
         asked.append(f"no worse on {', '.join(missing)}")
-    return " and ".join(asked)
+    return " and ".join(asked) or "the next look of the controller"

@@ -18,7 +18,7 @@ from prodml_magics.actions.switch import switch, unchanged
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.contract.schema import Contract
-from prodml_magics.errors import NotFound
+from prodml_magics.errors import NotFound, UsageError
 from prodml_magics.monitoring.pairs import logged_answers
 from prodml_magics.monitoring.shadow import compare_shadow, shadow_drawing
 from prodml_magics.rollouts.paired import Tolerances
@@ -44,8 +44,18 @@ def shadow(workspace: Workspace, request: Shadow) -> ChangeResult | ShadowResult
         version = resolve(workspace, reference, default="candidate") if reference.alias else reference.version
         return ChangeResult(switch(workspace, before, unshadowed(before, version), kind="unshadow", cause=request.why))
     if reference.version is None and reference.alias is None:
+        _refuse_stray_flags(request)
         return _comparison(workspace, before)
     return _start(workspace, before, reference, request)
+
+
+def _refuse_stray_flags(request: Shadow) -> None:
+    """`UsageError` for a flag of a shadow that begins, where only a comparison is asked for."""
+    default = Shadow(model=request.model)
+    for name in request.__struct_fields__:
+        if name != "model" and getattr(request, name) != getattr(default, name):
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(f"{flag} is for a shadow that begins; give its version as well, such as {request.model}@2")
 
 
 def _start(workspace: Workspace, before: Route, reference: ModelReference, request: Shadow) -> ChangeResult:

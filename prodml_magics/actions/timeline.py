@@ -77,7 +77,7 @@ def _summary(event: Event, route: dict[str, object]) -> str:
     parts = [f"version {live} live"]
     canary = route.get("canary")
     if isinstance(canary, dict):
-        parts.append(f"canary {canary['version']} at {canary['share']:.4g} of the traffic")
+        parts.append(f"canary {canary['version']} at {canary['share'] * 100:.4g} % of the traffic")
     if previous is not None:
         parts.append(f"version {previous} kept as previous")
     if event.payload.get("tier"):

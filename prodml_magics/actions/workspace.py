@@ -231,8 +231,18 @@ class Workspace:
         """The live version of `model`, else `NotFound`."""
         live = self.route(model).live
         if live is None:
-            raise NotFound(f"{model} is not deployed; deploy it with %deploy {model}")
+            raise NotFound(self._why_not_live(model))
         return live
+
+    def _why_not_live(self, model: str) -> str:
+        from prodml_magics.contract.nearest import did_you_mean
+
+        if self.versions(model):
+            return f"{model} is not deployed; deploy it with %deploy {model}"
+        known = sorted({event.model for event in self.ledger.events() if event.kind == "register"}) if self.has_ledger() else []
+        if not known:
+            return f"{model} is not deployed, and no model is registered in {self.home}; begin with %register"
+        return f"there is no model {model!r} here; {did_you_mean(model, known)}"
 
 
 def _gate(path: Path, where: str) -> None:

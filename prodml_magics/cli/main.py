@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from importlib.metadata import version
+from io import StringIO
 from typing import Any
 
 import msgspec
@@ -19,6 +22,8 @@ __all__ = ["main", "run"]
 
 _DOOR = "cli"
 _GLOBAL = ("--json", "--debug")
+_MORE = "every verb also takes --json, which prints the record, and --debug, which adds the traceback to an error"
+_MAGIC = re.compile(rf"(?<![\w%])%({'|'.join(VERBS)})(?![\w-])")
 
 
 def run() -> None:
@@ -35,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     except ProdmlError as error:
         if "--debug" in flags:
             traceback.print_exc()
-        said = str(error)
+        said = in_a_terminal(str(error))
         print(said if said.startswith("prodml ") else f"prodml: {said}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
@@ -57,8 +62,10 @@ def _command(words: list[str], *, as_json: bool) -> int:
     if verb not in VERBS:
         raise UsageError(f"there is no verb {verb}; {grammar.nearest_verb(verb)}")
     try:
-        request = grammar.parse(VERBS[verb], rest, prog=f"prodml {verb}", door=_DOOR)
+        with redirect_stdout(StringIO()) as helped:
+            request = grammar.parse(VERBS[verb], rest, prog=f"prodml {verb}", door=_DOOR, more=_MORE)
     except SystemExit:  # --help has printed
+        print(in_a_terminal(helped.getvalue()), end="")
         return 0
     with Workspace.open(door=_DOOR) as workspace:
         if isinstance(request, Up) and request.foreground:
@@ -82,8 +89,17 @@ def _print(result: Any, *, as_json: bool) -> None:
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(result.to_dict()), indent=2).decode())
     else:
-        print(result)
+        print(in_a_terminal(str(result)))
     sys.stdout.flush()
+
+
+def in_a_terminal(text: str) -> str:
+    """`text` with its magics as commands: what to do next is a line that can be typed here.
+
+    >>> in_a_terminal("put it back with %rollback cancer")
+    'put it back with prodml rollback cancer'
+    """
+    return _MAGIC.sub(r"prodml \1", text)
 
 
 def overview() -> str:

@@ -37,11 +37,21 @@ def _add_completions(shell: Any) -> None:
 
 
 def _magic(shell: Any, verb: str) -> Callable[[str], Any]:
-    def magic(line: str) -> Any:
-        return _told(lambda: _run(shell, verb, f"%{verb}", _words(shell, line)), line)
+    return _marked(_Magic(lambda line: _told(lambda: _run(shell, verb, f"%{verb}", _words(shell, line)), line), verb))
 
-    magic.__doc__ = VERBS[verb].__doc__
-    return _marked(magic)
+
+class _Magic:
+    def __init__(self, run: Callable[[str], Any], verb: str) -> None:
+        self._run = run
+        self._verb = verb
+
+    def __call__(self, line: str) -> Any:
+        return self._run(line)
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        """What ``%drift?`` shows: the same as ``%drift --help``, made when it is asked for."""
+        return grammar.parser_of(VERBS[self._verb], f"%{self._verb}", _DOOR).format_help()
 
 
 def _any_verb(shell: Any) -> Callable[[str], Any]:

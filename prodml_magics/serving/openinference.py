@@ -70,6 +70,8 @@ def decode_request(body: bytes, header_length: int | None = None) -> InferReques
 
     Raises `InvalidInput` with one line on anything that is not the protocol.
     """
+    if not body:
+        raise InvalidInput("the body is empty; send an inference request, see GET /v2/models/NAME for names and shapes")
     split = len(body) if header_length is None else header_length
     if not 0 < split <= len(body):
         raise InvalidInput(

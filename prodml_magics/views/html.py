@@ -67,7 +67,7 @@ def _static(
     picture: Picture | None,
     picture_id: str | None,
 ) -> str:
-    table = _table(columns, rows[:limit], heat) if columns else ""
+    table = _table(columns, rows[:limit], heat) if rows else ""
     held = f"{table}{_more(len(rows) - limit)}{_picture(picture)}"
     return f'<div class="prodml-static-{escape(picture_id)}">{held}</div>' if picture_id else held
 
@@ -145,5 +145,6 @@ def _more(hidden: int) -> str:
 def _picture(picture: Picture | None) -> str:
     if picture is None:
         return ""
-    image = f'<img class="prodml-picture" alt="{escape(picture.title)}" src="{picture.data_uri()}" style="max-width: 100%">'
-    return f'<div style="margin-top: 8px">{image}</div>'
+    style = "max-width: 100%; min-width: 480px"
+    image = f'<img class="prodml-picture" alt="{escape(picture.title)}" src="{picture.data_uri()}" style="{style}">'
+    return f'<div style="margin-top: 8px; overflow-x: auto">{image}</div>'

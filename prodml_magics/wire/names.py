@@ -32,6 +32,9 @@ def check_name(name: str) -> str:
     """Return `name` when it can name a model, else raise `InvalidInput`."""
     if not isinstance(name, str) or not _NAME.match(name) or ".." in name:
         shown = ascii(name)[:60]
+        alone, at, _ = name.partition("@") if isinstance(name, str) else ("", "", "")
+        if at and _NAME.match(alone):
+            raise InvalidInput(f"{shown} names a version, and this is about the model; write {alone}")
         raise InvalidInput(
             f"{shown} cannot name a model; use 1 to 100 letters, digits, '.', '_' or '-', starting with a letter or digit"
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rehearsal import Controller, Traffic, begin, clock, kept, switch_at_once
 
-from prodml_magics.actions.canary import begin_canary
+from prodml_magics.actions.canary import begin_canary, broken_clients
 from prodml_magics.actions.deploy import deploy
 from prodml_magics.actions.plan import plan as plan_ladder
 from prodml_magics.actions.rollback import rollback, undeploy
@@ -142,6 +142,23 @@ def test_a_clock_that_goes_back_only_makes_it_wait_and_silence_is_held_at_the_de
     assert rollout(home, Rollout(model="cancer")).waits_for.startswith("a person")
 
 
+def test_a_rollout_waits_for_what_is_still_missing_in_its_step_and_for_nothing_that_has_been(home: Workspace) -> None:
+    def waits() -> str:
+        found: str = rollout(home, Rollout(model="cancer")).waits_for
+        return found
+
+    traffic, controller = Traffic(home, 3), Controller(home)
+    traffic.send(300)
+    controller.look()
+    begin(home, steps=(20.0, 50.0, 100.0), min_rows=1_500, bake=86_400.0)
+    assert waits() == "1,500 canary requests and 24 h in this step"
+    traffic.send(9_000)
+    assert controller.look() == 0
+    assert waits() == "24 h in this step"
+    clock(home).advance(86_400)
+    assert waits() == "the next look of the controller"
+
+
 def test_it_is_steered_by_hand(home: Workspace) -> None:
     begin(home)
     assert rollout(home, Rollout(model="cancer", pause=True, why="lunch")).phase == "paused"
@@ -205,7 +222,7 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(home: Workspace) -> No
     assert planned.changes[:2] == ("canary version: none → 2", "canary share: none → 0.05")
     assert planned.changes[-2:] == (
         "loaded: 1 → 1, 2",
-        "rollout: running, version 2 against 1, 5 % → 25 % → 100 %, each at least 600 s; worse is error_rate by 0.005, "
+        "rollout: running, version 2 against 1, 5 % → 25 % → 100 %, each at least 10 min; worse is error_rate by 0.005, "
         "latency_p99 by 20%, alpha 0.05",
     )
     at_once = deploy(home, Deploy(model="cancer@2", blue_green=True, keep="30d", dry_run=True))
@@ -215,7 +232,7 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(home: Workspace) -> No
         "previous: none → 1",
         "serving keep_seconds: none → 2592000.0",
         "loaded: 1 → 2, 1",
-        "rollout: baking, version 2 against 1, watched 300 s; worse is error_rate by 0.005, latency_p99 by 20%, alpha 0.05",
+        "rollout: baking, version 2 against 1, watched 5 min; worse is error_rate by 0.005, latency_p99 by 20%, alpha 0.05",
     )
     assert all(line in str(at_once) for line in at_once.changes)
     assert home.ledger.last_id() == last
@@ -400,6 +417,9 @@ def test_a_candidate_with_another_contract_is_refused_with_the_column(home: Work
         GateRefused, match=r"clients of cancer@1 cannot go on with version 2: column 'mean radius' is sent but not known"
     ):
         begin_canary(home, Deploy(model="cancer@2", canary=LADDER), before, 2)
+    said = "clients of cancer@1 cannot go on with version 2: column 'mean radius' is sent but not known"
+    assert broken_clients(home, before, 2).startswith(said)
+    assert broken_clients(home, before, 3) == broken_clients(home, before, 1) == ""
 
 
 def test_a_plan_says_what_each_step_can_see_and_a_blind_ladder_is_refused_with_one_that_sees(home: Workspace) -> None:

@@ -72,10 +72,10 @@ def test_a_window_is_compared_with_the_profile_with_earlier_rows_and_with_anothe
     of_profile = drift(served, Drift(model="cancer", window="1h"))
     assert first in of_profile.record.drifted
     assert of_profile.record.against == "version 1's training rows"
-    said = rf"`{first}` moved by \d+\.\d sd; looks like a unit change ×10"
-    assert re.search(said, of_profile.record.summary)
-    assert re.search(said, str(of_profile))
-    assert re.search(said, of_profile._repr_html_())
+    said = r"moved by \d+\.\d sd; looks like a unit change ×10"
+    assert re.search(f"`{first}` {said}", of_profile.record.summary)
+    assert re.search(f"`{first}` {said}", str(of_profile))
+    assert re.search(f"<code>{first}</code> {said}", of_profile._repr_html_())
     for against in ("previous", "2h", "cancer@2", "cancer@live"):
         found = drift(served, Drift(model="cancer", window="1h", against=against))
         assert first in found.record.drifted, against
@@ -309,3 +309,4 @@ def test_frames_without_rows_are_undecided_and_say_so(nowhere: Workspace) -> Non
         found = drift(nowhere, Drift(model=before, current=now))
         assert found.record.verdict == "undecided"
         assert all("no rows" in row["reason"] for row in found.record.columns)
+        assert found.title == f"undecided: {'0 rows are too few to tell' if now.is_empty() else 'the reference has no rows'}"

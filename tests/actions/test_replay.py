@@ -182,7 +182,7 @@ REFUSED: list[tuple[dict[str, Any], type[ProdmlError], str]] = [
         InvalidInput,
         "version 1 of cancer is live, so its answers are there already; replay another version",
     ),
-    ({"model": "other@2"}, NotFound, "other is not deployed; deploy it with %deploy other"),
+    ({"model": "other@2"}, NotFound, "there is no model 'other' here; known are 'cancer'"),
     ({"model": "cancer@2", "window": "soon"}, UsageError, "'soon' is not a duration"),
     (
         {"model": "cancer@2", "window": "1m"},

@@ -60,7 +60,7 @@ REFUSED: list[tuple[Request, type[ProdmlError], str]] = [
     (Deploy(model="other"), NotFound, "no model other is registered in"),
     (Deploy(model="cancer@9"), NotFound, "cancer"),
     (Deploy(model="cancer@0"), InvalidInput, "'0' is not a version of cancer; write cancer@2, or one of cancer@live"),
-    (Drift(model="other"), NotFound, "other is not deployed; deploy it with %deploy other"),
+    (Drift(model="other"), NotFound, "there is no model 'other' here; known are 'cancer'"),
     (Drift(model="cancer"), NotFound, "cancer has answered no rows in this window; send requests to it, or widen the window"),
     (Timeline(model="other"), NotFound, "has no entry for other; register it with %register"),
 ]

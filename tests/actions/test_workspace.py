@@ -56,7 +56,7 @@ def test_reading_an_absent_home_makes_nothing(tmp_path: Path) -> None:
     workspace = workspace_at(tmp_path / "h")
     assert (workspace.versions("m"), workspace.route("m").live, workspace.ledger_revision()) == ((), None, 0)
     assert workspace.check_home() == tmp_path
-    with pytest.raises(NotFound, match="m is not deployed; deploy it with %deploy m"):
+    with pytest.raises(NotFound, match="m is not deployed, and no model is registered in "):
         workspace.live("m")
     assert list(tmp_path.iterdir()) == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,7 +65,8 @@ def test_help_and_version(capsys: Captured) -> None:
         assert shown.err == ""
     for verb in VERBS:
         assert main([verb, "--help"]) == 0
-        assert capsys.readouterr().out.startswith(f"usage: prodml {verb}")
+        shown = capsys.readouterr().out
+        assert shown.startswith(f"usage: prodml {verb}") and "--json" in shown and not re.search(r"%[a-z]", shown)
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("prodml 0.")
 
@@ -85,12 +87,25 @@ def test_help_and_version(capsys: Captured) -> None:
         (["drift", "cancer", "--since", "yesterday"], 2, "--since 'yesterday' is not a time; write"),
         (["drift", "cancer", "--since", "2026-01-02", "--until", "2026-01-02"], 2, "the window is empty"),
         (["drift", "cancer", "--since", "2026-01-02T00:00+02:00", "--until", "2026-01-01T22:00"], 2, "the window is empty"),
-        (["timeline", "other"], 1, "has no entry for other; register it with %register"),
+        (["timeline", "other"], 1, "has no entry for other; register it with prodml register"),
         (["undo", "1"], 1, "entry 1 (register) changed no traffic"),
-        (["undo", "99"], 1, "the ledger has no entry 99; %timeline lists them"),
+        (["undo", "99"], 1, "the ledger has no entry 99; prodml timeline lists them"),
         (["deploy", "cancer@live2"], 1, "'live2' is not a version of cancer; write cancer@2"),
         (["deploy", "a/b"], 1, "'a/b' cannot name a model"),
         (["register", "no.onnx", "--name", "m"], 1, "there is no file 'no.onnx'; check the path"),
+        (["rollback", "cancer@2"], 1, "'cancer@2' names a version, and this is about the model; write cancer"),
+        (
+            ["shadow", "cancer", "--rows", "9"],
+            2,
+            "--rows is for a shadow that begins; give its version as well, such as cancer@2",
+        ),
+        (
+            ["deploy", "cancer@1", "--bake", "none", "--guard", "error_rate"],
+            2,
+            "--guard says what the watch goes by, and --bake none",
+        ),
+        (["drift", "cance"], 1, "there is no model 'cance' here; did you mean 'cancer'?"),
+        (["drift", __file__], 2, "is a file, and one frame is compared with another; give that as well"),
         (["drift", "no.parquet", "other.parquet"], 1, "there is no file no.parquet"),
     ],
 )

@@ -144,8 +144,19 @@ def test_a_function_says_bounds_by_the_names_of_its_arguments() -> None:
         prodml_magics.drift("cancer", last=0)
     with pytest.raises(UsageError, match="up takes no foreground; it takes port"):
         prodml_magics.up(foreground=True)
-    with pytest.raises(UsageError, match="columns: Expected `array`, got `str`"):
-        prodml_magics.drift("cancer", columns="mean radius")
+    with pytest.raises(UsageError, match="columns: Expected `array`, got `int`"):
+        prodml_magics.drift("cancer", columns=5)
+
+
+def test_help_tells_what_holds_where_a_flag_is_left_out() -> None:
+    for request in VERBS.values():
+        shown = " ".join(grammar.parser_of(request, "x", "cli").format_help().split())
+        for field in grammar.fields_of(request, "cli"):
+            assert not field.default or "default" in field.help or f"(default: {field.default})" in shown
+
+
+def test_one_name_where_several_are_taken_may_stand_alone_in_python() -> None:
+    assert grammar.build(Drift, {"model": "cancer", "columns": "age"}) == Drift(model="cancer", columns=("age",))
 
 
 def test_the_nearest_verb_is_named_or_all_are() -> None:

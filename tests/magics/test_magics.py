@@ -44,6 +44,11 @@ def test_a_result_shows_as_text_and_html_and_an_assigned_one_does_not(notebook: 
     assert notebook.names["found"].frame["kind"].to_list() == ["register", "deploy", "register", "deploy"]
 
 
+def test_asking_for_a_magic_shows_its_flags(notebook: Notebook) -> None:
+    shown = notebook.shell.object_inspect_text("%drift")
+    assert "usage: %drift [-h]" in shown and "--tolerance SHARE" in shown
+
+
 def test_frames_in_the_notebook_are_compared_by_their_names(notebook: Notebook) -> None:
     ran = notebook.run(
         "import numpy as np, polars as pl",
@@ -54,7 +59,7 @@ def test_frames_in_the_notebook_are_compared_by_their_names(notebook: Notebook) 
     )
     assert ran.value is None and (ran.out, ran.displays) == ("", [])
     assert (notebook.names["x"].drifted, notebook.names["x"].verdict) == (("b",), "drift")
-    assert str(notebook.run("%drift before").error) == "before is not deployed; deploy it with %deploy before"
+    assert str(notebook.run("%drift before").error) == "there is no model 'before' here; known are 'cancer'"
 
 
 @pytest.mark.parametrize(

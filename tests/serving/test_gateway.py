@@ -142,6 +142,7 @@ ROW = [[0.5] * 30]
     ("status", "body", "needle"),
     [
         (400, b"{", "not an inference request"),
+        (400, b"", "the body is empty; send an inference request"),
         (
             400,
             b'{"inputs": [{"name": "input", "shape": [1, 30], "datatype": "FP32", "data": [NaN]}]}',

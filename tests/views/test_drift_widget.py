@@ -143,7 +143,9 @@ def test_a_narrow_page_leaves_out_whole_columns_and_cuts_none(page: Any, width: 
     page.set_viewport_size({"width": width + 40, "height": 800})
     heads = page.locator("thead th:visible")
     assert set(heads.all_inner_texts()) == {
-        name for name in ("column", "verdict", "effect", "adjusted p", "PSI", "JS", "missing", "rows", "reason") if name not in gone
+        name
+        for name in ("column", "verdict", "effect", "adjusted p", "PSI", "JS", "missing", "rows", "reason")
+        if name not in gone
     }
     room = page.locator(".scroll").evaluate("box => box.scrollWidth - box.clientWidth")
     page.set_viewport_size({"width": 1280, "height": 720})

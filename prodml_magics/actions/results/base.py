@@ -88,7 +88,7 @@ class Result(Generic[R]):
     def __str__(self) -> str:
         from prodml_magics.views.text import text_table
 
-        lines = [self.title, *(f"  {label}: {value}" for label, value in self.facts())]
+        lines = [self.title, *_fact_lines(self.facts())]
         lines += [f"  ! {warning}" for warning in self.warnings()]
         names, rows = self.table()
         return "\n".join([*lines, text_table(names, rows, limit=self.limit)] if rows else lines)
@@ -119,6 +119,16 @@ class Result(Generic[R]):
         publish_display_data({"text/plain": str(self), "text/html": self._repr_html_()})
         if os.environ.get("JPY_SESSION_NAME") and (widget := self.widget()) is not None:
             display(widget)
+
+
+def _fact_lines(facts: Sequence[tuple[str, str]]) -> list[str]:
+    """``label: value`` each; one without a label goes on where the value before it began."""
+    lines: list[str] = []
+    indent = ""
+    for label, value in facts:
+        indent = " " * (len(label) + 4) if label else indent
+        lines.append(f"  {label}: {value}" if label else f"{indent}{value}")
+    return lines
 
 
 def seen(until: Any) -> tuple[str, ...]:

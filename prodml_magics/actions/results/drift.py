@@ -35,7 +35,10 @@ class DriftResult(Result[DriftRecord]):
     def title(self) -> str:
         name = f"{self.record.model}: " if self.record.model else ""
         if self.record.verdict == "undecided":
-            return f"{name}undecided: {self.record.window.rows:,} rows are too few to tell"
+            rows = self.record.window.rows
+            if rows and not any(row["n_reference"] for row in self.record.columns):
+                return f"{name}undecided: the reference has no rows"
+            return f"{name}undecided: {rows:,} {'row is' if rows == 1 else 'rows are'} too few to tell"
         if self.record.verdict == "no drift":
             return f"{name}none of {len(self.record.columns)} columns has drifted"
         if not self.record.drifted:
@@ -53,7 +56,10 @@ class DriftResult(Result[DriftRecord]):
     def facts(self) -> list[tuple[str, str]]:
         window = self.record.window
         reach = f"{moment(window.since)} to {moment(window.until)}" if window.since and window.until else "both frames"
-        found = [("window", f"{window.rows:,} rows, {reach}"), ("against", self.record.against)]
+        found = [
+            ("window", f"{window.rows:,} {'row' if window.rows == 1 else 'rows'}, {reach}"),
+            ("against", self.record.against),
+        ]
         if self.record.source == "sketches":
             found.append(("read", _sketches(self.record)))
         if self.record.summary:
