@@ -19,6 +19,7 @@ from prodml_magics.errors import InvalidInput, ProdmlError, TooLarge
 from prodml_magics.serving.access import Access
 from prodml_magics.serving.catalog import Catalog
 from prodml_magics.serving.follow import Follower
+from prodml_magics.serving.front import matched
 from prodml_magics.serving.metadata import server_metadata
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.router import Router
@@ -208,4 +209,9 @@ async def _known(_request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _json({"error": f"{request.method} {ascii(request.url.path)[1:-1][:100]}: {error.detail.lower()}"}, error.status_code)
+    asked = f"{request.method} {ascii(request.url.path)[1:-1][:100]}"
+    if error.status_code == 404 and matched(request.url.path):
+        response = _json({"error": f"{asked}: method not allowed; send POST"}, 405)
+        response.headers["allow"] = "POST"
+        return response
+    return _json({"error": f"{asked}: {error.detail.lower()}"}, error.status_code)

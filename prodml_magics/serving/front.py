@@ -12,7 +12,7 @@ from prodml_magics.serving.limits import Limits
 from prodml_magics.serving.predict import Predictor
 from prodml_magics.serving.replies import Reply
 
-__all__ = ["INFER", "PREDICT", "Front"]
+__all__ = ["INFER", "PREDICT", "Front", "matched"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -34,7 +34,7 @@ class Front:
         self._inner = inner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match = _match(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
+        match = matched(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if match is None:
             await self._inner(scope, receive, send)
             return
@@ -86,6 +86,7 @@ class Front:
         return TooLarge(f"the body is larger than {self._limits.body_bytes >> 20} MiB; send fewer rows in one request")
 
 
-def _match(scope: Scope) -> re.Match[str] | None:
+def matched(path: str) -> re.Match[str] | None:
+    """The predict route that `path` is."""
     # ASGI hands over the path decoded; a name is taken as it stands there, and no real name holds a percent sign.
-    return INFER.match(scope["path"]) or PREDICT.match(scope["path"]) or INVOKE.match(scope["path"])
+    return INFER.match(path) or PREDICT.match(path) or INVOKE.match(path)

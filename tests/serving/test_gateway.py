@@ -359,7 +359,10 @@ def test_metadata_health_and_readiness(placed: Placed) -> None:
             assert (await client.get("/v2/models/cancer/")).status_code == 404
             assert (await client.get("/v2/")).json() == (await client.get("/v2")).json()
             assert (await client.get("/nowhere")).json()["error"].startswith("GET /nowhere")
-            assert (await client.get(URL)).status_code in (404, 405)
+            for path in (URL, "/predict/cancer", "/models/cancer/invocations", "/invocations"):
+                answer = await client.get(path)
+                assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+                assert answer.json()["error"] == f"GET {path}: method not allowed; send POST"
 
     asyncio.run(scenario())
 
