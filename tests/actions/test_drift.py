@@ -272,7 +272,7 @@ def test_the_worst_part_is_found_without_being_named(nowhere: Workspace) -> None
     found = drift(nowhere, Drift(model=_frame(rng, 3_000), current=_frame(rng, 3_000, shift=9.0)))
     (worst,) = found.record.slices
     assert (worst["slice"], worst["drifted"]) == ("city = Rome", ["age"])
-    told = f"city = Rome: {worst['n_current']} rows, where age moved more: KS distance {worst['effect']:.2f} there, "
+    told = f"city = Rome: {worst['n_current']:,} rows, where age moved more: KS distance {worst['effect']:.2f} there, "
     assert told in str(found)
     assert "city = Rome" in found._repr_html_()
     assert found.to_dict()["slices"][0]["overall"] == pytest.approx(worst["overall"])
