@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from operator import add
 
 import msgspec
 import numpy as np
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from prodml_magics.stats.sequential.clipped_mean import Difference, log_higher
 
-__all__ = ["BURN_IN", "Buckets", "Series", "add_to_buckets", "buckets_for", "dispersed", "dispersion", "log_bucket_higher"]
+__all__ = ["BURN_IN", "Buckets", "add_to_buckets", "buckets_for", "dispersed", "dispersion", "log_bucket_higher"]
 
 Floats = NDArray[np.float64]
 
@@ -45,13 +45,6 @@ _AT_ONCE = 250
 """Runs that are added at once, so that it costs little; a bucket may be longer by as many."""
 _REACH = 0.356
 """Standard deviations of D that the mixture spreads over: best at fifty buckets."""
-
-
-class Series(NamedTuple):
-    """What is averaged in buckets, [runs, series]: of each run what it counts as a canary's, and as a control's."""
-
-    canary: Floats
-    control: Floats
 
 
 class Buckets(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,33 +71,35 @@ def buckets_for(memory: float) -> Buckets | None:
     return Buckets(length=math.ceil(_TIMES * min(memory, _LONGEST))) if memory > _REMEMBERS else None
 
 
-def add_to_buckets(buckets: Buckets, canary: NDArray[np.bool_], sizes: NDArray[np.int64], series: Series) -> Buckets:
-    """`buckets` with runs in them; `sizes` [runs] are classes of which each is compared within itself."""
+def add_to_buckets(buckets: Buckets, canary: NDArray[np.bool_], sizes: NDArray[np.int64], values: Floats) -> Buckets:
+    """`buckets` with runs in them, of which each counts `values` [runs, series]; `sizes` [runs] are classes, compared within themselves."""
     step = max(buckets.length, _AT_ONCE)
     for start in range(0, len(canary), step):
         part = slice(start, start + step)
-        buckets = _add(buckets, canary[part], sizes[part], Series(series.canary[part], series.control[part]))
+        buckets = _add(buckets, canary[part], sizes[part], values[part])
     return buckets
 
 
-def _add(buckets: Buckets, canary: NDArray[np.bool_], sizes: NDArray[np.int64], series: Series) -> Buckets:
-    values = np.where(canary[:, None], series.canary, series.control)
-    parts = dict(buckets.open)
-    for size in np.unique(sizes).tolist():
-        mine = sizes == size
-        sides = [values[mine & ~canary], values[mine & canary]]
-        fresh = np.concatenate([[len(side) for side in sides], *(side.sum(axis=0) for side in sides)])
-        parts[str(size)] = tuple((fresh + parts.get(str(size), 0.0)).tolist())
-    totals = (values.sum(axis=0), (values**2).sum(axis=0))
-    known = [np.array(each or 0.0) for each in (buckets.sums, buckets.sums_of_squares)]
+def _add(buckets: Buckets, canary: NDArray[np.bool_], sizes: NDArray[np.int64], values: Floats) -> Buckets:
+    parts, classes = dict(buckets.open), set(sizes.tolist())
+    for size in sorted(classes):
+        mine = canary if len(classes) == 1 else canary & (sizes == size)
+        theirs = ~canary if len(classes) == 1 else ~canary & (sizes == size)
+        sides = values[theirs], values[mine]
+        fresh = (float(len(sides[0])), float(len(sides[1])), *sides[0].sum(axis=0).tolist(), *sides[1].sum(axis=0).tolist())
+        parts[str(size)] = _plus(parts.get(str(size), ()), fresh)
     after = replace(
         buckets,
         open=parts,
         runs=buckets.runs + len(canary),
-        sums=tuple((known[0] + totals[0]).tolist()),
-        sums_of_squares=tuple((known[1] + totals[1]).tolist()),
+        sums=_plus(buckets.sums, values.sum(axis=0).tolist()),
+        sums_of_squares=_plus(buckets.sums_of_squares, (values * values).sum(axis=0).tolist()),
     )
     return _closed(after) if _is_full(parts, buckets.length) else after
+
+
+def _plus(known: Sequence[float], fresh: Sequence[float]) -> tuple[float, ...]:
+    return tuple(map(add, known, fresh)) if known else tuple(fresh)
 
 
 def _is_full(parts: dict[str, tuple[float, ...]], length: int) -> bool:

@@ -18,7 +18,7 @@ from prodml_magics.rollouts.fold import series_of
 from prodml_magics.rollouts.guards import is_class, is_duration, is_latency, is_mean, is_score, range_of
 from prodml_magics.rollouts.means import MeanTally, log_lower
 from prodml_magics.rollouts.moved import log_moved, log_within
-from prodml_magics.rollouts.runs import Tally, log_e_since
+from prodml_magics.rollouts.runs import Tally, log_e_since, spent_at
 from prodml_magics.stats.sequential.block_pairs import log_mean_of
 from prodml_magics.stats.sequential.clipped_mean import log_higher
 from prodml_magics.stats.sequential.exceedances import LEVELS
@@ -81,7 +81,7 @@ def _log_more(plan: RolloutPlan, evidence: Evidence) -> list[float]:
     now = np.array(evidence.counts)
     if not now.size:
         return []
-    counts = np.stack([now, *(now - _counts(begun) for begun in evidence.beginnings)])
+    counts = np.concatenate([now[None], now - _counts(evidence.beginnings)]) if evidence.beginnings else now[None]
     canary, both = counts[:, :, 1].sum(axis=-1), counts.sum(axis=2)
     log_e = log_e_value(canary, both, evidence.shares, MORE)
     for index, guard in enumerate(rates_of(plan)):
@@ -91,9 +91,15 @@ def _log_more(plan: RolloutPlan, evidence: Evidence) -> list[float]:
 
 
 @kept_for
-def _counts(begun: Beginning) -> NDArray[np.int64]:
-    """Of a beginning, which every later look asks for."""
-    return np.array(begun.counts)
+def _counts(begun: tuple[Beginning, ...]) -> NDArray[np.int64]:
+    """Of each beginning, which every later look asks for."""
+    return np.array([each.counts for each in begun])
+
+
+@kept_for
+def _spent(begun: tuple[Beginning, ...]) -> tuple[Floats, Floats]:
+    """The same of slow runs; a beginning before the thresholds is the start."""
+    return spent_at([each.slower for each in begun], len(LEVELS), len(MORE))
 
 
 def _log_outside(canary: NDArray[np.int64], both: NDArray[np.int64], shares: Sequence[float], within: float) -> Floats:
@@ -108,8 +114,7 @@ def _log_slower(plan: RolloutPlan, evidence: Evidence) -> Floats:
     slower = evidence.slower
     if slower is None:
         return np.zeros(1)
-    nothing = Tally.empty(len(slower.events), len(MORE))
-    begun = [each.slower or nothing for each in evidence.beginnings]
+    begun = _spent(evidence.beginnings) if evidence.beginnings else None
     by_runs = log_over_onsets(log_e_since(slower, MORE, begun).T)
     return _smaller(plan, evidence, _OF_LEVELS, by_runs)
 
@@ -142,7 +147,7 @@ def _log_no_slower(guard: Guard, evidence: Evidence) -> Floats:
     if not mine:
         return np.zeros(1)
     canary = sum(each.events[0][1] for each in mine)
-    costs = np.sum([each.costs[0] for each in mine], axis=0)
+    costs = np.array([each.costs[0] for each in mine]).sum(axis=0)
     return log_mean_exp(canary * np.log(FEWER) - costs)[None]
 
 

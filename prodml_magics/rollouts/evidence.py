@@ -5,6 +5,7 @@ It is folded from batches of answered requests, see `fold`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
@@ -123,37 +124,37 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 def rates_of(plan: RolloutPlan) -> tuple[Guard, ...]:
     """The guards that count requests: those that failed, or those whose answer says a class."""
-    return _rates_among(plan.guards)
+    return _among(plan.guards, _counts_requests)
 
 
-@lru_cache(maxsize=64)
-def _rates_among(guards: tuple[Guard, ...]) -> tuple[Guard, ...]:
-    return tuple(guard for guard in guards if is_rate(guard.metric) or is_class(guard.metric))
+def _counts_requests(metric: str) -> bool:
+    return is_rate(metric) or is_class(metric)
+
+
+@lru_cache(maxsize=256)
+def _among(guards: tuple[Guard, ...], meant: Callable[[str], bool]) -> tuple[Guard, ...]:
+    """Kept, since every look asks for the same."""
+    return tuple(guard for guard in guards if meant(guard.metric))
 
 
 def latencies_of(plan: RolloutPlan) -> tuple[Guard, ...]:
     """The guards that count slow runs."""
-    return _latencies_among(plan.guards)
-
-
-@lru_cache(maxsize=64)
-def _latencies_among(guards: tuple[Guard, ...]) -> tuple[Guard, ...]:
-    return tuple(guard for guard in guards if is_latency(guard.metric))
+    return _among(plan.guards, is_latency)
 
 
 def durations_of(plan: RolloutPlan) -> tuple[Guard, ...]:
     """The guards on the mean time of runs."""
-    return tuple(guard for guard in plan.guards if is_duration(guard.metric))
+    return _among(plan.guards, is_duration)
 
 
 def scores_of(plan: RolloutPlan) -> tuple[Guard, ...]:
     """The guards on the mean score."""
-    return tuple(guard for guard in plan.guards if is_score(guard.metric))
+    return _among(plan.guards, is_score)
 
 
 def means_of(plan: RolloutPlan) -> tuple[Guard, ...]:
     """The guards that wait for labels."""
-    return tuple(guard for guard in plan.guards if is_mean(guard.metric))
+    return _among(plan.guards, is_mean)
 
 
 def begin(

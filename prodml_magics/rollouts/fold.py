@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from operator import add
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from prodml_magics.rollouts.baking import Answered, fold_baked
-from prodml_magics.rollouts.buckets import Series, add_to_buckets
+from prodml_magics.rollouts.buckets import add_to_buckets
 from prodml_magics.rollouts.durations import add_durations
 from prodml_magics.rollouts.evidence import (
     FLOOR,
@@ -33,13 +34,13 @@ from prodml_magics.rollouts.evidence import (
     scores_of,
     with_thresholds,
 )
-from prodml_magics.rollouts.guards import is_rate, level_of
+from prodml_magics.rollouts.guards import is_duration, is_latency, is_rate, level_of
 from prodml_magics.rollouts.moved import Scored, add_scores
 from prodml_magics.rollouts.runs import Tally, add_runs, joined, parted
-from prodml_magics.stats.sequential.difference import NO_WORSE, log_increments
+from prodml_magics.stats.sequential.difference import NO_WORSE, log_increment
 from prodml_magics.stats.sequential.exceedances import LEVELS
 from prodml_magics.stats.sequential.onset import beginnings_due
-from prodml_magics.stats.sequential.quantiles import add_values
+from prodml_magics.stats.sequential.quantiles import add_binned, bins_of
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE
 from prodml_magics.wire.rollouts import Guard, RolloutPlan
 
@@ -133,50 +134,58 @@ def _with_runs(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Eviden
     canary, took, rows = batch.canary[first], batch.run_ms[first], batch.run_rows[first]
     if latencies_of(plan):  # for people alone, so that no more is done here than count
         control, mine = evidence.times
-        times = add_values(dict(control), took[~canary]), add_values(dict(mine), took[canary])
+        bins = bins_of(took)
+        times = add_binned(dict(control), bins[~canary]), add_binned(dict(mine), bins[canary])
         evidence = replace(evidence, times=times)
     if evidence.slower is None:
         learning = (*evidence.learning, *took[~canary].tolist())
         after = replace(evidence, learning=learning)
         return with_thresholds(after, learning) if len(learning) >= LEARNED else after
-    thresholds = np.array(evidence.thresholds)
-    limits = np.where(canary[:, None], FLOOR.lifted(thresholds), thresholds)
-    slower = add_runs(evidence.slower, canary, took[:, None] > limits, MORE)
-    evidence = _with_durations(plan, evidence, batch)
-    margins = dict(evidence.margins)
-    sizes = np.log2(np.maximum(rows, 1)).astype(np.int64)
     guards = latencies_of(plan)
-    if evidence.buckets is not None:
-        series = _series(plan, evidence.thresholds, took)
-        evidence = replace(evidence, buckets=add_to_buckets(evidence.buckets, canary, sizes, series))
-    if not guards:
-        return replace(evidence, slower=slower)
-    beyond = took[:, None] > np.where(canary[:, None], *_margin_limits(guards, evidence.thresholds))
-    for size in sorted(set(sizes.tolist())):  # a smaller batch is quicker: alike is only what is of like size
-        names, of_size = [f"{guard.metric}/{size}" for guard in guards], sizes == size
-        known = joined([margins.get(name, Tally.empty(1, len(FEWER))) for name in names])
-        margins |= zip(names, parted(add_runs(known, canary[of_size], beyond[of_size], FEWER)), strict=True)
-    return replace(evidence, slower=slower, margins=margins)
+    beyond = took[:, None] > np.where(canary[:, None], *_limits(guards, evidence.thresholds))
+    slower = add_runs(evidence.slower, canary, beyond[:, : len(LEVELS)], MORE)
+    evidence = _with_durations(plan, evidence, batch)
+    sizes = np.log2(np.maximum(rows, 1)).astype(np.int64)
+    buckets = evidence.buckets
+    if buckets is not None:
+        buckets = add_to_buckets(buckets, canary, sizes, _averaged(plan, evidence.thresholds, canary, took, beyond))
+    margins = dict(evidence.margins)
+    classes = sorted(set(sizes.tolist())) if guards else []
+    for size in classes:  # a smaller batch is quicker: alike is only what is of like size
+        of_size = sizes == size if len(classes) > 1 else slice(None)
+        names = [f"{guard.metric}/{size}" for guard in guards]
+        known = joined([margins.get(name) or Tally.empty(1, len(FEWER)) for name in names])
+        fresh = add_runs(known, canary[of_size], beyond[of_size, len(LEVELS) :], FEWER)
+        margins |= zip(names, parted(fresh), strict=True)
+    return replace(evidence, slower=slower, margins=margins, buckets=buckets)
 
 
 def series_of(plan: RolloutPlan) -> tuple[str, ...]:
     """What is averaged in buckets: times with the floor and with the margin, what is beyond each threshold, and each guard's margin."""
-    mean = ("mean", "mean within its margin") if durations_of(plan) else ()
-    return (*mean, *(f"slow {level:g}" for level in LEVELS), *(guard.metric for guard in latencies_of(plan)))
+    return _series_among(plan.guards)
 
 
-def _series(plan: RolloutPlan, thresholds: tuple[float, ...], took: NDArray[np.float64]) -> Series:
-    """Of runs that `took` milliseconds, [runs, series]."""
-    of_levels, latencies = np.array(thresholds), latencies_of(plan)
-    canary, control = [], []
+@lru_cache(maxsize=64)
+def _series_among(guards: tuple[Guard, ...]) -> tuple[str, ...]:
+    mean = ("mean", "mean within its margin") if any(is_duration(guard.metric) for guard in guards) else ()
+    slow = (f"slow {level:g}" for level in LEVELS)
+    return (*mean, *slow, *(guard.metric for guard in guards if is_latency(guard.metric)))
+
+
+def _averaged(
+    plan: RolloutPlan,
+    thresholds: tuple[float, ...],
+    canary: NDArray[np.bool_],
+    took: NDArray[np.float64],
+    beyond: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """What runs that `took` milliseconds count in buckets, [runs, series]; `beyond` says which limits they exceed."""
+    times = []
     for guard in durations_of(plan):
         clip, lifted = thresholds[-1], FLOOR.lifted(took)
-        canary += [np.minimum(took, clip)] * 2
-        control += [np.minimum(lifted, clip), np.minimum(np.maximum(took * (1 + guard.margin), lifted), clip)]
-    mine, theirs = _margin_limits(latencies, thresholds)
-    for limits, found in ((FLOOR.lifted(of_levels), canary), (of_levels, control), (mine, canary), (theirs, control)):
-        found += list((took[:, None] > limits).T)
-    return Series(np.array(canary, np.float64).T, np.array(control, np.float64).T)
+        controls = (lifted, np.maximum(took * (1 + guard.margin), lifted))
+        times += [np.minimum(np.where(canary, took, control), clip) for control in controls]
+    return np.column_stack([*times, beyond.astype(np.float64)]) if times else beyond.astype(np.float64)
 
 
 def _with_durations(plan: RolloutPlan, evidence: Evidence, batch: Requests) -> Evidence:
@@ -203,11 +212,11 @@ def _with_scores(plan: RolloutPlan, evidence: Evidence, batch: Requests, keyed: 
 
 
 @lru_cache(maxsize=64)
-def _margin_limits(guards: tuple[Guard, ...], thresholds: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What runs of the canary, and of the control, have to exceed [guards]."""
+def _limits(guards: tuple[Guard, ...], thresholds: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What runs of the canary, and of the control, have to exceed to be slow at each level, and beyond each guard's margin."""
     of_guards = [thresholds[LEVELS.index(level_of(guard.metric))] for guard in guards]
     lifted = [lift_of(guard, threshold) for guard, threshold in zip(guards, of_guards, strict=True)]
-    return np.array(lifted), np.array(of_guards)
+    return np.array([*FLOOR.lifted(np.array(thresholds)).tolist(), *lifted]), np.array([*thresholds, *of_guards])
 
 
 def _keyed(batch: Requests) -> NDArray[np.bool_]:
@@ -268,12 +277,14 @@ def _difference(
     # octave, so that the bets of one look serve the next.
     control = (old_events + 100 * evidence.earlier_error_rate + 0.1) / (old_rows + 100 + 1)
     control = 2 ** (round(4 * math.log2(control)) / 4)
-    sums = np.array(evidence.differences[guard.metric])
+    sums = evidence.differences[guard.metric]
+    (failed, failed_canary), (units, canary_units) = events.tolist(), rows.tolist()
     for step in asked:
-        sums += log_increments(events[:, step], rows[:, step], evidence.shares[step], control, guard.margin, NO_WORSE)
-    failed, failed_canary = events.sum(axis=1).tolist()
-    size = ((old_events + failed, mine_failed + failed_canary), (old_rows + seen[0], mine + seen[1]))
-    return tuple(sums.tolist()), size
+        of_step = (failed[step], failed_canary[step]), (units[step], canary_units[step])
+        more = log_increment(*of_step, evidence.shares[step], control, guard.margin, NO_WORSE)
+        sums = tuple(map(add, sums, more))
+    size = ((old_events + sum(failed), mine_failed + sum(failed_canary)), (old_rows + seen[0], mine + seen[1]))
+    return sums, size
 
 
 def _with_beginnings(evidence: Evidence) -> Evidence:

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from prodml_magics.stats.sequential.kept import kept_for
 from prodml_magics.stats.sequential.mixture import log_mean_exp, log_sum_exp
 
-__all__ = ["Tally", "add_runs", "joined", "log_e_since", "log_expected", "parted"]
+__all__ = ["Tally", "add_runs", "joined", "log_e_since", "log_expected", "parted", "spent_at"]
 
 Floats = NDArray[np.float64]
 _LARGEST = 1000
@@ -72,12 +72,13 @@ def add_runs(tally: Tally, canary: NDArray[np.bool_], slow: NDArray[np.bool_], r
 def _add_block(tally: Tally, canary: NDArray[np.bool_], slow: NDArray[np.bool_], ratios: Floats) -> Tally:
     mine = int(np.count_nonzero(canary))
     runs = (tally.open_runs[0] + len(canary) - mine, tally.open_runs[1] + mine)
-    both, theirs = slow.sum(axis=0), slow[canary].sum(axis=0)
-    events = np.array([both - theirs, theirs]).T + np.array(tally.open_events)
+    one_each = slow.astype(np.float64)  # a product of floats is quicker than a sum of truths, and as exact
+    theirs = canary.astype(np.float64) @ one_each
+    events = np.array([one_each.sum(axis=0) - theirs, theirs]).T.astype(np.int64) + np.array(tally.open_events)
     if not all(runs):
         return Tally(tally.events, tally.costs, runs, _pairs(events))
     expected = log_expected(runs[1], runs[0], events.sum(axis=1), ratios)
-    costs = tuple(tuple(each) for each in (np.array(tally.costs) + expected).tolist())
+    costs = tuple(map(tuple, (_known(tally)[1] + expected).tolist()))
     return Tally(_pairs(np.array(tally.events) + events), costs, (0, 0), tuple((0, 0) for _ in events))
 
 
@@ -112,18 +113,25 @@ def _powers(ratios: tuple[float, ...]) -> Floats:
     return np.asarray(np.array(ratios) ** np.arange(_PLAIN + 1)[:, None])
 
 
-def log_e_since(tally: Tally, ratios: Floats, begun: Sequence[Tally] = ()) -> Floats:
-    """Log e-values [1 + beginnings, kinds] of equal stakes on `ratios`: from the start on, and from each of `begun` on."""
-    events, spent = np.array(tally.events, np.float64)[:, 1], np.array(tally.costs)
-    before = [_known(each) for each in begun]
-    canary = np.stack([events, *(events - known for known, _ in before)])
-    costs = np.stack([spent, *(spent - known for _, known in before)])
+def log_e_since(tally: Tally, ratios: Floats, begun: tuple[Floats, Floats] | None = None) -> Floats:
+    """Log e-values [1 + beginnings, kinds] of equal stakes on `ratios`: from the start on, and from each of `begun` on (`spent_at`)."""
+    events, spent = _known(tally)
+    canary, costs = events[None], spent[None]
+    if begun is not None:
+        canary, costs = np.concatenate([canary, events - begun[0]]), np.concatenate([costs, spent - begun[1]])
     return log_mean_exp(canary[:, :, None] * np.log(ratios) - costs)
+
+
+def spent_at(begun: Sequence[Tally | None], kinds: int, bets: int) -> tuple[Floats, Floats]:
+    """The canary's slow runs [beginnings, kinds] and the costs [beginnings, kinds, bets]; nothing where there was no tally yet."""
+    nothing = Tally.empty(kinds, bets)
+    found = [_known(each or nothing) for each in begun]
+    return np.stack([events for events, _ in found]), np.stack([costs for _, costs in found])
 
 
 @kept_for
 def _known(tally: Tally) -> tuple[Floats, Floats]:
-    """The canary's slow runs [kinds] and the costs [kinds, bets] at a beginning, which every later look asks for."""
+    """The canary's slow runs [kinds] and the costs [kinds, bets] of a tally that is asked for at several looks."""
     return np.array(tally.events, np.float64)[:, 1], np.array(tally.costs)
 
 

@@ -10,7 +10,7 @@ from plans import NOON, plan, rollout
 from scipy.signal import lfilter
 from scipy.stats import binomtest
 
-from prodml_magics.rollouts.buckets import BURN_IN, Buckets, Series, add_to_buckets, buckets_for, dispersion, log_bucket_higher
+from prodml_magics.rollouts.buckets import BURN_IN, Buckets, add_to_buckets, buckets_for, dispersion, log_bucket_higher
 from prodml_magics.rollouts.canary import Judgement, advance
 from prodml_magics.rollouts.e_values import log_harm, log_no_worse
 from prodml_magics.rollouts.evidence import Evidence, begin
@@ -132,7 +132,7 @@ def test_a_difference_of_buckets_is_that_of_a_slow_loop_and_survives_the_ledger(
     buckets, kept, apart = Buckets(length=40), ([], []), []  # type: ignore[var-annotated]
     for _ in range(30):
         canary, sizes, value = rng.random(25) < 0.3, rng.integers(0, 2, 25), rng.random((25, 2))
-        buckets = add_to_buckets(buckets, canary, sizes, Series(value, 2 * value))
+        buckets = add_to_buckets(buckets, canary, sizes, np.where(canary[:, None], value, 2 * value))
         buckets = msgspec.json.decode(msgspec.json.encode(buckets), type=Buckets)
         for arm, size, each in zip(canary, sizes, value[:, 0], strict=True):
             kept[size].append((arm, each if arm else 2 * each))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from prodml_magics.rollouts.runs import Tally, add_runs, log_e_since, log_expected
+from prodml_magics.rollouts.runs import Tally, add_runs, log_e_since, log_expected, spent_at
 from prodml_magics.stats.sequential.rate_ratio import FEWER, MORE
 
 
@@ -50,8 +50,8 @@ def test_evidence_since_a_beginning_leaves_out_what_was_before() -> None:
     begun = add_runs(Tally.empty(2, 24), *first, MORE)
     both = add_runs(begun, *second, MORE)
     alone = add_runs(Tally.empty(2, 24), *second, MORE)
-    assert log_e_since(both, MORE, [begun])[1] == pytest.approx(log_e_since(alone, MORE)[0])
-    assert log_e_since(both, MORE, [begun])[0] == pytest.approx(log_e_since(both, MORE)[0])
+    assert log_e_since(both, MORE, spent_at([begun], 2, 24))[1] == pytest.approx(log_e_since(alone, MORE)[0])
+    assert log_e_since(both, MORE, spent_at([begun], 2, 24))[0] == pytest.approx(log_e_since(both, MORE)[0])
 
 
 def test_weather_that_both_arms_share_is_not_taken_for_harm() -> None:

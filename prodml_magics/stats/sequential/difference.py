@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["HARM", "NO_WORSE", "boundary", "guesses", "log_increments"]
+__all__ = ["HARM", "NO_WORSE", "boundary", "guesses", "log_increment", "log_increments"]
 
 Floats = NDArray[np.float64]
 
@@ -68,18 +68,27 @@ def log_increments(
     `events` and `rows` are [..., 2], control first. `control` [...] is the guessed control rate: any value known before the batch,
     such as the rate so far. The mean of exp(sums) over `units` is the e-value.
     """
-    if isinstance(control, float) and np.ndim(events) == 1:
-        known, count = _stakes(control, share, margin, tuple(units)), np.asarray(events)
-        return np.asarray(known[0] @ count + known[1] @ (np.asarray(rows) - count))
     failed, seen = (np.asarray(each, np.float64)[..., None, :] for each in (events, rows))
     stakes = _log_ratios(np.asarray(control, np.float64), share, margin, units)
     return np.asarray((failed * stakes[0] + (seen - failed) * stakes[1]).sum(axis=-1))
 
 
+def log_increment(
+    events: tuple[int, int], rows: tuple[int, int], share: float, control: float, margin: float, units: tuple[float, ...]
+) -> list[float]:
+    """`log_increments` of one batch, [units]: so few numbers that calls of NumPy would take longer than the sums."""
+    failed, canary_failed = events
+    fine, canary_fine = rows[0] - failed, rows[1] - canary_failed
+    return [
+        failed * event[0] + canary_failed * event[1] + fine * none[0] + canary_fine * none[1]
+        for event, none in _stakes(control, share, margin, units)
+    ]
+
+
 @lru_cache(maxsize=1024)
-def _stakes(control: float, share: float, margin: float, units: tuple[float, ...]) -> Floats:
-    """Kept, since the same guess serves many batches."""
-    return _log_ratios(np.asarray(control), share, margin, units)
+def _stakes(control: float, share: float, margin: float, units: tuple[float, ...]) -> tuple[tuple[list[float], list[float]], ...]:
+    """Of each guess, what an event and none add by arm; kept, since the same guess serves many batches."""
+    return tuple(zip(*_log_ratios(np.asarray(control), share, margin, units).tolist(), strict=True))
 
 
 def _log_ratios(control: Floats, share: float, margin: float, units: Sequence[float]) -> Floats:

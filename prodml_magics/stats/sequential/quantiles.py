@@ -11,13 +11,14 @@ Howard & Ramdas, Sequential estimation of quantiles with applications to A/B tes
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Band", "add_values", "band", "log_off"]
+__all__ = ["Band", "add_binned", "add_values", "band", "bins_of", "log_off"]
 
 _RATIO = 1.02
 _PER_BIN = 1 / math.log(_RATIO)
@@ -32,15 +33,24 @@ class Band(NamedTuple):
 
 
 def add_values(counts: Mapping[int, int], values: NDArray[np.float64]) -> dict[int, int]:
-    """`counts` by bin with `values` [any] in them; what is not positive falls into the bin of a millionth.
+    """`counts` by bin with `values` [any] in them.
 
     >>> add_values({}, np.array([1.0, 1.01, 1.03]))
     {0: 2, 1: 1}
     """
+    return add_binned(counts, bins_of(values))
+
+
+def bins_of(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The bin of each of `values` [any]; what is not positive falls into that of a millionth."""
+    return np.floor(np.log(np.maximum(values, 1e-6)) * _PER_BIN).astype(np.int64)
+
+
+def add_binned(counts: Mapping[int, int], bins: NDArray[np.int64]) -> dict[int, int]:
+    """`counts` by bin with values in them that lie in `bins` [any]."""
     found = dict(counts)
-    bins = np.floor(np.log(np.maximum(values, 1e-6)) * _PER_BIN).astype(np.int64)
-    for each in bins.tolist():
-        found[each] = found.get(each, 0) + 1
+    for each, count in Counter(bins.tolist()).items():
+        found[each] = found.get(each, 0) + count
     return found
 
 

@@ -10,6 +10,8 @@ Lindon, Sanden & Shirikian, Rapid regression detection in software deployments, 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -37,10 +39,16 @@ def log_likelihood(canary: ArrayLike, events: ArrayLike, shares: ArrayLike, rati
     `canary` [...] counts the canary's events, `events` [..., steps] those of both arms, `shares` [steps] are the probabilities with
     which the canary was chosen: those of the randomisation, never realised shares.
     """
-    r = np.asarray(ratios, np.float64)
-    p = np.asarray(shares, np.float64)[:, None]
-    per_event = np.log(p * r + 1.0 - p)
-    return np.asarray(canary, np.float64)[..., None] * np.log(r) - np.asarray(events, np.float64) @ per_event
+    r, p = (np.asarray(each, np.float64) for each in (ratios, shares))
+    of_canary, of_event = _per_event(p.tobytes(), r.tobytes())
+    return np.asarray(canary, np.float64)[..., None] * of_canary - np.asarray(events, np.float64) @ of_event
+
+
+@lru_cache(maxsize=256)
+def _per_event(shares: bytes, ratios: bytes) -> tuple[Floats, Floats]:
+    """log ρ [ratios] and log(pρ + 1 − p) [steps, ratios], kept, since every look asks for the same."""
+    r, p = np.frombuffer(ratios), np.frombuffer(shares)[:, None]
+    return np.log(r), np.log(p * r + 1.0 - p)
 
 
 def log_e_value(canary: ArrayLike, events: ArrayLike, shares: ArrayLike, ratios: ArrayLike, null: float = 1.0) -> Floats:
@@ -52,5 +60,4 @@ def log_e_value(canary: ArrayLike, events: ArrayLike, shares: ArrayLike, ratios:
     4.9
     """
     bets = log_likelihood(canary, events, shares, ratios)
-    fair = log_likelihood(canary, events, shares, [null])
-    return log_mean_exp(bets - fair)
+    return log_mean_exp(bets if null == 1.0 else bets - log_likelihood(canary, events, shares, [null]))  # at 1 it is 0
