@@ -17,6 +17,7 @@ from prodml_magics.contract.schema import CodeTable, Contract
 from prodml_magics.registry.probes import UNSEEN
 from prodml_magics.registry.reference import Reference
 from prodml_magics.registry.roles import is_fitted, nested
+from prodml_magics.registry.swapped import swap
 
 if TYPE_CHECKING:
     from prodml_magics.registry.tabulated import Tabulated
@@ -196,12 +197,12 @@ class _Asker:
         return Pipeline([("columns", columns), ("trees", trees)])
 
     def _wrapped(self, part: Any, inputs: list[int]) -> Any:
-        """A wrapper (a vote, a calibration) hands its rows on: every pipeline in it that takes as many columns gets them."""
+        """A wrapper (a vote, a calibration) hands its rows on: all in it that encodes text of as many columns gets them."""
         found = list(_outermost(part, len(inputs)))
         if not found:
             raise _NotTabular
-        for pipeline in found:
-            self._rewritten(pipeline, inputs)
+        rewritten = {id(each): self._rewritten(each, inputs) for each in found}
+        swap(part, rewritten)
         return part
 
     def _tabulated(self, part: Any, inputs: list[int]) -> Tabulated:
@@ -334,12 +335,13 @@ def _tabular_steps(steps: Sequence[tuple[str, Any]]) -> int:
 
 
 def _outermost(part: Any, count: int) -> Iterator[Any]:
-    """Fitted pipelines, and transformers of columns, in `part` that take `count` columns and lie in no other."""
+    """Fitted pipelines, transformers of columns, and trees that encode categories themselves, in `part`, that take `count` columns
+    and lie in no other.
+    """
     hidden: set[int] = set()
     for inner in nested(part):
-        if type(inner).__name__.startswith("HistGradientBoosting"):  # it encodes its own categories
-            hidden.update(id(each) for each in nested(inner))
-        if id(inner) in hidden or type(inner).__name__ not in ("Pipeline", "ColumnTransformer"):
+        encodes = getattr(inner, "_preprocessor", None) is not None and type(inner).__name__.startswith("HistGradientBoosting")
+        if id(inner) in hidden or not (encodes or type(inner).__name__ in ("Pipeline", "ColumnTransformer")):
             continue
         hidden.update(id(each) for each in nested(inner))
         if getattr(inner, "n_features_in_", None) == count and is_fitted(inner):

@@ -9,7 +9,7 @@ import numpy as np
 
 from prodml_magics.errors import InvalidInput, Unsupported
 
-__all__ = ["Role", "check_fitted", "class_labels", "is_fitted", "nested", "reference_answers", "role_of", "unwrap"]
+__all__ = ["Role", "check_fitted", "class_labels", "is_fitted", "is_holder", "nested", "reference_answers", "role_of", "unwrap"]
 
 _HOLDERS = ("_CalibratedClassifier",)
 """Classes of scikit-learn that hold fitted estimators and are none themselves."""
@@ -92,6 +92,11 @@ def is_fitted(part: Any) -> bool:
     return True
 
 
+def is_holder(value: Any) -> bool:
+    """Whether `value` holds fitted estimators among its attributes, and is none itself."""
+    return type(value).__name__ in _HOLDERS
+
+
 def nested(model: Any) -> Iterator[Any]:
     """`model` and every estimator inside it, fitted or not, each once."""
     yield from _nested(model, set())
@@ -105,7 +110,7 @@ def _nested(value: Any, seen: set[int]) -> Iterator[Any]:
         yield value
         for attribute in getattr(value, "__dict__", {}).values():
             yield from _nested(attribute, seen)
-    elif isinstance(value, dict) or type(value).__name__ in _HOLDERS:
+    elif isinstance(value, dict) or is_holder(value):
         for member in (value if isinstance(value, dict) else vars(value)).values():
             yield from _nested(member, seen)
     elif isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.dtype == object):

@@ -179,6 +179,12 @@ CASES = [
     Case("HGB with categorical_features", lambda: HGB(categorical_features=[0, 1], **S), "codes", "FP32", SILENT),
     Case("HGB of pandas categories", lambda: HGB(categorical_features="from_dtype", **S), "levels", "FP32"),
     Case(
+        "HGB of pandas categories, calibrated",
+        lambda: calibration.CalibratedClassifierCV(HGB(categorical_features="from_dtype", max_iter=10, **S), cv=2),
+        "levels",
+        "FP32",
+    ),
+    Case(
         "HGBRegressor of codes",
         lambda: ensemble.HistGradientBoostingRegressor(categorical_features=[1], loss="poisson"),
         "codes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -9,7 +10,20 @@ import pytest
 from registry.conversions import opened
 from registry.here import Here
 from sklearn.base import clone
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    StackingClassifier,
+    VotingClassifier,
+    VotingRegressor,
+)
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from prodml_magics.contract.encode import encode_columns
 from prodml_magics.contract.infer import infer_columns
@@ -73,3 +87,50 @@ def test_categories_of_a_frame_are_codes_of_the_contract(name, table):
         np.testing.assert_allclose(given["probabilities"], model.predict_proba(asked), rtol=0, atol=1e-7)
     else:
         np.testing.assert_allclose(given["prediction"], model.predict(asked), rtol=1e-6)
+
+
+def _trees(**settings):
+    return HistGradientBoostingClassifier(max_iter=8, categorical_features="from_dtype", **settings)
+
+
+WRAPPED = {
+    "calibration": CalibratedClassifierCV(_trees(), cv=2),
+    "vote": VotingClassifier([("slow", _trees()), ("fast", _trees(learning_rate=0.3))], voting="soft"),
+    "stack": StackingClassifier([("slow", _trees()), ("fast", _trees(learning_rate=0.3))], cv=2),
+    "one against the rest": OneVsRestClassifier(_trees()),
+    "threshold": FixedThresholdClassifier(_trees(), threshold=0.4),
+    "vote in a stack": StackingClassifier(
+        [("vote", VotingClassifier([("a", _trees()), ("b", _trees(max_depth=2))], voting="soft"))], cv=2
+    ),
+    "vote beside an encoder": VotingClassifier(
+        [
+            ("own", _trees()),
+            ("encoded", make_pipeline(make_column_transformer((OneHotEncoder(), ["town"])), LogisticRegression())),
+        ],
+        voting="soft",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_categories_of_trees_in_a_wrapper_are_codes_of_the_contract(name):
+    model = clone(WRAPPED[name]).fit(LEVELS, HIT)
+    before = joblib.hash(model)
+    candidate = build(model, train=(LEVELS, HIT), converter=Here())
+    assert joblib.hash(model) == before, "the user's model is left as it is"
+    assert [table.column for table in candidate.contract.codes] == ["town", "size"]
+    asked = LEVELS.head(200).copy()
+    asked["size"] = asked["size"].mask(np.arange(200) % 3 == 0)
+    given = opened(candidate.model, candidate.contract).run(encode_columns(candidate.contract, columns_of(asked)))
+    assert given["label"].tolist() == model.predict(asked).tolist()
+    if "probabilities" in given:
+        np.testing.assert_allclose(given["probabilities"], model.predict_proba(asked), rtol=0, atol=1e-6)
+
+
+def test_numbers_of_trees_in_a_wrapper_are_predicted():
+    target = HIT * 3.0 + LEVELS.price
+    trees = HistGradientBoostingRegressor(max_iter=8, categorical_features="from_dtype")
+    model = VotingRegressor([("a", trees), ("b", clone(trees).set_params(learning_rate=0.3))]).fit(LEVELS, target)
+    candidate = build(model, train=(LEVELS, target), converter=Here())
+    given = opened(candidate.model, candidate.contract).run(encode_columns(candidate.contract, columns_of(LEVELS)))
+    np.testing.assert_allclose(given["prediction"], model.predict(LEVELS), rtol=1e-6)
