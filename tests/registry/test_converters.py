@@ -5,8 +5,10 @@ import threading
 import numpy as np
 import onnx
 import pytest
+from registry.here import Here
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import AdaBoostClassifier, VotingClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -122,3 +124,10 @@ def test_a_file_whose_answer_depends_on_the_other_rows_is_refused():
     rows = {"a": np.array([1.0, 5.0, 2.0]), "b": np.array([3.0, 4.0, 9.0])}
     with pytest.raises(GateRefused, match="answers differently when rows are sent together"):
         prove_file(model.SerializeToString(), rows, None)
+
+
+def test_a_step_that_skl2onnx_does_not_know_is_told_in_words():
+    rows = np.arange(20.0)[:, None]
+    model = TransformedTargetRegressor(LinearRegression(), func=np.log1p, inverse_func=np.expm1).fit(rows, rows[:, 0])
+    with pytest.raises(Unsupported, match=r"express TransformedTargetRegressor \(skl2onnx knows no such step\); put its work"):
+        build(model, train=(rows,), converter=Here())

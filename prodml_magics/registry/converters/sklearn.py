@@ -91,6 +91,7 @@ def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any
     except Exception as error:  # skl2onnx raises NotImplementedError, RuntimeError, NameError, KeyError … for a gap
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
         line = line.split(" You may raise an issue")[0].rstrip(".")
+        line = "skl2onnx knows no such step" if line.startswith("Unable to find a ") else line
         advice = "put its work into the data, or take a step that ONNX knows"
         raise Unsupported(f"ONNX cannot express {_suspect(model, error)} ({line}); {advice}") from error
 
