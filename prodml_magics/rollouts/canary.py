@@ -23,9 +23,9 @@ from prodml_magics.rollouts.blue_green import promoted, without_canary
 from prodml_magics.wire.rollouts import RolloutState
 from prodml_magics.wire.routes import CanaryRoute, Route, Segment, VersionFiles
 
-__all__ = ["Decision", "Judgement", "advance", "command", "in_force", "route_of", "segment_text"]
+__all__ = ["ASKS_NO_WORSE", "Decision", "Judgement", "advance", "command", "in_force", "route_of", "segment_text"]
 
-_ASKS_NO_WORSE = 0.25
+ASKS_NO_WORSE = 0.25
 """From this share on a step is left only when every guard is no worse."""
 
 Kind = Literal["step", "promote", "rollback", "abort", "pause", "resume", "hold", "finish"]
@@ -116,7 +116,7 @@ def _resumed(state: RolloutState, now: datetime, mismatch: bool) -> Decision:
 
 def _may_leave(state: RolloutState, judged: Judgement, now: datetime) -> bool:
     seen = judged.requests >= state.plan.min_rows and _elapsed(state, now) >= state.plan.bake
-    return seen and not judged.blind and (state.share < _ASKS_NO_WORSE or judged.no_worse)
+    return seen and not judged.blind and (state.share < ASKS_NO_WORSE or judged.no_worse)
 
 
 def _onward(state: RolloutState, judged: Judgement, now: datetime) -> Decision:
@@ -130,7 +130,7 @@ def _onward(state: RolloutState, judged: Judgement, now: datetime) -> Decision:
     if state.plan.steps[state.step + 1] >= 100 and judged.gone:
         reason = f"{judged.gone}; abort it, or resume once that is mended"
         return Decision(_entered(state, "held", now, reason), "hold", reason, "daily")
-    said = "no worse on every guard" if state.share >= _ASKS_NO_WORSE else "no harm shown"
+    said = "no worse on every guard" if state.share >= ASKS_NO_WORSE else "no harm shown"
     return _stepped(state, now, f"{said} after {judged.requests} canary requests")
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from prodml_magics.rollouts.canary import Decision, Judgement, advance
+from prodml_magics.rollouts.canary import ASKS_NO_WORSE, Decision, Judgement, advance
 from prodml_magics.rollouts.evidence import Evidence
 from prodml_magics.rollouts.fold import Seen, fold, fold_live
 from prodml_magics.rollouts.judge import judge, latched
@@ -84,14 +84,15 @@ def redecide(state: RolloutState, evidence: Evidence, recorded: Recorded, seed: 
         until = waiting.pop()
         before = at.seen_before(anew.keys(at.second, until))
         after, decision = anew.look(at, until, shown)
-        if decision is not None and until - at.second > _LEAST_SECONDS * 1.5:
+        finer = _stretches(at.second, until, _FINER)
+        if decision is not None and len(finer) > 1:
             at.unsee(before)
-            waiting += _stretches(at.second, until, _FINER)[::-1]
+            waiting += finer[::-1]
             continue
         at = after
         if decision is not None and _settled(decision.state):
             break
-    return at.told()
+    return at.told(shown)
 
 
 def _stretches(since: float, until: float, most: int) -> list[float]:
@@ -127,11 +128,13 @@ class _Standing(NamedTuple):
     doubted: str = ""
     """What only lent answers called worse, when they first did."""
 
-    def told(self) -> Redecided:
-        """As the result."""
-        state = self.state
-        if self.doubted and state.phase != "rolled back":
-            reason = f"cannot be told from this record: {self.doubted} only where answers stand in for others"
+    def told(self, shown: frozenset[str]) -> Redecided:
+        """As the result; guards that are worse are `shown` to be so without lending."""
+        state, doubted = self.state, self.doubted
+        if shown and state.phase in ("baking", "done") and state.share >= ASKS_NO_WORSE and 2 * self.lent > self.exposure:
+            doubted = f"{' and '.join(sorted(shown))} no worse at {state.share:.4g} of the traffic"
+        if doubted and state.phase != "rolled back":
+            reason = f"cannot be told from this record: {doubted} only where answers stand in for others"
             state = replace(state, phase="paused", reason=reason)
         return Redecided(state, self.second, self.exposure, self.lent / self.exposure if self.exposure else 0.0)
 

@@ -116,3 +116,17 @@ def test_what_was_seen_in_truth_says_which_guard_is_worse_where_most_answers_are
         given = recorded(seed, failing=(0.005, 0.06), rows=8_000)
         found = redecide(rollout(larger), known(larger), given, 100 + seed)
         assert found.state.reason == "error_rate worse at 0.5 of the traffic" and found.exposure < 1_000
+
+
+def test_a_candidate_that_is_worse_in_truth_is_not_called_no_worse_by_answers_that_stand_in_for_others() -> None:
+    larger = plan(steps=(50.0, 100.0), bake=60.0, min_rows=100)
+    given = recorded(50, failing=(0.005, 0.02), rows=10_000)
+    found = redecide(rollout(larger), known(larger), given, 150)
+    assert found.state.phase == "paused" and "error_rate no worse at 0.5 of the traffic only where" in found.state.reason
+
+
+def test_a_decision_within_a_stretch_of_under_two_seconds_is_found() -> None:
+    """A thousand seconds are looked at six hundred times: nothing lies between a look and one a second later."""
+    given = recorded(0, share=0.5, failing=(0.0, 0.1), rows=10_000)
+    found = redecide(rollout(plan(steps=(50.0, 100.0))), known(PLAN), given, 100)
+    assert (found.state.phase, found.lent) == ("rolled back", 0.0) and found.seconds < 60
