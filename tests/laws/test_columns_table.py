@@ -166,7 +166,8 @@ def test_one_row_against_a_million() -> None:
         below = float((many <= 0.25).mean())
         assert found.ks[0] == pytest.approx(max(below, 1 - below), abs=1e-6)
         assert found.wasserstein[0] == pytest.approx(np.abs(many.astype("f8") - 0.25).mean(), rel=1e-6)
-        assert found.reason == ("1 row is too few to tell; 20 are needed",)
+        whose = "the reference's " if now is many else ""
+        assert found.reason == (f"{whose}1 row is too few to tell; 20 are needed",)
 
 
 # ── categories ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -120,7 +120,7 @@ def binned_distances(sides: Sequence[Side], found: Sequence[NumericStatistics]) 
 
 def compare_numbers(side: Side, m: int, found: NumericStatistics, limits: Limits, distances: tuple[float, float]) -> Comparison:
     """Statistics and evidence of a numeric column from what the kernel found in m present rows, and its `binned_distances`."""
-    rows = min(side.rows, m)
+    rows, smaller = min(side.rows, m), side.rows < m
     n, m = limits.effective(side.rows), limits.effective(m)
     surely = max(0.0, found.ks - side.rank_error)
     moved = found.wasserstein / side.sd if side.sd > 0 else math.nan
@@ -135,6 +135,7 @@ def compare_numbers(side: Side, m: int, found: NumericStatistics, limits: Limits
         note="infinite or huge values leave Wasserstein undefined" if math.isnan(found.wasserstein) else "",
         needed=_rows_needed(found.ks - limits.tolerance, n, limits),
         calibrated=limits.calibrated,
+        reference_is_smaller=smaller,
     )
     return Comparison(evidence, found.ks, found.wasserstein, *distances)
 
@@ -191,6 +192,7 @@ def compare_levels(column: LevelColumn, found: Levels, limits: Limits) -> Compar
         hint=level_hint(levels, before, now),
         chance=bias if spread <= limits.tolerance else 0.0,
         calibrated=limits.calibrated,
+        reference_is_smaller=bool(before.sum() < now.sum()),
     )
     return Comparison(
         evidence, psi=float(psi(before, now)), js=float(jensen_shannon(before, now)), chi2=table.statistic, tv=distance
@@ -238,4 +240,5 @@ def _share_evidence(before: tuple[int, int], now: tuple[int, int], limits: Limit
     change = missing_change(fewer[0], limits.effective(n), fewer[1], limits.effective(m), limits.alpha)
     effect = abs(hits_now / m - hits_before / n)
     low = min(effect, change.effect_low)
-    return Evidence(effect, low, change.p_value, limits.tolerance, min(n, m), finding, calibrated=limits.calibrated)
+    told = (effect, low, change.p_value, limits.tolerance, min(n, m), finding)
+    return Evidence(*told, calibrated=limits.calibrated, reference_is_smaller=n < m)

@@ -69,10 +69,11 @@ def find_slices(
 ) -> list[SliceFinding]:
     """The worst part for each column that has one, largest excess first: rows of two sides by column, each of one length [rows].
 
-    A part is a value of a column with at most 20 of them, or a quarter (by the reference) of a numeric one with more; the effect is the
-    KS distance at the edges of the reference's grid, or total variation. It is tested against the larger of the column's tolerance
-    and its effect over all rows, so that a drift of the whole is not told again for every part. The p-value is the level at which
-    the lower bound (Dvoretzky–Kiefer–Wolfowitz, or McDiarmid) reaches that, adjusted over all parts of all columns by `fdr`.
+    A part is a value of a column with at most 20 of them, or a quarter (by the reference) of a numeric one with more, unless that has
+    drifted itself: then the same quarter of now holds other rows, and everything that goes with the column would seem to move. The
+    effect is the KS distance at the edges of the reference's grid, or total variation. It is tested against the larger of the column's
+    tolerance and its effect over all rows, so that a drift of the whole is not told again for every part. The p-value is the level at
+    which the lower bound (Dvoretzky–Kiefer–Wolfowitz, or McDiarmid) reaches that, adjusted over all parts of all columns by `fdr`.
 
     The first 20 columns (of `by`, where given) are split by, and 100 looked at; of long sides a sample is taken, by `seed`. `scales`
     (mean, sd) turn the standardised values of a column into its unit, for labels.
@@ -89,6 +90,8 @@ def find_slices(
     one = _Coded(np.zeros(len(drawn[0]), np.intp), np.zeros(len(drawn[1]), np.intp), 1, False, ("all",))
     whole = {name: _effects(each, one, limits[name]) for name, each in columns.items()}
     parts = {name: _parts(name, *sides[name], (scales or {}).get(name)) for name in splitting}
+    moved = [name for name in splitting if _has_moved(whole[name], limits[name], alpha)]
+    parts = {name: split for name, split in parts.items() if split is None or not (split.numeric and name in moved)}
     found = [
         finding
         for part, split in parts.items()
@@ -189,6 +192,12 @@ def _effects(column: _Coded, split: _Coded, limits: Limits) -> _Effects:
     inverse = 1 / worth[0] + 1 / worth[1]
     bias = np.sqrt(pooled * (1 - pooled) * inverse[:, None]).sum(axis=1) / 2
     return _Effects(n, m, np.abs(p - q).sum(axis=1) / 2, bias, np.sqrt(inverse / 2), 1.0)
+
+
+def _has_moved(whole: _Effects, limits: Limits, alpha: float) -> bool:
+    """Whether a column moved over all rows by surely more than its tolerance."""
+    low = whole.effect[0] - whole.bias[0] - whole.width[0] * math.sqrt(math.log(whole.factor / alpha))
+    return bool(low > limits.tolerance)
 
 
 def _table(parts: _Codes, codes: _Codes, count: int, cells: int) -> NDArray[np.int64]:

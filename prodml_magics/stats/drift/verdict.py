@@ -56,6 +56,16 @@ class Evidence(NamedTuple):
     """Rows with which this effect would be told from the tolerance; None when not even any number would, or unknown."""
     calibrated: bool = False
     """Whether the tolerance comes from what the reference itself moves."""
+    reference_is_smaller: bool = False
+
+    @property
+    def rows_are(self) -> str:
+        """The rows of the smaller side as a sentence begins with them."""
+        own, rows = (
+            "the reference's " if self.reference_is_smaller else "",
+            "1 row is" if self.rows == 1 else f"{self.rows:,} rows are",
+        )
+        return own + rows
 
 
 class Verdict(NamedTuple):
@@ -117,8 +127,7 @@ def _single(evidence: Evidence, adjusted: float, alpha: float) -> Verdict:
 def _decision(evidence: Evidence, adjusted: float, alpha: float) -> tuple[bool | None, str]:
     tolerance = f"{evidence.tolerance:.2g}"
     if evidence.rows < FEWEST_ROWS:
-        few = "1 row is" if evidence.rows == 1 else f"{evidence.rows:,} rows are"
-        return None, f"{few} too few to tell; {FEWEST_ROWS} are needed"
+        return None, f"{evidence.rows_are} too few to tell; {FEWEST_ROWS} are needed"
     if evidence.effect <= evidence.tolerance:
         return False, f"{evidence.finding}, within the tolerance of {tolerance}"
     if math.isnan(adjusted):
@@ -127,10 +136,10 @@ def _decision(evidence: Evidence, adjusted: float, alpha: float) -> tuple[bool |
     if adjusted > alpha and by_chance:
         return False, f"{evidence.finding}, as chance brings in {evidence.rows:,} rows of so many levels"
     if adjusted > alpha:
-        doubt = f"{evidence.rows:,} rows are too few to tell it from chance (adjusted p = {adjusted:.2g})"
+        doubt = f"{evidence.rows_are} too few to tell it from chance (adjusted p = {adjusted:.2g})"
         return None, f"{evidence.finding}, but {doubt}{_needed(evidence)}"
     if evidence.effect_low <= evidence.tolerance:
-        doubt = f"{evidence.rows:,} rows are too few to tell it from the tolerance of {tolerance}"
+        doubt = f"{evidence.rows_are} too few to tell it from the tolerance of {tolerance}"
         return None, f"{evidence.finding}, at least {evidence.effect_low:.2f}, but {doubt}{_needed(evidence)}"
     return True, f"{evidence.finding}{f': {evidence.hint}' if evidence.hint else f', above the tolerance of {tolerance}'}"
 

@@ -65,6 +65,20 @@ def test_a_column_that_moved_everywhere_is_not_told_part_by_part() -> None:
     assert [found for found in find_slices(before, now, _limits(before)) if found.column == "x2"] == []
 
 
+def test_rows_are_not_split_by_a_number_that_moved_itself() -> None:
+    """In another unit all rows lie in its last quarter, in which what goes with it was larger."""
+    rng = np.random.default_rng(5)
+    before, now = (
+        {"x": x, "y": x + rng.normal(size=6_000) / 3, "z": rng.normal(size=6_000)} for x in rng.normal(10, 1, (2, 6_000))
+    )
+    assert find_slices(before, now, _limits(before)) == []
+    now["x"] = now["x"] * 10
+    assert find_slices(before, now, _limits(before)) == []
+    now["z"][now["y"] > np.quantile(before["y"], 0.75)] += 2
+    (found,) = find_slices(before, now, _limits(before))
+    assert (found.by, found.column) == ("y", "z")
+
+
 @pytest.mark.parametrize("fdr", ["bh", "by", "ebh"])
 def test_without_drift_parts_are_found_at_most_at_the_stated_rate(fdr: Any) -> None:
     """No tolerance helps: the bound and the control alone must hold."""

@@ -100,3 +100,14 @@ def test_a_detection_weighs_by_the_importance_in_its_reference() -> None:
     x = {"a": rng.normal(size=500), "b": rng.normal(size=500)}
     found = detect(prepare(x, extras={"importance": {"a": 0.9, "b": 0.1}}), {"a": x["a"] + 5, "b": x["b"]})
     assert (found.dataset.verdict, found.dataset.share) == ("drift", 0.9)
+
+
+def test_it_is_told_when_it_is_the_reference_that_has_few_rows() -> None:
+    rng = np.random.default_rng(8)
+    few, many = rng.normal(size=30), rng.normal(0.5, 1, 4_000)
+    assert "but the reference's 30 rows are too few to tell it from" in detect(prepare({"x": few}), {"x": many}).reason[0]
+    assert "but 30 rows are too few to tell it from" in detect(prepare({"x": many}), {"x": few}).reason[0]
+    said = detect(prepare({"x": few[:1]}), {"x": many}).reason[0]
+    assert said == "the reference's 1 row is too few to tell; 20 are needed"
+    levels = np.array(["a", "b"] * 6)
+    assert detect(prepare({"x": levels}), {"x": np.repeat(levels, 9)}).reason[0].startswith("the reference's 12 rows are too few")
