@@ -51,7 +51,7 @@ def of_served(workspace: Workspace, request: Drift) -> DriftResult:
         build_profile(workspace, which.name, version, request.train)
     if request.sequential:
         return watch_model(workspace, request, Asked(which.name, _ARMS.get(request.arm, (request.arm,)), since, until), version)
-    check_against(request, since)
+    check_against(request, since, now)
     if request.against == "reference" and not request.same_hour:
         _profile(workspace, which.name, version)  # refused before anything is waited for
     drained = Services(workspace).drain()
@@ -198,8 +198,6 @@ def _against_profile(workspace: Workspace, name: str, version: int, rows: pl.Dat
 
 
 def _other_version(workspace: Workspace, text: str) -> tuple[str, int]:
-    if "@" not in text:
-        raise UsageError(f"--against {text!r} is none of reference, previous, a stretch such as 7d, SINCE/UNTIL, or NAME@V")
     which = parse_reference(text)
     return which.name, resolve(workspace, which, default="live")
 

@@ -18,9 +18,14 @@ _WEEKS = 4
 """How many weeks are looked back when only the hours are asked for."""
 
 
-def check_against(request: Drift, since: datetime | None) -> None:
+def check_against(request: Drift, since: datetime | None, now: datetime) -> None:
     """Refuse what cannot be had before anything is waited for."""
     known = bool(since or request.last)
+    named = request.against in ("reference", "previous") or "@" in request.against
+    if not named and parse_stretch(request.against, since or now) is None:
+        raise UsageError(
+            f"--against {request.against!r} is none of reference, previous, a stretch such as 7d, SINCE/UNTIL, or NAME@V"
+        )
     if request.same_hour and not known:
         raise UsageError("--same-hour needs to know which hours; give --window, --last or --since")
     if request.against == "previous" and not known:

@@ -137,6 +137,7 @@ def test_a_profile_of_an_earlier_release_has_no_rows_to_compare_parts_with(serve
     [
         (Drift(model="cancer", against="previous"), UsageError, "give --window, --last or --since"),
         (Drift(model="cancer", against="yesterday"), UsageError, "'yesterday' is none of reference, previous"),
+        (Drift(model="cancer", against="yesterday", since="2020-01-01", until="2020-01-02"), UsageError, "is none of reference"),
         (Drift(model="cancer", against="nobody@1"), ProdmlError, "nobody"),
         (Drift(model="cancer", window="1h", against="2026-02-01/2026-01-01"), UsageError, "swap them"),
         (Drift(model="cancer", window="1h", against="2020-01-01/2020-01-02"), NotFound, "no rows before that to compare with"),
