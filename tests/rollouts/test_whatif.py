@@ -128,5 +128,6 @@ def test_a_candidate_that_is_worse_in_truth_is_not_called_no_worse_by_answers_th
 def test_a_decision_within_a_stretch_of_under_two_seconds_is_found() -> None:
     """A thousand seconds are looked at six hundred times: nothing lies between a look and one a second later."""
     given = recorded(0, share=0.5, failing=(0.0, 0.1), rows=10_000)
-    found = redecide(rollout(plan(steps=(50.0, 100.0))), known(PLAN), given, 100)
+    half = plan(steps=(50.0, 100.0))
+    found = redecide(rollout(half), known(half), given, 100)
     assert (found.state.phase, found.lent) == ("rolled back", 0.0) and found.seconds < 60
