@@ -23,6 +23,9 @@ _MOST_SORTED = 0.3
 _MOST_KEPT = CHUNK
 """Values that are kept before they are sorted."""
 
+_STRETCH = 4_096
+"""Values whose smallest and largest are looked at first."""
+
 _SCALES = 1e-12, 1e12
 """Of a grid that is counted by bins: squares of unscaled values of others might leave the range of float32."""
 
@@ -160,10 +163,13 @@ class GridCounter:
             self._settle(made)
 
     def _look_beyond(self, values: NDArray[Any]) -> None:
-        """Up to the first edge and above the last, which are no ends of bins."""
-        first, last, chosen = self._grid.edges[0], self._grid.edges[-1], self._is_above[: len(values)]
-        low = values.take(np.flatnonzero(np.less_equal(values, first, out=chosen)))
-        high = values.take(np.flatnonzero(np.greater(values, last, out=chosen)))
+        """Up to the first edge and above the last, which are no ends of bins: in few stretches of values, which their ends tell."""
+        first, last = self._grid.edges[0], self._grid.edges[-1]
+        whole = len(values) // _STRETCH * _STRETCH
+        rows, rest = values[:whole].reshape(-1, _STRETCH), values[whole:]
+        low = np.concatenate([rows[rows.min(axis=1) <= first].ravel(), rest])
+        high = np.concatenate([rows[rows.max(axis=1) > last].ravel(), rest])
+        low, high = low[low <= first], high[high > last]
         self._at_ends += (len(low), len(high))
         self._beyond += (np.subtract(first, low, dtype=np.float64).sum(), np.subtract(high, last, dtype=np.float64).sum())
 

@@ -69,7 +69,7 @@ class NumericColumn(NamedTuple):
     window is binned alike. A constant column has three bins: below, at and above it. `mean` and `sd` are those of the sample,
     in float64; NaN where it is empty or holds an infinite value. `unit` is ``date``, ``duration`` or empty, as in `Numbers`.
     Where `rank_error` is above zero the values are a sketch of all rows: the rank of any number among them is that among all rows,
-    each as a share, to within `rank_error`. Where there are `steps`, edges and the grid of sketches are rounded up to the ends of these.
+    each as a share, to within `rank_error`. Where there are `steps`, edges and the `grid` of sketches are rounded up to the ends of these.
     """
 
     rows: int
@@ -82,6 +82,7 @@ class NumericColumn(NamedTuple):
     calibration: Calibration | None = None
     rank_error: float = 0.0
     steps: Table | None = None
+    grid: NDArray[Any] | None = None
 
     @property
     def present(self) -> int:

@@ -19,7 +19,6 @@ from prodml_magics.stats.drift.counter import CHUNK, BinnedGrid, GridCounter, bi
 from prodml_magics.stats.drift.grid import grid_edges
 from prodml_magics.stats.drift.numeric_sketch import NumericSketch, SketchGrid, empty_sketch, merge
 from prodml_magics.stats.drift.reference import NumericColumn
-from prodml_magics.stats.drift.table import last_of_bins
 
 __all__ = [
     "NumberCounter",
@@ -47,10 +46,9 @@ class TextSketch(NamedTuple):
 def sketch_grid(column: NumericColumn) -> SketchGrid:
     """The grid of a reference column; the same for every window, machine and release."""
     defined = column.sd > 0
-    edges = np.union1d(grid_edges(column.values), column.edges).astype(column.values.dtype)
-    if column.steps is not None:
-        edges[1:-1] = last_of_bins(column.steps, edges[1:-1])
-        edges = np.unique(edges)  # deciles are there twice: as they are in the sample, and rounded up
+    edges = column.grid
+    if edges is None:
+        edges = np.union1d(grid_edges(column.values), column.edges).astype(column.values.dtype)
     below, upto = (np.searchsorted(column.values, edges, side) for side in ("left", "right"))
     in_cell = np.diff(upto, prepend=0)
     inside = (in_cell - (upto - below)) / np.maximum(in_cell, 1)

@@ -48,7 +48,8 @@ def _stepped(column: NumericColumn) -> NumericColumn:
     table = table_of(grid)
     if table is None or not _apart(table, edges):
         return column
-    return column._replace(edges=last_of_bins(table, column.edges), steps=table)
+    stepped = np.concatenate([edges[:1], last_of_bins(table, inner), edges[-1:]])
+    return column._replace(edges=last_of_bins(table, column.edges), steps=table, grid=stepped)
 
 
 def _apart(table: Table, edges: NDArray[Any]) -> bool:
