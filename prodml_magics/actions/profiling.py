@@ -1,4 +1,4 @@
-"""The profile of a registration, made by a thread while the model is converted, proved and measured.
+"""The profile of a registration, made by threads while the model is converted, proved and measured.
 
 Columns of training rows rest on no model, so that they are summarised from when they are read; what rests on all columns, the
 answers among them, waits for those. Nothing is written: a registration that is refused leaves no thread and no file.
@@ -6,6 +6,7 @@ answers among them, waits for those. Nothing is written: a registration that is 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -23,6 +24,9 @@ __all__ = ["Profiling"]
 
 Columns = Mapping[str, np.ndarray]
 
+_THREADS = min(2, os.cpu_count() or 1)
+"""Sorting needs no interpreter, and conversion and proof seldom take more than one core."""
+
 
 class Profiling:
     """Told of training rows and answers as they become known, see `registry.build.Observer`; then gives ``profile.arrow``.
@@ -32,7 +36,7 @@ class Profiling:
 
     def __init__(self, masked: Callable[[Contract], frozenset[str]] = lambda _: frozenset()) -> None:
         self._masked = masked
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="profile")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="profile")
         self._rows: Columns = {}
         self._summaries: dict[str, Future[Column]] = {}
         self._made: Future[Reference] | None = None
@@ -42,14 +46,14 @@ class Profiling:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
 
     def rows(self, columns: Columns) -> None:
         """The training rows, by column; the latest ones count."""
         for known in self._summaries.values():
             known.cancel()
         self._rows = columns
-        self._summaries = {name: self._thread.submit(_summarised, name, values) for name, values in columns.items()}
+        self._summaries = {name: self._threads.submit(_summarised, name, values) for name, values in columns.items()}
 
     def answers(self, contract: Contract, columns: Columns) -> None:
         """What the version answers to those rows, by the names of `contract.encode.output_columns`."""
@@ -59,7 +63,8 @@ class Profiling:
         self._outputs = tuple(outputs)
         if self._rows or outputs:
             known = {name: summary for name, summary in self._summaries.items() if name not in outputs}
-            self._made = self._thread.submit(_prepared, {**self._rows, **outputs}, known, masked)
+            known |= {name: self._threads.submit(_summarised, name, values) for name, values in outputs.items()}
+            self._made = self._threads.submit(_prepared, {**self._rows, **outputs}, known, masked)
 
     def arrow(self, metrics: Mapping[str, float], importance: Mapping[str, float]) -> bytes | None:
         """``profile.arrow``, once it is made; None without rows and answers. Raises what summarising them raised."""
@@ -78,7 +83,7 @@ def _summarised(name: str, values: np.ndarray) -> Column:
 
 
 def _prepared(columns: dict[str, Any], summaries: Mapping[str, Future[Column]], masked: frozenset[str]) -> Reference:
-    """The thread is one, so that it has made the summaries before."""
+    """Whoever takes this up finds the summaries made, or being made: they were asked for before."""
     from prodml_magics.stats.drift import prepare
 
     known = {name: summary.result() for name, summary in summaries.items()}
