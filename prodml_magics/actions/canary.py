@@ -6,12 +6,13 @@ import msgspec
 
 from prodml_magics.actions.baseline import with_baseline
 from prodml_magics.actions.changes import changes
+from prodml_magics.actions.formats import span
 from prodml_magics.actions.labelled import refuse_guards
 from prodml_magics.actions.perform import running
 from prodml_magics.actions.results import RolloutResult
 from prodml_magics.actions.rollout import record_of
 from prodml_magics.actions.services import Services
-from prodml_magics.actions.serving import serving_of
+from prodml_magics.actions.serving import refuse_missing_gpu, serving_of
 from prodml_magics.actions.switch import switch
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
@@ -26,7 +27,7 @@ from prodml_magics.wire.requests import Deploy
 from prodml_magics.wire.rollouts import RolloutPlan, RolloutState
 from prodml_magics.wire.routes import Route, Segment
 
-__all__ = ["begin_canary", "broken_clients", "refuse_crashed", "refuse_second", "state_of"]
+__all__ = ["begin_canary", "broken_clients", "refuse_crashed", "refuse_second", "refuse_short_deadline", "state_of"]
 
 _BAKE = "10m"
 
@@ -37,13 +38,15 @@ def begin_canary(workspace: Workspace, request: Deploy, before: Route, version: 
     Refused without live traffic, beside another rollout, and for a version that clients of the live one cannot go on with.
     """
     state = _state(workspace, request, before, version)
-    _refuse_contract(workspace, before, version)
     refuse_guards(state.plan.guards, workspace.contract(before.model, version), f"{before.model}@{version}")
+    refuse_second(workspace, before)
+    _refuse_contract(workspace, before, version)
     files = workspace.files(before.model, version)
     files = msgspec.structs.replace(files, isolate=files.isolate or request.isolate)
     after = msgspec.structs.replace(
         route_of(state, before, files), serving=serving_of(request, before.serving, workspace.contract(before.model, version))
     )
+    refuse_missing_gpu(request, after.serving, files)
     after = with_baseline(workspace, request, after, version)
     if request.dry_run:
         return RolloutResult(record_of(workspace, state, before, dry_run=True, changes=changes(before, after, state)))
@@ -64,7 +67,6 @@ def _state(workspace: Workspace, request: Deploy, before: Route, version: int) -
         others = [each for each in workspace.versions(before.model) if each != version]
         advice = f"give {before.model}@{others[-1]}" if others else "register one with %register"
         raise InvalidInput(f"version {version} of {before.model} is live; a canary is another version: {advice}")
-    refuse_second(workspace, before)
     contract = workspace.contract(before.model, before.live)
     plan = RolloutPlan(
         control=before.live,
@@ -78,7 +80,17 @@ def _state(workspace: Workspace, request: Deploy, before: Route, version: int) -
         key=serving_of(request, before.serving, contract).key or contract.key,
         segment=_segment(request.segment, contract),
     )
+    refuse_short_deadline(plan)
     return state_of(workspace, request, before, plan)
+
+
+def refuse_short_deadline(plan: RolloutPlan) -> None:
+    """`UsageError` for a ladder whose steps would each be held for a person before they may be left."""
+    if plan.deadline < plan.bake:
+        raise UsageError(
+            f"each step lasts {span(plan.bake)} at least, and after a deadline of {span(plan.deadline)} it is held for a person; "
+            "give a longer --deadline, or a shorter --bake"
+        )
 
 
 def _segment(text: str, contract: Contract) -> Segment | None:

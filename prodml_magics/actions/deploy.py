@@ -11,7 +11,7 @@ from prodml_magics.actions.canary import begin_canary, broken_clients, refuse_cr
 from prodml_magics.actions.changes import changes
 from prodml_magics.actions.results import ChangeResult, RolloutResult
 from prodml_magics.actions.services import Services
-from prodml_magics.actions.serving import serving_of
+from prodml_magics.actions.serving import refuse_missing_gpu, serving_of
 from prodml_magics.actions.shadow_first import begin_shadow_first
 from prodml_magics.actions.switch import mirror_aliases, switch, unchanged
 from prodml_magics.actions.workspace import Workspace
@@ -44,11 +44,12 @@ def deploy(workspace: Workspace, request: Deploy) -> ChangeResult | RolloutResul
     if request.canary is not None:
         return begin_canary(workspace, request, before, version)
     refuse_stray_flags(request)
+    serving = serving_of(request, before.serving, workspace.contract(reference.name, version))
+    watched = watch(workspace, request, before, version)
     if before.live != version:
         refuse_second(workspace, before)
     files = workspace.files(reference.name, version)
-    serving = serving_of(request, before.serving, workspace.contract(reference.name, version))
-    watched = watch(workspace, request, before, version)
+    refuse_missing_gpu(request, serving, files)
     after = replace(before if before.live == version else promoted(before, files), serving=serving)
     after = with_baseline(workspace, request, after, version)
     broken = broken_clients(workspace, before, version)

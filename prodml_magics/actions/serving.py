@@ -12,11 +12,12 @@ from prodml_magics.contract.columns import reader_of
 from prodml_magics.contract.default import default_row
 from prodml_magics.contract.mask import check_mask
 from prodml_magics.contract.schema import Contract
-from prodml_magics.errors import UsageError
+from prodml_magics.errors import Unavailable, UsageError
+from prodml_magics.inference.providers import missing_for_gpu
 from prodml_magics.wire.requests import Deploy
-from prodml_magics.wire.routes import Serving
+from prodml_magics.wire.routes import Serving, VersionFiles
 
-__all__ = ["serving_of"]
+__all__ = ["refuse_missing_gpu", "serving_of"]
 
 _LEAST_KEPT = 86_400.0
 
@@ -66,6 +67,19 @@ def serving_of(request: Deploy, before: Serving, contract: Contract | None = Non
         if after.default:
             default_row(contract, after.default)
     return after
+
+
+def refuse_missing_gpu(request: Deploy, after: Serving, files: VersionFiles) -> None:
+    """`Unavailable` where `request` asks for a GPU that the version cannot have here: what the gateway would say, said before."""
+    wanted = request.device in ("gpu", "tensorrt") or (request.gpu_memory and after.gpu_bytes is not None)
+    if not wanted:
+        return
+    device = "gpu" if after.device == "auto" else after.device
+    if files.flavor == "python":
+        raise Unavailable(f"a Python model runs where its own code says, not on --device {device}; give --device auto")
+    missing = missing_for_gpu(device)
+    if missing:
+        raise Unavailable(f"no GPU to serve from: {missing}")
 
 
 def _range(text: str) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from prodml_magics.actions.answered import fresh_evidence
+from prodml_magics.actions.canary import refuse_short_deadline
 from prodml_magics.actions.recorded import read_record
 from prodml_magics.actions.results import WhatifResult
 from prodml_magics.actions.shadow_first import followed_by
@@ -128,7 +129,10 @@ def _plan(request: Whatif, plan: RolloutPlan) -> RolloutPlan:
     for name in ("bake", "deadline"):
         if getattr(request, name):
             changes[name] = parse_duration(getattr(request, name)).total_seconds()
-    return replace(plan, **changes)
+    changed = replace(plan, **changes)
+    if not changed.at_once and (request.bake or request.deadline):
+        refuse_short_deadline(changed)
+    return changed
 
 
 def _guards(request: Whatif, before: tuple[Guard, ...]) -> tuple[Guard, ...]:

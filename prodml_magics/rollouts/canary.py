@@ -87,7 +87,8 @@ def command(state: RolloutState, word: str, now: datetime, mismatch: bool = Fals
     """What a person asked for: ``pause``, ``resume``, ``step``, ``promote`` or ``abort``."""
     if state.over:
         raise InvalidInput(
-            f"the rollout of {state.model}@{state.plan.candidate} is {state.phase}; begin another with %deploy --canary"
+            f"the rollout of {state.model}@{state.plan.candidate} is {state.phase}; "
+            f"begin another with %deploy {state.model}@VERSION --canary 1,5,25,50,100"
         )
     if word == "abort":
         return Decision(_entered(state, "aborted", now, "asked for"), "abort", "asked for")

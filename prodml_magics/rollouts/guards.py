@@ -6,7 +6,8 @@ import math
 
 from msgspec.structs import replace
 
-from prodml_magics.errors import InvalidInput
+from prodml_magics.contract.nearest import did_you_mean
+from prodml_magics.errors import UsageError
 from prodml_magics.rollouts.metrics import is_metric, metric_of
 from prodml_magics.wire.rollouts import Guard
 
@@ -140,6 +141,7 @@ def read_guards(names: str, margins: str) -> tuple[Guard, ...]:
     """Guards from ``error_rate,latency_p99`` and margins from ``error_rate=0.005,latency_p99=20%``; empty texts mean the defaults.
 
     A margin names a metric by its column alone, or as the guard does: ``metric:revenue=2`` beside ``metric:revenue:0..100``.
+    Raises `UsageError` for what cannot be meant.
 
     >>> [guard.metric for guard in read_guards("", "")]
     ['error_rate', 'latency_p99']
@@ -149,9 +151,7 @@ def read_guards(names: str, margins: str) -> tuple[Guard, ...]:
     given = dict(_margin(entry, chosen) for entry in margins.split(",")) if margins.strip() else {}
     for name in given:
         if name not in chosen:
-            raise InvalidInput(
-                f"there is a margin for {name}, which is not guarded; add it to --guard {','.join([*chosen, name])}"
-            )
+            raise UsageError(f"there is a margin for {name}, which is not guarded; add it to --guard {','.join([*chosen, name])}")
     return tuple(given.get(name, _known(name)) for name in dict.fromkeys(chosen))
 
 
@@ -161,7 +161,7 @@ def _refuse_repeated(chosen: list[str]) -> None:
     for name in filter(is_metric, chosen):
         other = named.setdefault(metric_of(name).column, name)
         if other != name:
-            raise InvalidInput(f"{other} and {name} guard one column; leave one of them out")
+            raise UsageError(f"{other} and {name} guard one column; leave one of them out")
 
 
 def _known(name: str) -> Guard:
@@ -172,9 +172,9 @@ def _known(name: str) -> Guard:
         found = metric_of(name)
         return Guard(found.text, _OF_METRIC * found.width, False) if found.range else Guard(found.text, _OF_MONEY, True)
     if name not in GUARDS:
-        raise InvalidInput(
-            f"{ascii(name)[:40]} is no guard; guards are {', '.join(GUARDS)}, class:NAME, metric:NAME:LOW..HIGH, metric:NAME"
-        )
+        known = f"guards are {', '.join(GUARDS)}, class:NAME, metric:NAME:LOW..HIGH, metric:NAME"
+        hint = did_you_mean(name, GUARDS)
+        raise UsageError(f"{ascii(name)[:40]} is no guard; {f'{hint} ' if hint.endswith('?') else ''}{known}")
     return GUARDS[name]
 
 
@@ -195,12 +195,12 @@ def _margin(entry: str, chosen: list[str]) -> tuple[str, Guard]:
     except ValueError:
         value = math.nan
     if usual.relative and value > 0 and not relative:
-        raise InvalidInput(f"a margin of {metric} needs a unit: {text} of what; write {name}={margin_text(usual)}")
+        raise UsageError(f"a margin of {metric} needs a unit: {text} of what; write {name}={margin_text(usual)}")
     if not usual.relative and not is_rate(metric) and value > 0 and relative:
-        raise InvalidInput(f"a margin of {metric} is a difference, not {text}; write {name}={usual.margin:g}")
+        raise UsageError(f"a margin of {metric} is a difference, not {text}; write {name}={usual.margin:g}")
     if not equals or not 0 < value < _most(metric, relative):
         form = f"{metric}=20% or {metric}={usual.margin:g}" if is_rate(metric) else f"{name or metric}={margin_text(usual)}"
-        raise InvalidInput(f"{ascii(entry)[:60]} is no margin; write {form}")
+        raise UsageError(f"{ascii(entry)[:60]} is no margin; write {form}")
     return metric, Guard(metric, value, relative)
 
 

@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from prodml_magics.errors import InvalidInput
+from prodml_magics.errors import UsageError
 
 __all__ = ["Metric", "is_metric", "metric_of", "same_column"]
 
@@ -52,7 +52,7 @@ def is_metric(metric: str) -> bool:
 
 @lru_cache(maxsize=256)
 def metric_of(text: str) -> Metric:
-    """What ``metric:revenue:0..100`` means; `InvalidInput` where it cannot be meant.
+    """What ``metric:revenue:0..100`` means; `UsageError` where it cannot be meant.
 
     >>> metric_of("metric:refund:lower")
     Metric(column='refund', range=None, lower=True)
@@ -60,7 +60,7 @@ def metric_of(text: str) -> Metric:
     column, *rest = text.removeprefix(_PREFIX).split(":")
     found = Metric(column)
     if not _NAME.fullmatch(column):
-        raise InvalidInput(f"{ascii(text)[:60]} names no column; write metric:NAME, such as metric:revenue:0..100")
+        raise UsageError(f"{ascii(text)[:60]} names no column; write metric:NAME, such as metric:revenue:0..100")
     for word in rest:
         found = found._replace(lower=True) if word == "lower" else found._replace(range=_range(text, word))
     return found
@@ -78,7 +78,7 @@ def _range(text: str, word: str) -> tuple[float, float]:
     except ValueError:
         ends = math.nan, math.nan
     if not dots or not all(map(math.isfinite, ends)) or ends[0] >= ends[1]:
-        raise InvalidInput(
+        raise UsageError(
             f"{ascii(word)[:40]} of {ascii(text)[:60]} is no range; write the least and the largest value, "
             f"such as {_PREFIX}{text.removeprefix(_PREFIX).split(':')[0]}:0..100, or lower where lower is better"
         )

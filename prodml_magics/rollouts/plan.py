@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from prodml_magics.errors import InvalidInput
+from prodml_magics.errors import UsageError
 
 __all__ = ["LEAST_STEP", "check_alpha", "read_steps"]
 
@@ -22,14 +22,14 @@ def read_steps(text: str | Sequence[float]) -> tuple[float, ...]:
     """
     words = text.split(",") if isinstance(text, str) else list(text)
     if not any(str(word).strip() for word in words):
-        raise InvalidInput("the ladder has no steps; write percents of the traffic, such as --canary 1,5,25,50,100")
+        raise UsageError("the ladder has no steps; write percents of the traffic, such as --canary 1,5,25,50,100")
     steps = tuple(_percent(word) for word in words)
     if any(after <= before for before, after in pairwise(steps)):
-        raise InvalidInput(
+        raise UsageError(
             f"the steps {_shown(steps)} do not rise; write them in order, such as --canary {_shown(sorted(set(steps)))}"
         )
     if steps[0] >= 100:
-        raise InvalidInput(
+        raise UsageError(
             "a ladder of only 100 is no canary; deploy at once with %deploy NAME@V, or begin lower: --canary 5,25,100"
         )
     return steps
@@ -38,7 +38,7 @@ def read_steps(text: str | Sequence[float]) -> tuple[float, ...]:
 def check_alpha(alpha: float) -> float:
     """The rate of wrong decisions that is allowed, in (0, 1)."""
     if not 0 < alpha < 1:
-        raise InvalidInput(f"alpha is {alpha:g}; give a rate between 0 and 1, such as --alpha 0.05")
+        raise UsageError(f"alpha is {alpha:g}; give a rate between 0 and 1, such as --alpha 0.05")
     return alpha
 
 
@@ -48,11 +48,11 @@ def _percent(word: object) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value <= 100:
-        raise InvalidInput(
+        raise UsageError(
             f"{ascii(str(word))[:40]} is no step; write percents above 0 and up to 100, such as --canary 1,5,25,50,100"
         )
     if value < LEAST_STEP or 100 - LEAST_STEP < value < 100:
-        raise InvalidInput(
+        raise UsageError(
             f"a step of {ascii(str(word).strip())[:40]} leaves one version less than {LEAST_STEP:g} % of the traffic, too little to "
             f"compare; write {f'{LEAST_STEP:g} or more' if value < 50 else '100'}, such as --canary 1,5,25,50,100"
         )

@@ -174,7 +174,7 @@ def test_it_is_steered_by_hand(home: Workspace) -> None:
     undone = undo(home, Undo())
     assert (undone.version, home.route("cancer").canary) == (1, None)
     assert Controller(home).look() == 0
-    with pytest.raises(InvalidInput, match="begin another with"):
+    with pytest.raises(InvalidInput, match="begin another with %deploy cancer@VERSION --canary 1,5,25,50,100"):
         rollout(home, Rollout(model="cancer", resume=True))
 
 
@@ -352,21 +352,36 @@ LADDER = "5,25,100"
 REFUSED: list[tuple[Deploy, type[ProdmlError], str]] = [
     (Deploy(model="cancer@1", canary=LADDER), InvalidInput, "version 1 of cancer is live; a canary is another version"),
     (Deploy(model="other@1", canary=LADDER), NotFound, "no model other is registered in"),
-    (Deploy(model="cancer@2", canary="25,5"), InvalidInput, "do not rise"),
-    (Deploy(model="cancer@2", canary="5,200"), InvalidInput, "'200' is no step"),
-    (Deploy(model="cancer@2", canary=""), InvalidInput, "has no steps"),
-    (Deploy(model="cancer@2", canary=LADDER, guard="speed"), InvalidInput, "'speed' is no guard; guards are"),
-    (Deploy(model="cancer@2", canary=LADDER, margin="latency_p99=3"), InvalidInput, "needs a unit"),
+    (Deploy(model="cancer@2", canary="25,5"), UsageError, "do not rise"),
+    (Deploy(model="cancer@2", canary="5,200"), UsageError, "'200' is no step"),
+    (Deploy(model="cancer@2", canary=""), UsageError, "has no steps"),
+    (Deploy(model="cancer@2", canary=LADDER, guard="speed"), UsageError, "'speed' is no guard; guards are"),
+    (Deploy(model="cancer@2", canary=LADDER, margin="latency_p99=3"), UsageError, "needs a unit"),
     (Deploy(model="cancer@2", canary=LADDER, bake="soon"), UsageError, "'soon' is not a duration; write 90s"),
     (Deploy(model="cancer@2", bake="soon"), UsageError, "'soon' is not a duration; write 90s"),
     (Deploy(model="cancer@2", min_rows=9), UsageError, "--min-rows is for a canary; give its steps as well"),
+    (
+        Deploy(model="cancer@2", canary=LADDER, deadline="1s", bake="10m"),
+        UsageError,
+        "each step lasts 10 min at least, and after a deadline of 1.0 s it is held for a person; give a longer --deadline",
+    ),
+    (
+        Deploy(model="cancer@2", canary=LADDER, bake="2d"),
+        UsageError,
+        "each step lasts 48 h at least, and after a deadline of 24 h",
+    ),
+    (
+        Deploy(model="cancer@2", canary=LADDER, alpha=0.01, guard="eror_rate"),
+        UsageError,
+        "did you mean 'error_rate' or 'timeout_rate'?",
+    ),
     (Deploy(model="cancer@2", deadline="1h"), UsageError, "--deadline is for a canary"),
     (
         Deploy(model="cancer@2", guard="accuracy"),
         InvalidInput,
         "what came before it is no control, since nobody drew who asked when; use a ladder, such as --canary",
     ),
-    (Deploy(model="cancer@2", margin="latency_p99=3"), InvalidInput, "needs a unit"),
+    (Deploy(model="cancer@2", margin="latency_p99=3"), UsageError, "needs a unit"),
     (Deploy(model="cancer@2", segment="mean radius=1"), UsageError, "--segment is for a canary"),
     (
         Deploy(model="cancer@2", canary=LADDER, segment="mean radius"),
@@ -404,6 +419,16 @@ def test_a_second_rollout_and_a_plain_deployment_are_refused_with_who_runs_the_f
     begin(home)
     for request in (Deploy(model="cancer@3", canary=LADDER), Deploy(model="cancer@3")):
         with pytest.raises(Conflict, match=r"cancer@2 is being rolled out by ann@laptop \(test\) since 2026-01-01"):
+            deploy(home, request)
+    for request in (
+        Deploy(model="cancer@3", canary="5,4,100"),
+        Deploy(model="cancer@3", canary=LADDER, guard="eror_rate"),
+        Deploy(model="cancer@3", canary=LADDER, deadline="1s"),
+        Deploy(model="cancer@3", canary=LADDER, fsync="soon"),
+        Deploy(model="cancer@3", guard="eror_rate"),
+        Deploy(model="cancer@3", fsync="soon"),
+    ):
+        with pytest.raises(UsageError):  # what was typed is wrong whatever runs
             deploy(home, request)
     with pytest.raises(UsageError, match="give one of --pause, --abort, not 2"):
         rollout(home, Rollout(model="cancer", pause=True, abort=True))

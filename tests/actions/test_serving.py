@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from prodml_magics.actions.serving import serving_of
-from prodml_magics.errors import UsageError
+from prodml_magics.actions.deploy import deploy
+from prodml_magics.actions.serving import refuse_missing_gpu, serving_of
+from prodml_magics.actions.workspace import Workspace
+from prodml_magics.errors import Unavailable, UsageError
+from prodml_magics.inference.providers import missing_for_gpu
 from prodml_magics.wire.requests import Deploy
-from prodml_magics.wire.routes import CanaryRoute, Route, Serving, ShadowRoute
+from prodml_magics.wire.routes import CanaryRoute, Route, Serving, ShadowRoute, VersionFiles
 
 
 @pytest.mark.parametrize(
@@ -76,3 +79,24 @@ def test_beside_a_canary_or_a_shadow_everything_is_logged() -> None:
     shadowed = replace(route, shadows=(ShadowRoute(2),))
     canaried = replace(route, canary=CanaryRoute(2, 0.1, "salt", 7))
     assert [each.logging() for each in (shadowed, canaried)] == [Serving(on_log_failure="serve")] * 2
+
+
+NO_GPU = pytest.mark.skipif(missing_for_gpu() is None, reason="a GPU is here")
+
+
+@NO_GPU
+@pytest.mark.parametrize("flags", [{"device": "gpu"}, {"device": "tensorrt"}, {"gpu_memory": "2GB"}])
+@pytest.mark.parametrize("canary", [None, "5,100"])
+def test_a_rehearsal_refuses_a_gpu_that_is_not_here_as_the_deployment_does(
+    home: Workspace, flags: dict[str, str], canary: str | None
+) -> None:
+    with pytest.raises(Unavailable, match=r"^no GPU to serve from: .*; (use --device cpu|pip install .*)$"):
+        deploy(home, Deploy(model="cancer@2", canary=canary, dry_run=True, **flags))  # type: ignore[arg-type]
+    deploy(home, Deploy(model="cancer@2", canary=canary, dry_run=True, device="auto", gpu_memory="none"))
+
+
+def test_a_python_model_has_no_gpu_of_ours() -> None:
+    files = VersionFiles(1, "folder", "0" * 64, "0" * 64, flavor="python")
+    with pytest.raises(Unavailable, match="a Python model runs where its own code says, not on --device gpu; give --device auto"):
+        refuse_missing_gpu(Deploy(model="m", device="gpu"), Serving(device="gpu"), files)
+    refuse_missing_gpu(Deploy(model="m"), Serving(device="gpu"), files)

@@ -17,7 +17,7 @@ from prodml_magics.actions.switch import switch
 from prodml_magics.actions.timeline import timeline
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.clock import ManualClock
-from prodml_magics.errors import GateRefused, InvalidInput
+from prodml_magics.errors import GateRefused, InvalidInput, UsageError
 from prodml_magics.rollouts.blue_green import promoted
 from prodml_magics.rollouts.shadow import shadowed
 from prodml_magics.storage.arrays import to_array
@@ -234,9 +234,9 @@ def test_a_shadow_that_is_worse_keeps_the_deployment_from_beginning(home: Worksp
 def test_what_could_not_follow_is_refused_before_the_shadow_begins(home: Workspace) -> None:
     at = home.ledger.last_id()
     for request, error, said in (
-        (Deploy(model="cancer@2", shadow_first=100, canary="5,3"), InvalidInput, "do not rise"),
+        (Deploy(model="cancer@2", shadow_first=100, canary="5,3"), UsageError, "do not rise"),
         (Deploy(model="cancer@1", shadow_first=100), InvalidInput, "version 1 of cancer is live; a shadow is another version"),
-        (Deploy(model="cancer@2", shadow_first=100, canary="5,100", guard="speed"), InvalidInput, "'speed' is no guard"),
+        (Deploy(model="cancer@2", shadow_first=100, canary="5,100", guard="speed"), UsageError, "'speed' is no guard"),
     ):
         with pytest.raises(error, match=said):
             deploy(home, request)

@@ -10,7 +10,7 @@ from prodml_magics.actions.rollback import rollback
 from prodml_magics.actions.switch import switch
 from prodml_magics.actions.whatif import whatif
 from prodml_magics.actions.workspace import Workspace
-from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, UsageError
+from prodml_magics.errors import NotFound, ProdmlError, UsageError
 from prodml_magics.rollouts.blue_green import promoted
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.shadow import shadowed
@@ -119,8 +119,9 @@ def test_an_old_version_that_was_deployed_after_its_shadow_is_nothing_taken_back
 @pytest.mark.parametrize(
     ("request_", "kind", "said"),
     [
-        (Whatif(model="cancer", guard="speed"), InvalidInput, "'speed' is no guard"),
-        (Whatif(model="cancer", canary="50,5"), InvalidInput, "do not rise"),
+        (Whatif(model="cancer", bake="1h", deadline="1m"), UsageError, "held for a person; give a longer --deadline"),
+        (Whatif(model="cancer", guard="speed"), UsageError, "'speed' is no guard"),
+        (Whatif(model="cancer", canary="50,5"), UsageError, "do not rise"),
         (Whatif(model="cancer", bake="soon"), UsageError, "'soon' is not a duration"),
         (Whatif(model="other"), NotFound, "other never had a rollout to decide anew; begin one with"),
     ],

@@ -104,6 +104,12 @@ def test_help_and_version(capsys: Captured) -> None:
             2,
             "--guard says what the watch goes by, and --bake none",
         ),
+        (
+            ["deploy", "cancer@1", "--guard", "eror_rate"],
+            2,
+            "'eror_rate' is no guard; did you mean 'error_rate' or 'timeout_rate'?",
+        ),
+        (["deploy", "cancer@1", "--margin", "error_rate=x"], 2, "'error_rate=x' is no margin; write error_rate=20%"),
         (["drift", "cance"], 1, "there is no model 'cance' here; did you mean 'cancer'?"),
         (["drift", __file__], 2, "is a file, and one frame is compared with another; give that as well"),
         (["drift", "no.parquet", "other.parquet"], 1, "there is no file no.parquet"),

@@ -10,7 +10,7 @@ from plans import LADDER, earlier, plan, rollout, stream
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from prodml_magics.errors import InvalidInput
+from prodml_magics.errors import UsageError
 from prodml_magics.rollouts.durations import Durations, add_durations, beyond_floor, beyond_margin, shift
 from prodml_magics.rollouts.e_values import log_harm, log_no_worse
 from prodml_magics.rollouts.evidence import FLOOR, Evidence, begin
@@ -215,5 +215,5 @@ def test_a_key_counts_once_and_failed_requests_have_no_score() -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused(guards: str, margins: str, message: str) -> None:
-    with pytest.raises(InvalidInput, match=message):
+    with pytest.raises(UsageError, match=message):
         read_guards(guards, margins)

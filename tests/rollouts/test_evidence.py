@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from plans import LADDER, earlier, plan, rollout, stream, until_harm, walked
 
-from prodml_magics.errors import InvalidInput
+from prodml_magics.errors import UsageError
 from prodml_magics.rollouts.e_values import log_harm
 from prodml_magics.rollouts.evidence import LEVELS, Evidence, begin, lift_of
 from prodml_magics.rollouts.fold import Requests, Seen, fold
@@ -168,6 +168,8 @@ def test_looked_at_after_every_batch_identical_versions_are_rarely_called_harm()
     ("guards", "margins", "said"),
     [
         ("speed", "", "'speed' is no guard; guards are error_rate, timeout_rate, fallback_rate, rejected, latency_p50"),
+        ("eror_rate", "", "'eror_rate' is no guard; did you mean 'error_rate'"),
+        ("latency_p99", "laency_p99=20%", "'laency_p99' is no guard; did you mean 'latency_p99' or"),
         ("error_rate", "latency_p99=20%", "there is a margin for latency_p99, which is not guarded"),
         ("", "latency_p99=20", "a margin of latency_p99 needs a unit"),
         ("", "error_rate", "'error_rate' is no margin; write error_rate=20% or error_rate=0.005"),
@@ -177,7 +179,7 @@ def test_looked_at_after_every_batch_identical_versions_are_rarely_called_harm()
     ],
 )
 def test_a_guard_or_margin_that_cannot_be_meant_is_one_line(guards: str, margins: str, said: str) -> None:
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(UsageError) as caught:
         read_guards(guards, margins)
     assert said in str(caught.value) and "; " in str(caught.value)
 
@@ -212,7 +214,7 @@ def test_guards_and_margins_are_read() -> None:
     ],
 )
 def test_a_ladder_that_cannot_be_meant_is_one_line(text: str, said: str) -> None:
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(UsageError) as caught:
         read_steps(text)
     assert said in str(caught.value) and "; " in str(caught.value)
 
@@ -222,7 +224,7 @@ def test_ladders_are_read_from_words_and_numbers() -> None:
     assert read_steps("0.01,99.99,100") == (0.01, 99.99, 100.0)
     assert [check_alpha(each) for each in (0.05, 0.5)] == [0.05, 0.5]
     for alpha in (0.0, 1.0, float("nan")):
-        with pytest.raises(InvalidInput, match="give a rate between 0 and 1"):
+        with pytest.raises(UsageError, match="give a rate between 0 and 1"):
             check_alpha(alpha)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from plans import LADDER, earlier, plan, rollout
 
-from prodml_magics.errors import InvalidInput
+from prodml_magics.errors import UsageError
 from prodml_magics.rollouts.evidence import begin
 from prodml_magics.rollouts.guards import read_guards
 from prodml_magics.rollouts.judge import judge, latched
@@ -135,7 +135,7 @@ def test_looked_at_after_every_batch_equal_accuracy_is_rarely_called_worse() -> 
     ],
 )
 def test_a_margin_of_accuracy_is_a_difference(margins: str, said: str) -> None:
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(UsageError) as caught:
         read_guards("accuracy", margins)
     assert said in str(caught.value)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prodml_magics.errors import InvalidInput
+from prodml_magics.errors import UsageError
 from prodml_magics.rollouts.guards import bound_of, lower_is_better, margin_text, range_of, read_guards
 from prodml_magics.rollouts.means import Units
 from prodml_magics.rollouts.metrics import Metric, metric_of
@@ -127,6 +127,6 @@ def test_guards_on_metrics_are_read() -> None:
     ],
 )
 def test_what_cannot_be_meant_is_one_line(guards: str, margins: str, said: str) -> None:
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(UsageError) as caught:
         read_guards(guards, margins)
     assert said in str(caught.value)
