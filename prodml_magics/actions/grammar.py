@@ -182,11 +182,23 @@ def parse(
         value = values[field.name]
         if field.most is not None and len(value) > field.most:
             parser.error(f"{field.flag} takes at most {field.most} values, {len(value)} were given")
+        if _means_nothing(field, value):
+            parser.error(f"{field.flag} is empty; give {field.metavar or 'a value'}, or leave it out")
         if field.reference and resolve is not None and (not field.beside or field.beside in values):
             values[field.name] = [resolve(word) for word in value] if field.many else resolve(value)
         if field.many:
             values[field.name] = tuple(values[field.name])
     return build(request, values, parser)
+
+
+def _means_nothing(field: Field, value: Any) -> bool:
+    """Whether what was typed is blank and would silently be the default; a reason may be."""
+    flag = field.kind is str and not field.positional and not field.many and not field.choices
+    return flag and not field.reference and not value.strip() and not field.default and field.name not in _MAY_BE_BLANK
+
+
+_MAY_BE_BLANK = ("why", "canary")
+"""A ladder without steps is refused where it is read."""
 
 
 def build(request: type[Request], values: Mapping[str, Any], parser: argparse.ArgumentParser | None = None) -> Request:

@@ -41,7 +41,7 @@ def token(workspace: Workspace, request: TokenRequest) -> TokensResult:
 
 
 def _check(request: TokenRequest) -> None:
-    check_name(request.name)
+    check_name(request.name, "token")
     if request.revoke and (request.renew or request.scope):
         raise UsageError("--revoke takes the token away; it goes with no other flag")
     for scope in request.scope:

@@ -13,6 +13,7 @@ from prodml_magics.actions.answered import fresh_evidence
 from prodml_magics.actions.canary import refuse_short_deadline
 from prodml_magics.actions.recorded import read_record
 from prodml_magics.actions.results import WhatifResult
+from prodml_magics.actions.rollout import evidence_of
 from prodml_magics.actions.shadow_first import followed_by
 from prodml_magics.actions.windows import parse_duration
 from prodml_magics.actions.workspace import Workspace
@@ -154,11 +155,19 @@ def _redecided(workspace: Workspace, request: Whatif, past: _Past) -> WhatifRoll
     found = read_record(workspace, state, since=past.began.at - _EARLIER, until=until)
     if found is None:
         nothing = Redecided(replace(state, phase="held", reason=""), 0.0, 0, 0.0)
-        return _told(past, nothing, 0, hours, "undecided", "the lake has no answers of both versions any more")
+        return _told(past, nothing, 0, hours, "undecided", _unrecorded(workspace, past.state))
     recorded = found.recorded
     exposed = recorded.candidate & (recorded.second >= 0) & (recorded.second <= hours * 3600)
     anew = redecide(state, fresh_evidence(workspace, state), recorded, ended=hours * 3600)
     return replace(_told(past, anew, int(exposed.sum()), hours, _would_end(anew.state), ""), unknown=found.unknown)
+
+
+def _unrecorded(workspace: Workspace, state: RolloutState) -> str:
+    """Why nothing can be decided anew: what the controller counted tells whether there ever was something."""
+    kept = evidence_of(workspace, state)
+    if kept is None or not kept.canary_requests or not sum(kept.requests[0]):
+        return "no requests that both versions answered were recorded"
+    return "the lake has no answers of both versions any more"
 
 
 def _told(past: _Past, found: Redecided, exposure: int, hours: float, would_end: str, note: str) -> WhatifRollout:

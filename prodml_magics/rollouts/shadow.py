@@ -79,7 +79,18 @@ def unshadowed(route: Route, version: int | None = None) -> Route:
     """`route` without its shadows, or without that `version` as a shadow."""
     kept = tuple(shadow for shadow in route.shadows if version is not None and shadow.version != version)
     if len(kept) == len(route.shadows):
-        which = f"version {version} as a shadow" if version is not None else "no shadow"
-        raise InvalidInput(f"{route.model} has {'not ' if version is not None else ''}{which}; see %timeline {route.model}")
+        raise InvalidInput(_no_shadow(route, version))
     after = replace(route, shadows=kept)
     return replace(after, files=tuple(entry for entry in route.files if entry.version in after.loaded()))
+
+
+def _no_shadow(route: Route, version: int | None) -> str:
+    """Why there is nothing to end, and what is there in its place."""
+    if not route.shadows:
+        return f"{route.model} has no shadow, so there is none to stop; begin one with %shadow {route.model}@VERSION"
+    names = " and ".join(str(shadow.version) for shadow in route.shadows)
+    several = len(route.shadows) > 1
+    return (
+        f"version {version} of {route.model} is no shadow; version{'s' if several else ''} {names} {'are' if several else 'is'}: "
+        f"%shadow {route.model}@{route.shadows[0].version} --stop"
+    )

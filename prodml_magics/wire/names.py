@@ -28,15 +28,15 @@ class ModelReference(msgspec.Struct, frozen=True):
         return self.name if which is None else f"{self.name}@{which}"
 
 
-def check_name(name: str) -> str:
-    """Return `name` when it can name a model, else raise `InvalidInput`."""
+def check_name(name: str, what: str = "model") -> str:
+    """Return `name` when it can name a model, or `what` else is named as models are; else raise `InvalidInput`."""
     if not isinstance(name, str) or not _NAME.match(name) or ".." in name:
         shown = ascii(name)[:60]
         alone, at, _ = name.partition("@") if isinstance(name, str) else ("", "", "")
-        if at and _NAME.match(alone):
+        if what == "model" and at and _NAME.match(alone):
             raise InvalidInput(f"{shown} names a version, and this is about the model; write {alone}")
         raise InvalidInput(
-            f"{shown} cannot name a model; use 1 to 100 letters, digits, '.', '_' or '-', starting with a letter or digit"
+            f"{shown} cannot name a {what}; use 1 to 100 letters, digits, '.', '_' or '-', starting with a letter or digit"
         )
     return name
 

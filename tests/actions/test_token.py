@@ -12,7 +12,7 @@ from homes import workspace_at
 
 from prodml_magics.actions.token import token
 from prodml_magics.actions.workspace import Workspace
-from prodml_magics.errors import Conflict, NotFound, Unavailable, UsageError
+from prodml_magics.errors import Conflict, InvalidInput, NotFound, Unavailable, UsageError
 from prodml_magics.storage.tokens import read_tokens, secret_digest
 from prodml_magics.wire.requests import Token
 
@@ -61,7 +61,8 @@ def test_renewing_keeps_the_former_secret_for_a_while_and_revoking_ends_both(wor
         ({"name": "shop"}, UsageError, "--scope predict"),
         ({"name": "shop", "scope": ("write",)}, UsageError, "'write' is no scope"),
         ({"name": "shop", "scope": ("predict:../x",)}, Exception, "cannot name a model"),
-        ({"name": "a/b", "scope": ("admin",)}, Exception, "cannot name"),
+        ({"name": "a/b", "scope": ("admin",)}, InvalidInput, "'a/b' cannot name a token; use 1 to 100 letters"),
+        ({"name": "shop@2", "scope": ("admin",)}, InvalidInput, "'shop@2' cannot name a token; use"),
         ({"name": "nobody", "revoke": True}, NotFound, "there is no token nobody; there are old"),
         ({"name": "nobody", "renew": True}, NotFound, "there is no token nobody"),
         ({"name": "old", "scope": ("admin",)}, Conflict, "--renew"),

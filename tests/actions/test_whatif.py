@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import msgspec
 import pytest
 from rehearsal import Controller, Traffic, begin, clock, switch_at_once
@@ -133,7 +135,17 @@ def test_what_cannot_be_meant_is_one_line(home: Workspace, request_: Whatif, kin
     assert said in str(caught.value) and "; " in str(caught.value)
 
 
-def test_a_rollout_whose_rows_are_gone_says_so(home: Workspace) -> None:
+def test_a_rollout_without_traffic_says_that_nothing_was_recorded(home: Workspace) -> None:
     begin(home)
+    (mine,) = whatif(home, Whatif(model="cancer")).record.rollouts
+    assert (mine.would_end, mine.note) == ("undecided", "no requests that both versions answered were recorded")
+
+
+def test_a_rollout_whose_rows_are_gone_says_so(home: Workspace) -> None:
+    traffic, controller = Traffic(home, 0), Controller(home)
+    begin(home, steps=(50.0, 100.0))
+    traffic.send(100)
+    controller.look()
+    shutil.rmtree(home.home / "lake")
     (mine,) = whatif(home, Whatif(model="cancer")).record.rollouts
     assert (mine.would_end, mine.note) == ("undecided", "the lake has no answers of both versions any more")

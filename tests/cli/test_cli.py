@@ -110,6 +110,8 @@ def test_help_and_version(capsys: Captured) -> None:
             "'eror_rate' is no guard; did you mean 'error_rate' or 'timeout_rate'?",
         ),
         (["deploy", "cancer@1", "--margin", "error_rate=x"], 2, "'error_rate=x' is no margin; write error_rate=20%"),
+        (["deploy", "cancer@1", "--guard", ""], 2, "--guard is empty; give GUARDS, or leave it out"),
+        (["token", "a b/c", "--scope", "predict"], 1, "'a b/c' cannot name a token; use 1 to 100 letters"),
         (["drift", "cance"], 1, "there is no model 'cance' here; did you mean 'cancer'?"),
         (["drift", __file__], 2, "is a file, and one frame is compared with another; give that as well"),
         (["drift", "no.parquet", "other.parquet"], 1, "there is no file no.parquet"),

@@ -113,7 +113,9 @@ def test_a_shadow_changes_nobody_s_answers_and_ends_without_trace(route: Route, 
     assert (after.live, after.previous, after.shadows) == (route.live, route.previous, (*others, ShadowRoute(version, sample)))
     ended = unshadowed(after, version)
     assert (ended.live, ended.previous, ended.shadows) == (route.live, route.previous, others)
-    with pytest.raises(InvalidInput, match="has not version 9 as a shadow"):
+    with pytest.raises(
+        InvalidInput, match="version 9 of cancer is no shadow; versions? .*\\d (is|are): %shadow cancer@\\d --stop"
+    ):
         unshadowed(after, 9)
 
 
