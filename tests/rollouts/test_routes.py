@@ -114,7 +114,7 @@ def test_a_shadow_changes_nobody_s_answers_and_ends_without_trace(route: Route, 
     ended = unshadowed(after, version)
     assert (ended.live, ended.previous, ended.shadows) == (route.live, route.previous, others)
     with pytest.raises(
-        InvalidInput, match="version 9 of cancer is no shadow; versions? .*\\d (is|are): %shadow cancer@\\d --stop"
+        InvalidInput, match=r"version 9 of cancer is no shadow; versions? .*\d (is|are): %shadow cancer@\d --stop"
     ):
         unshadowed(after, 9)
 
