@@ -21,7 +21,6 @@ _DOUBLE_THRESHOLDS = ("LGBM",)
 _NO_ARITHMETIC = frozenset(
     {
         "ColumnTransformer",
-        "FunctionTransformer",
         "OneHotEncoder",
         "OrdinalEncoder",
         "Pipeline",
@@ -52,9 +51,13 @@ def _computes_before_trees(part: Any) -> bool:
     steps = [step for _, step in getattr(part, "steps", ())]
     if not steps:
         return _has_trees(getattr(part, "final_estimator_", None))  # over the probabilities of others
-    return _has_trees(steps[-1]) and any(
-        type(inner).__name__ not in _NO_ARITHMETIC for step in steps[:-1] for inner in nested(step)
-    )
+    return _has_trees(steps[-1]) and any(_computes(inner) for step in steps[:-1] for inner in nested(step))
+
+
+def _computes(part: Any) -> bool:
+    if type(part).__name__ == "FunctionTransformer":
+        return part.func is not None
+    return type(part).__name__ not in _NO_ARITHMETIC
 
 
 def _has_trees(model: Any) -> bool:

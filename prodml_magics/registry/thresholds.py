@@ -27,7 +27,6 @@ _ELEMENTWISE = frozenset({"StandardScaler", "MinMaxScaler", "MaxAbsScaler", "Rob
 _TRACED = _ELEMENTWISE | {
     "ColumnTransformer",
     "FeatureUnion",
-    "FunctionTransformer",
     "MissingIndicator",
     "OneHotEncoder",
     "OrdinalEncoder",
@@ -91,7 +90,7 @@ def _planted(
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray] | None:
     """Rows with a split point each, and where it is, row and column among the numbers; None where there is none."""
     plain = not contract.categorical and all(type(step).__name__ in _ELEMENTWISE for step in front)
-    if not plain and (table is None or any(type(part).__name__ not in _TRACED for step in front for part in nested(step))):
+    if not plain and (table is None or not all(_is_traced(part) for step in front for part in nested(step))):
         return None
     name = next(tensor.name for tensor in contract.inputs if tensor.datatype != "BYTES")
     way = None if not front or plain or table is None else _Way(front, contract, base, table)
@@ -108,6 +107,10 @@ def _planted(
             values = _traced(front, tensors[name], features, thresholds) if front else thresholds
         tensors[name][rows, columns] = values.astype(tensors[name].dtype)
     return tensors, rows, columns
+
+
+def _is_traced(part: Any) -> bool:
+    return type(part).__name__ in _TRACED or (type(part).__name__ == "FunctionTransformer" and part.func is None)
 
 
 def _places(contract: Contract) -> np.ndarray:

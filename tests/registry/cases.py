@@ -472,7 +472,53 @@ CASES = [
     ),
     # what ONNX, or skl2onnx, cannot express
     Case("SplineTransformer", lambda: pipe(prep.SplineTransformer(), LR()), "iris", "unsupported"),
-    Case("FunctionTransformer", lambda: pipe(prep.FunctionTransformer(np.log1p), LR()), "iris", "unsupported"),
+    Case("FunctionTransformer", lambda: pipe(prep.FunctionTransformer(np.log1p), LR()), "iris", "FP32"),
+    Case(
+        "FunctionTransformer, validated", lambda: pipe(prep.FunctionTransformer(np.sqrt, validate=True), LR()), "cancer", "FP32"
+    ),
+    Case("FunctionTransformer, RandomForest", lambda: pipe(prep.FunctionTransformer(np.log1p), RF(10, **S)), "cancer", "FP64"),
+    Case(
+        "FunctionTransformer, HGB",
+        lambda: pipe(prep.FunctionTransformer(np.log1p), HGB(max_iter=20, **S)),
+        "cancer",
+        "unsupported",
+    ),
+    Case(
+        "FunctionTransformer square, HGB",
+        lambda: pipe(prep.FunctionTransformer(np.square), HGB(max_iter=20, **S)),
+        "cancer missing",
+        "FP64",
+    ),
+    Case(
+        "FunctionTransformer reciprocal of roots, HGB",
+        lambda: pipe(prep.FunctionTransformer(np.sqrt), prep.FunctionTransformer(np.reciprocal), HGB(max_iter=20, **S)),
+        "cancer missing",
+        "FP64",
+    ),
+    Case(
+        "FunctionTransformer of one's own",
+        lambda: pipe(prep.FunctionTransformer(lambda rows: rows + 1), LR()),
+        "iris",
+        "unsupported",
+    ),
+    Case(
+        "FunctionTransformer with arguments",
+        lambda: pipe(prep.FunctionTransformer(np.log, kw_args={"where": True}), LR()),
+        "iris",
+        "unsupported",
+    ),
+    Case(
+        "mixed FunctionTransformer, OneHot",
+        lambda: pipe(
+            columns(
+                pipe(prep.FunctionTransformer(np.abs, feature_names_out="one-to-one"), prep.FunctionTransformer(np.log1p)),
+                ONE_HOT,
+            ),
+            LR(),
+        ),
+        "mixed",
+        "FP32",
+    ),
     Case(
         "FixedThreshold",
         lambda: model_selection.FixedThresholdClassifier(RF(10, **S), threshold=0.3),

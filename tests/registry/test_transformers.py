@@ -8,11 +8,13 @@ from registry.here import Here
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, PowerTransformer, QuantileTransformer
+from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, PowerTransformer, QuantileTransformer
 
 from prodml_magics.contract.infer import infer_columns
+from prodml_magics.errors import Unsupported
 from prodml_magics.inference.session import open_session
 from prodml_magics.registry.build import build
+from prodml_magics.registry.converters.functions import FUNCTIONS, ROUNDED
 from prodml_magics.registry.converters.sklearn import to_graph
 
 
@@ -52,6 +54,36 @@ def test_the_powers_of_box_and_cox_are_those_of_scipy():
     for lambdas in ((0.0, -0.7), (1.0, 2.5)):
         transformer.lambdas_ = np.array(lambdas)
         np.testing.assert_allclose(made(transformer, rows), transformer.transform(rows), rtol=2e-14)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_are_those_of_numpy_near_zero_and_one_at_the_ends_and_beyond(name):
+    generator, function = np.random.default_rng(4), getattr(np, name)
+    sizes = generator.normal(size=(3000, 2)) * 10.0 ** generator.integers(-18, 4, (3000, 1))
+    beside = 1 + generator.normal(size=(500, 2)) * 10.0 ** generator.integers(-15, 0, (500, 1))
+    ends = [0, -0.0, 1, -1, 5e-324, 1e-310, 1e308, 1e16, 709.7, 709.79, -36.5, -37.5, -720, -746, -1.5, np.inf, np.nan]
+    ends += [-end for end in ends]
+    rows = np.vstack([sizes, beside, -beside, np.column_stack([ends, ends[::-1]])])
+    transformer = FunctionTransformer(function).fit(rows)
+    with np.errstate(all="ignore"):
+        given, expected = made(transformer, rows), transformer.transform(rows)
+        single = transformer.transform(rows.astype(np.float32).astype(float)).astype(np.float32)
+    if name in ROUNDED:
+        np.testing.assert_allclose(given, expected, rtol=2e-15, atol=1e-323)
+    else:
+        np.testing.assert_array_equal(given, expected)
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(made(transformer, rows, "FP32"), single, rtol=2e-7, atol=1e-44)
+
+
+def test_a_function_that_is_none_of_numpys_is_refused_with_those_that_are():
+    rows = np.ones((5, 2))
+    with pytest.raises(
+        Unsupported, match=r"FunctionTransformer of cbrt; take one of np\.log, np\.log1p.* or put its work into the data"
+    ):
+        made(FunctionTransformer(np.cbrt), rows)
+    with pytest.raises(Unsupported, match=r"FunctionTransformer of log with kw_args; take"):
+        made(FunctionTransformer(np.log, kw_args={"where": True}), rows)
 
 
 def test_a_step_that_does_nothing_is_left_out():

@@ -1,8 +1,7 @@
 """``PowerTransformer`` in double: skl2onnx has it in float32 alone, which loses digits that a tree behind it decides by.
 
 With a = |x|, both branches of the transform of Yeo and Johnson (2000, Biometrika 87, 954-959) are expm1(c log1p(a)) / c, where c is
-lambda at x >= 0, and 2 - lambda, with the sign turned, below; equals ``scipy.stats.yeojohnson``. ONNX has neither log1p nor expm1: they
-are had from log and exp without a loss of digits after Kahan (see Higham 2002, Accuracy and Stability of Numerical Algorithms, 1.14).
+lambda at x >= 0, and 2 - lambda, with the sign turned, below; equals ``scipy.stats.yeojohnson``.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from prodml_magics.registry.converters.emit import Emitter, declare_numbers
+from prodml_magics.registry.converters.functions import expm1, log1p
 
 __all__ = ["use_own_powers"]
 
@@ -48,7 +48,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
 def _yeo_johnson(emitter: Emitter, rows: str, lambdas: np.ndarray) -> str:
     above = emitter.node("GreaterOrEqual", [rows, emitter.constant(0.0)], version=16)
-    logarithm = _log1p(emitter, emitter.node("Abs", [rows]))
+    logarithm = log1p(emitter, emitter.node("Abs", [rows]))
     sides = [_raised(emitter, logarithm, exponents, _ZERO["yeo-johnson"]) for exponents in (lambdas, 2 - lambdas)]
     return emitter.node("Where", [above, sides[0], emitter.node("Neg", [sides[1]])], version=9)
 
@@ -61,26 +61,6 @@ def _raised(emitter: Emitter, logarithm: str, exponents: np.ndarray, zero: float
     """expm1(c log) / c for the exponents c [1, columns]; log where c is zero."""
     none = np.abs(exponents) < zero
     divisor = emitter.constant(np.where(none, 1.0, exponents))
-    grown = _expm1(emitter, emitter.node("Mul", [logarithm, divisor], version=14))
+    grown = expm1(emitter, emitter.node("Mul", [logarithm, divisor], version=14))
     raised = emitter.node("Div", [grown, divisor], version=14)
     return emitter.node("Where", [emitter.constant(none), logarithm, raised], version=9) if none.any() else raised
-
-
-def _log1p(emitter: Emitter, value: str) -> str:
-    """log(u) a / (u - 1) with u = 1 + a, and a where u is 1."""
-    one = emitter.constant(1.0)
-    more = emitter.node("Add", [value, one], version=14)
-    kept = emitter.node("Sub", [more, one], version=14)
-    scaled = emitter.node("Mul", [emitter.node("Log", [more]), emitter.node("Div", [value, kept], version=14)], version=14)
-    return emitter.node("Where", [emitter.node("Equal", [more, one]), value, scaled], version=9)
-
-
-def _expm1(emitter: Emitter, value: str) -> str:
-    """(u - 1) z / log(u) with u = exp(z), z where u is 1, and u - 1 where z is so far below 0 that nothing of u is left."""
-    one = emitter.constant(1.0)
-    power = emitter.node("Exp", [value])
-    less = emitter.node("Sub", [power, one], version=14)
-    scaled = emitter.node("Mul", [less, emitter.node("Div", [value, emitter.node("Log", [power])], version=14)], version=14)
-    near = emitter.node("Where", [emitter.node("Equal", [power, one]), value, scaled], version=9)
-    gone = emitter.node("Equal", [less, emitter.constant(-1.0)])
-    return emitter.node("Where", [gone, less, near], version=9)

@@ -18,6 +18,8 @@ from prodml_magics.registry.converters.discriminant import use_own_discriminant
 from prodml_magics.registry.converters.emit import finish, use_library, use_own_trees
 from prodml_magics.registry.converters.ensembles import known_categories
 from prodml_magics.registry.converters.fold import fold_tables
+from prodml_magics.registry.converters.function import use_own_functions
+from prodml_magics.registry.converters.functions import ROUNDED, function_name
 from prodml_magics.registry.converters.graph import join_columns, name_null, name_outputs
 from prodml_magics.registry.converters.indicator import use_own_indicators
 from prodml_magics.registry.converters.isolation import use_own_isolation
@@ -73,6 +75,7 @@ def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any
     model = _prepare(model, columns)
     use_own_trees()
     use_own_discriminant()
+    use_own_functions()
     use_own_indicators()
     use_own_binarizer()
     use_own_isolation()
@@ -142,8 +145,8 @@ def _prepare(model: Any, columns: Sequence[Column]) -> Any:
 
 
 def _decided_by_last_digits(part: Any) -> str:
-    """Of powers and normal quantiles, whose last digit is another in every library, those that go into trees whose split points are
-    values of training rows; empty where there are none.
+    """Of powers, logarithms and normal quantiles, whose last digit is another in every library, those that go into trees whose split
+    points are values of training rows; empty where there are none.
     """
     steps = [step for _, step in getattr(part, "steps", ())]
     if not any(type(inner).__name__.startswith(_SPLIT_AT_VALUES) for step in steps[-1:] for inner in nested(step)):
@@ -154,6 +157,8 @@ def _decided_by_last_digits(part: Any) -> str:
 
 def _is_rounded(part: Any) -> bool:
     normal = getattr(part, "output_distribution", "") == "normal"
+    if type(part).__name__ == "FunctionTransformer":
+        return function_name(part.func) in ROUNDED
     return type(part).__name__ == "PowerTransformer" or (type(part).__name__ == "QuantileTransformer" and normal)
 
 
