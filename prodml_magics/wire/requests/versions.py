@@ -29,7 +29,7 @@ class Register(Request, frozen=True):
     mask: Annotated[
         tuple[str, ...],
         flag(
-            "columns of whose training values the profile keeps a coarse sketch only (those of %deploy --mask are added)",
+            "columns of which the profile keeps a coarse sketch only, and none of its 10,000 rows (those of %deploy --mask are added)",
             "COLUMN",
         ),
     ] = ()
