@@ -34,7 +34,7 @@ def changes(before: Route, after: Route, rollout: RolloutState | None = None) ->
 
 def _plain(route: Route) -> dict[str, Any]:
     fields = msgspec.to_builtins(route)
-    shadows = {f"version {each['version']}": f"{each['sample']:.0%} of the rows" for each in fields.pop("shadows")}
+    shadows = {f"version {each['version']}": f"{100 * each['sample']:.0f} % of the rows" for each in fields.pop("shadows")}
     return {**{name: value for name, value in fields.items() if name not in _ASIDE}, "shadow": shadows}
 
 

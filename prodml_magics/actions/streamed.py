@@ -215,4 +215,4 @@ def _batches(scanned: Scanned, columns: list[str], memory: float, *, ordered: bo
 def _tell(what: str, seen: int, rows: int) -> None:
     if sys.stderr.isatty():
         end = "\n" if seen >= rows else ""
-        print(f"\r{what}: {seen:,} of {rows:,} rows, {seen / max(1, rows):.0%}", end=end, file=sys.stderr, flush=True)
+        print(f"\r{what}: {seen:,} of {rows:,} rows, {100 * seen / max(1, rows):.0f} %", end=end, file=sys.stderr, flush=True)

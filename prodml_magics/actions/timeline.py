@@ -84,7 +84,7 @@ def _summary(event: Event, route: dict[str, object]) -> str:
         parts.append(f"alert ({event.payload['tier']})")
     shadows = route.get("shadows")
     if isinstance(shadows, list) and shadows:
-        parts.append("shadow " + ", ".join(f"{each['version']} at {each['sample']:.0%}" for each in shadows))
+        parts.append("shadow " + ", ".join(f"{each['version']} at {100 * each['sample']:.0f} %" for each in shadows))
     return ", ".join(parts)
 
 

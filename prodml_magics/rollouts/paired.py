@@ -141,7 +141,7 @@ def _by_labels(tally: PairedTally, tolerances: Tolerances) -> tuple[Verdict, str
     if max(good, worse, better) < wall:
         return None
     verdict: Verdict = "worse" if worse >= wall else "better" if better >= wall else "no worse"
-    reason = f"right on {_gain(tally):+.2%} of {sum(tally.gained):,} rows with a label"
+    reason = f"right on {100 * (_gain(tally) or 0.0):+.2f} % of {sum(tally.gained):,} rows with a label"
     return verdict, reason, worse, good
 
 
@@ -184,7 +184,9 @@ def _harm(tally: PairedTally, tolerances: Tolerances) -> tuple[float, tuple[str,
 def _how(tally: PairedTally, tolerances: Tolerances) -> str:
     if not tally.pairs:
         return "no pair yet"
-    said = [f"differs on {tally.differed / tally.pairs:.2%} of {tally.pairs:,} rows, {tolerances.differs:.2%} are allowed"]
+    said = [
+        f"differs on {100 * tally.differed / tally.pairs:.2f} % of {tally.pairs:,} rows, {100 * tolerances.differs:.2f} % are allowed"
+    ]
     if tally.failed:
         said.append(f"failed on {tally.failed:,}")
     if tally.scored:

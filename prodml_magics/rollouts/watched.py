@@ -70,4 +70,4 @@ def _before(guard: Guard, evidence: Evidence) -> int:
 def _note(most: float | None) -> str:
     if most is None:
         return "too little traffic before to hold it against"
-    return f"against the traffic before, not beside it: worse is more than {most:.2%}"
+    return f"against the traffic before, not beside it: worse is more than {100 * most:.2f} %"

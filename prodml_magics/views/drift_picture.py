@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prodml_magics.views.palette import ALARM, CALM, CURRENT, INK, MUTED, REFERENCE, UNSURE
-from prodml_magics.views.picture import WIDTH, Picture, render, wrapped
+from prodml_magics.views.picture import PERCENT, WIDTH, Picture, render, wrapped
 
 __all__ = ["drift_picture"]
 
@@ -148,7 +148,7 @@ def _steps(alt: Any, detail: Row) -> Any:
         for edge, share in zip(detail["edges"], [*shares, *shares[-1:]], strict=True)
     ]
     across = alt.X("value:Q", title=None, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False, tickCount=6))
-    up = alt.Y("share:Q", title="share of rows", stack=None, axis=alt.Axis(format="%", tickCount=4))
+    up = alt.Y("share:Q", title="share of rows", stack=None, axis=alt.Axis(labelExpr=PERCENT, tickCount=4))
     mark = {"interpolate": "step-after", "fillOpacity": 0.28, "line": {"strokeWidth": 1.4}}
     return alt.Chart(alt.Data(values=data)).mark_area(**mark).encode(x=across, y=up, color=_colour(alt))
 
@@ -166,6 +166,6 @@ def _levels(alt: Any, detail: Row) -> Any:
         sort=alt.SortField("order"),
         axis=alt.Axis(ticks=False, domain=False, labelLimit=150, labelColor=INK),
     )
-    across = alt.X("share:Q", title="share of rows", axis=alt.Axis(format="%", tickCount=5))
+    across = alt.X("share:Q", title="share of rows", axis=alt.Axis(labelExpr=PERCENT, tickCount=5))
     offset = alt.YOffset("side:N", sort=list(_SIDES))
     return alt.Chart(alt.Data(values=data)).mark_bar(opacity=0.85).encode(x=across, y=place, yOffset=offset, color=_colour(alt))

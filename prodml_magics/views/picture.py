@@ -8,10 +8,13 @@ from typing import Any
 
 from prodml_magics.views.palette import FONT, GRID, INK, MUTED
 
-__all__ = ["WIDTH", "Picture", "render", "wrapped"]
+__all__ = ["PERCENT", "WIDTH", "Picture", "render", "wrapped"]
 
 WIDTH = 760
 """Pixels that fit the output area of a notebook."""
+
+PERCENT = "round(datum.value * 1000) / 10 + ' %'"
+"""How an axis of shares is labelled, as an expression of Vega: ``20 %``, as percents are written everywhere."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def styled(chart: Any) -> Any:
     lines = {"gridColor": GRID, "domainColor": GRID, "tickColor": GRID}
     title = {"anchor": "start", "color": INK, "fontSize": 15, "offset": 14, "subtitleColor": MUTED, "subtitleFontSize": 11.5}
     return (
-        chart.configure(background="white", font=FONT, padding=14)
+        chart.configure(background="transparent", font=FONT, padding=14)
         .configure_view(stroke=None)
         .configure_axis(**axis, **lines)
         .configure_title(**title, subtitlePadding=5, frame="group")

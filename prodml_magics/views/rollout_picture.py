@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prodml_magics.views.palette import ALARM, INK, REFERENCE
+from prodml_magics.views.palette import ALARM, INK, MUTED, REFERENCE
 from prodml_magics.views.picture import WIDTH, Picture, render
 
 __all__ = ["rollout_picture"]
@@ -17,6 +17,7 @@ _SAYS = {"e_worse": "worse", "e_no_worse": "no worse"}
 
 def rollout_picture(guards: Sequence[Mapping[str, Any]], *, alpha: float, title: str) -> Picture:
     """Two bars a guard, its e-values against both nulls, on a log scale cut at a hundredth and a million; the line is 1/alpha.
+    A guard whose e-values are both 1 says that there is no evidence yet.
 
     A guard has ``metric``, ``e_worse``, ``e_no_worse``.
     """
@@ -44,7 +45,13 @@ def rollout_picture(guards: Sequence[Mapping[str, Any]], *, alpha: float, title:
     line = (
         alt.Chart(alt.Data(values=[{"e": 1 / alpha}])).mark_rule(color=INK, strokeDash=[4, 3]).encode(x=alt.X("e:Q", scale=scale))
     )
-    chart = alt.layer(drawn, line).properties(width=WIDTH - 280, height=46 * len(guards))
+    silent = [guard["metric"] for guard in guards if all(guard[name] == 1.0 for name in _SAYS)]
+    said = (
+        alt.Chart(alt.Data(values=[{"guard": name, "e": 1.0, "text": "no evidence yet"} for name in silent]))
+        .mark_text(align="right", dx=-6, color=MUTED, fontSize=11)
+        .encode(x=alt.X("e:Q", scale=scale), y=alt.Y("guard:N", sort=None), text="text:N")
+    )
+    chart = alt.layer(drawn, line, *([said] if silent else [])).properties(width=WIDTH - 280, height=46 * len(guards))
     return render(
         chart, title, f"a verdict is reached right of the dashed line (1/alpha = {1 / alpha:g}), however often one looks"
     )

@@ -41,8 +41,8 @@ def _finding(summary: Mapping[str, Any]) -> str:
 
 
 def _share(agreement: float) -> str:
-    """A share that reads 100% only when it is."""
-    return "100%" if agreement == 1 else f"{min(agreement * 100, 99.99):.4g}%"
+    """A share that reads 100 % only when it is."""
+    return "100 %" if agreement == 1 else f"{min(agreement * 100, 99.99):.4g} %"
 
 
 def _explanation(summary: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prodml_magics.views.palette import GRID, INK, MUTED, VERSIONS
-from prodml_magics.views.picture import Picture, render
+from prodml_magics.views.picture import PERCENT, Picture, render
 
 __all__ = ["variants_picture"]
 
@@ -46,7 +46,7 @@ def _times(alt: Any, measured: Sequence[Mapping[str, Any]], names: list[str], co
     base = alt.Chart(alt.Data(values=data)).encode(
         x=alt.X("rows:N", sort=list(_BATCHES), title="rows at once", axis=axis),
         xOffset=alt.XOffset("variant:N", sort=names),
-        y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%", tickCount=5)),
+        y=alt.Y("share:Q", title=None, axis=alt.Axis(labelExpr=PERCENT, tickCount=5)),
     )
     legend = alt.Legend(title=None, orient="bottom", columns=5)
     bars = base.mark_bar(cornerRadiusEnd=2, opacity=0.9).encode(color=alt.Color("variant:N", scale=colours, legend=legend))
@@ -57,7 +57,7 @@ def _sizes(alt: Any, measured: Sequence[Mapping[str, Any]], names: list[str], co
     data = [{"variant": each["name"], "share": each["size_bytes"] / measured[0]["size_bytes"]} for each in measured]
     base = alt.Chart(alt.Data(values=data)).encode(
         x=alt.X("variant:N", sort=names, title=None, axis=alt.Axis(labels=False, ticks=False, domainColor=GRID)),
-        y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%", tickCount=5)),
+        y=alt.Y("share:Q", title=None, axis=alt.Axis(labelExpr=PERCENT, tickCount=5)),
     )
     bars = base.mark_bar(cornerRadiusEnd=2, opacity=0.9).encode(color=alt.Color("variant:N", scale=colours, legend=None))
     return alt.layer(bars, _whole(alt)).properties(width=110, height=_HEIGHT, title=_title(alt, "size"))

@@ -257,7 +257,9 @@ def test_two_frames_of_every_kind_of_column_need_no_model_and_no_home(nowhere: W
     kinds = {row["column"]: row["kind"] for row in found.record.columns}
     assert kinds == {"age": "numeric", "city": "categorical", "note": "text", "member": "categorical", "at": "numeric"}
     assert found._repr_html_().startswith("<div")
-    assert found.frame.height == 5
+    for shown in (str(found), found._repr_html_()):  # as the widget says; the frame keeps the names of the record
+        assert "adjusted p" in shown and "PSI" in shown and "p_adjusted" not in shown
+    assert found.frame.height == 5 and {"p_adjusted", "psi"} < set(found.frame.columns)
 
 
 def test_the_worst_part_of_two_frames_is_found(nowhere: Workspace) -> None:

@@ -160,7 +160,7 @@ def test_the_timeline_tells_what_was_live_when_by_whom_and_why(workspace: Worksp
         ("register", "version 2 registered", None, ""),
         ("register", "version 3 registered", None, ""),
         ("deploy", "version 1 live", 1, "first"),
-        ("shadow", "version 1 live, shadow 2 at 50%", 1, ""),
+        ("shadow", "version 1 live, shadow 2 at 50 %", 1, ""),
         ("unshadow", "version 1 live", 1, ""),
         ("deploy", "version 2 live, version 1 kept as previous", 2, "agrees"),
         ("rollback", "version 1 live, version 2 kept as previous", 1, "sensor"),

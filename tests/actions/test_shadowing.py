@@ -119,7 +119,7 @@ def test_a_shadow_ends_after_its_rows_with_its_evidence_in_the_ledger(home: Work
     assert shadowing.look() == 1
     event = last(home)
     assert (event.kind, event.payload.get("tier"), home.route("cancer").shadows) == ("unshadow", None, ())
-    assert event.cause.startswith("no worse after 1,200 rows: differs on 0.00% of 1,200 rows")
+    assert event.cause.startswith("no worse after 1,200 rows: differs on 0.00 % of 1,200 rows")
     assert event.payload["shadow"]["verdict"]["verdict"] == "no worse"
     assert shadowing.look() == 0
     assert shadow(home, Shadow(model="cancer")).verdict == "no worse"  # it can still be looked at

@@ -246,7 +246,9 @@ def test_rows_are_paired_with_their_shadow_by_identity_not_by_request_id(workspa
         assert result.comparisons[0].agreement == pytest.approx(agreement)
         difference = other.model.predict_proba(rows)[:, 1] - placed.model.predict_proba(rows)[:, 1]
         assert result.comparisons[0].mean_difference == pytest.approx(difference.mean(), abs=1e-5)
-        assert agreement < 1 and result.comparisons[0].verdict.reason.startswith(f"differs on {1 - agreement:.2%} of 200 rows")
+        assert agreement < 1 and result.comparisons[0].verdict.reason.startswith(
+            f"differs on {100 * (1 - agreement):.2f} % of 200 rows"
+        )
         stopped = shadow(workspace, Shadow(model="cancer", stop=True))
         assert stopped.shadows == ()
         lake = workspace.lake.rows("cancer", statuses=None)

@@ -58,7 +58,7 @@ def test_identical_answers_are_no_worse_after_some_hundreds_of_pairs_and_none_ne
     assert few.verdict == "undecided" and few.pairs_needed is not None and 500 < few.pairs_needed < 1_000
     many = judged(counted(PairedTally(), pairs(rng, 2_000), T), T)
     assert (many.verdict, many.slices, many.pairs_needed) == ("no worse", (), None)
-    assert "differs on 0.00% of 2,000 rows, 2.00% are allowed" in many.reason
+    assert "differs on 0.00 % of 2,000 rows, 2.00 % are allowed" in many.reason
     assert judged(PairedTally(), T).reason == "no pair yet"
 
 

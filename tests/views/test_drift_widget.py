@@ -85,7 +85,7 @@ def test_a_column_is_shown_as_distribution_functions_too(page: Any) -> None:
     for side in ("reference", "current"):
         assert page.locator(f".detail path.{side}.line").get_attribute("d").count("V") > 20
     page.locator(".detail .hit").last.hover()
-    assert re.match(r"up to .*: reference [\d.]+%, now [\d.]+%", page.locator(".legend .value").inner_text())
+    assert re.match(r"up to .*: reference [\d.]+ %, now [\d.]+ %", page.locator(".legend .value").inner_text())
     page.get_by_role("button", name="cumulative").press("Enter")
     assert page.locator(".detail path.line").count() == 0
 

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from prodml_magics.views.drift_picture import drift_picture
-from prodml_magics.views.palette import ALARM, UNSURE
+from prodml_magics.views.palette import ALARM, INK, MUTED, UNSURE
 from prodml_magics.views.picture import Picture
+from prodml_magics.views.rollout_picture import rollout_picture
 from prodml_magics.views.shadow_picture import shadow_picture
 from prodml_magics.views.timeline_picture import timeline_picture
 from prodml_magics.views.variants_picture import variants_picture
@@ -158,9 +159,9 @@ def test_the_timeline_draws_canaries_with_their_share_and_incidents_in_their_col
 
 
 def test_the_shadow_picture_never_rounds_up_to_full_agreement() -> None:
-    assert "on 98% of 300 rows" in shadow_picture(_shadow()).title
-    assert "on 99.99% of 300 rows" in shadow_picture(_shadow(agreement=0.999999)).title
-    assert "on 100% of 300 rows" in shadow_picture(_shadow(agreement=1.0)).title
+    assert "on 98 % of 300 rows" in shadow_picture(_shadow()).title
+    assert "on 99.99 % of 300 rows" in shadow_picture(_shadow(agreement=0.999999)).title
+    assert "on 100 % of 300 rows" in shadow_picture(_shadow(agreement=1.0)).title
 
 
 def test_a_shadow_without_rows_latency_or_classes_is_drawn() -> None:
@@ -171,3 +172,36 @@ def test_a_shadow_without_rows_latency_or_classes_is_drawn() -> None:
 
 def test_rows_and_details_are_plain_json(rows: Rows, details: Details) -> None:
     assert json.loads(json.dumps([rows, details], allow_nan=False)) == [rows, details]
+
+
+def test_a_rollout_without_evidence_says_so_in_words() -> None:
+    fresh = {"metric": "error_rate", "e_worse": 1.0, "e_no_worse": 1.0}
+    grown = {"metric": "latency_p99", "e_worse": 0.2, "e_no_worse": 7.0}
+    said = [_texts(rollout_picture(guards, alpha=0.05, title="cancer@2")) for guards in ([fresh, fresh | grown], [grown])]
+    assert ["no evidence yet" in text for text in said] == [True, False]
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_has_no_ground_of_its_own(name: str, rows: Rows, details: Details) -> None:
+    image = Image.open(io.BytesIO(PICTURES[name](rows, details).png(scale=1)))
+    assert image.mode == "RGBA" and image.getpixel((1, 1))[3] == 0  # type: ignore[index]
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#212121"])
+@pytest.mark.parametrize("colour", [INK, MUTED])
+def test_what_is_written_reads_on_a_light_and_on_a_dark_page(colour: str, page: str) -> None:
+    """The contrast of WCAG 2.1: 3 to 1 is the least for graphics and large text."""
+    light, dark = sorted(map(_luminance, (colour, page)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) > 3.8
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+@pytest.mark.parametrize("name", ["variants", "shadow"])
+def test_percents_are_written_with_a_space(name: str, rows: Rows, details: Details) -> None:
+    texts = _texts(PICTURES[name](rows, details))
+    assert re.search(r"\d %", texts) and not re.search(r"\d%", texts)

@@ -33,6 +33,8 @@ class Result(Generic[R]):
 
     limit = 20
     heat: Mapping[str, str] = {}
+    heads: Mapping[str, str] = {}
+    """What people read above a column in place of its name, which frame and record keep."""
 
     def __init__(self, record: R) -> None:
         self.record = record
@@ -91,7 +93,7 @@ class Result(Generic[R]):
         lines = [self.title, *_fact_lines(self.facts())]
         lines += [f"  ! {warning}" for warning in self.warnings()]
         names, rows = self.table()
-        return "\n".join([*lines, text_table(names, rows, limit=self.limit)] if rows else lines)
+        return "\n".join([*lines, text_table(self._headed(names), rows, limit=self.limit)] if rows else lines)
 
     def __repr__(self) -> str:
         return str(self)
@@ -103,14 +105,17 @@ class Result(Generic[R]):
         return card(
             self.title,
             self.facts(),
-            names,
+            self._headed(names),
             rows,
             limit=self.limit,
-            heat=self.heat,
+            heat={self.heads.get(name, name): colour for name, colour in self.heat.items()},
             warnings=self.warnings(),
             picture=self.picture(),
             picture_id=self._picture_id,
         )
+
+    def _headed(self, names: Sequence[str]) -> list[str]:
+        return [self.heads.get(name, name) for name in names]
 
     def _ipython_display_(self) -> None:
         """Two outputs: text, table and picture always; the widget only where a Jupyter server runs the kernel."""

@@ -26,6 +26,7 @@ class DriftResult(Result[DriftRecord]):
     """Verdict per column, with what each column looked like."""
 
     heat: Mapping[str, str] = {"effect": "213, 94, 0"}
+    heads: Mapping[str, str] = {"p_adjusted": "adjusted p", "psi": "PSI"}
 
     def __init__(self, record: DriftRecord, details: Mapping[str, dict[str, Any]]) -> None:
         super().__init__(record)

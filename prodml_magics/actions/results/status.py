@@ -36,7 +36,7 @@ class StatusResult(Result[StatusReport]):
 
 def _model_row(each: Any) -> tuple[Any, ...]:
     traffic = each.traffic
-    shadows = ", ".join(f"{shadow.version} at {shadow.sample:.0%}" for shadow in each.shadows)
+    shadows = ", ".join(f"{shadow.version} at {100 * shadow.sample:.0f} %" for shadow in each.shadows)
     counts = (
         (traffic.requests, traffic.requests_per_second, traffic.p50_ms, traffic.p99_ms, traffic.errors)
         if traffic

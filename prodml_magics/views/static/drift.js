@@ -39,7 +39,7 @@ function number(value, digits = 3) {
   return String(Number(value.toPrecision(digits)));
 }
 
-const percent = (share) => (share === null ? "–" : `${number(share * 100)}%`);
+const percent = (share) => (share === null ? "–" : `${number(share * 100)} %`);
 
 // A column that came or went has no effect, and stands above every one that has.
 const place = (row, key) => (key === "effect" && row.effect === null && row.drifted === true ? Infinity : row[key]);
@@ -122,7 +122,7 @@ function axes(detail, highest, label) {
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   for (const share of ticks(0, highest, 4)) {
     svg.append(shape("line", { class: "grid", x1: left, x2: width - 8, y1: y(share), y2: y(share) }));
-    svg.append(shape("text", { x: left - 6, y: y(share) + 4, "text-anchor": "end" }, `${number(share * 100)}%`));
+    svg.append(shape("text", { x: left - 6, y: y(share) + 4, "text-anchor": "end" }, `${number(share * 100)} %`));
   }
   for (const value of ticks(edges[0], edges[edges.length - 1], 7)) {
     svg.append(shape("text", { x: x(value), y: height - 7, "text-anchor": "middle" }, number(value, 4)));
@@ -189,7 +189,7 @@ function bars(detail, say) {
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `reference and now of ${detail.name}` });
   for (const share of ticks(0, highest, 5)) {
     svg.append(shape("line", { class: "grid", x1: left + length(share), x2: left + length(share), y1: 0, y2: height - 20 }));
-    svg.append(shape("text", { x: left + length(share), y: height - 6, "text-anchor": "middle" }, `${number(share * 100)}%`));
+    svg.append(shape("text", { x: left + length(share), y: height - 6, "text-anchor": "middle" }, `${number(share * 100)} %`));
   }
   detail.levels.forEach((level, i) => {
     const name = level === "" ? "(empty)" : level.length > 26 ? `${level.slice(0, 25)}…` : level;
