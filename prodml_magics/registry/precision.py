@@ -15,8 +15,10 @@ _DOUBLE_ONLY = frozenset({"GaussianMixture", "BayesianGaussianMixture", "Gaussia
 double too, for a probability may lie on it."""
 
 _TREES = ("DecisionTree", "ExtraTree", "RandomForest", "GradientBoosting", "HistGradientBoosting", "XGB", "LGBM", "CatBoost")
-_DOUBLE_THRESHOLDS = ("LGBM",)
-"""They put a split as close to a training value as doubles go: a row sent in float32 may be on its other side."""
+_DOUBLE_FIRST = ("LGBM", "TransformedTargetRegressor")
+"""LightGBM puts a split as close to a training value as doubles go, and a row sent in float32 may be on its other side; an exponential
+of predictions makes their errors larger, and overflows float32.
+"""
 
 _NO_ARITHMETIC = frozenset(
     {
@@ -43,7 +45,7 @@ def precisions(model: Any) -> tuple[Precision, ...]:
         return ("FP64",)
     if any(_computes_before_trees(part) for part in parts):
         return ("FP64",)
-    double = any(type(part).__name__.startswith(_DOUBLE_THRESHOLDS) for part in parts)
+    double = any(type(part).__name__.startswith(_DOUBLE_FIRST) for part in parts)
     return ("FP64", "FP32") if double else ("FP32", "FP64")
 
 

@@ -102,6 +102,11 @@ def _diabetes() -> tuple[np.ndarray, np.ndarray]:
     return _shuffled(*datasets.load_diabetes(return_X_y=True))
 
 
+def _diabetes_missing() -> tuple[np.ndarray, np.ndarray]:
+    rows, target = _diabetes()
+    return np.where(np.random.default_rng(1).random(rows.shape) < 0.1, np.nan, rows), target
+
+
 def _codes() -> tuple[np.ndarray, np.ndarray]:
     """Two columns of category codes, whose order means nothing, and two numbers."""
     generator = np.random.default_rng(2)
@@ -146,6 +151,7 @@ _SETS: dict[str, Callable[[], Any]] = {
     "cancer missing": _cancer_missing,
     "digits": _counts,
     "diabetes": _diabetes,
+    "diabetes missing": _diabetes_missing,
     "iris": lambda: _shuffled(*datasets.load_iris(return_X_y=True)),
     "one class": lambda: (_cancer()[0], np.full(500, 7)),
     "rare": lambda: (_cancer()[0], (_cancer()[0][:, 0] > 18).astype(int)),
@@ -168,6 +174,7 @@ S = {"random_state": 0}
 RF = ensemble.RandomForestClassifier
 HGB = ensemble.HistGradientBoostingClassifier
 LR = linear_model.LogisticRegression
+TARGET = compose.TransformedTargetRegressor
 ONE_HOT = prep.OneHotEncoder(handle_unknown="ignore")
 IMPUTED = impute.SimpleImputer(strategy="most_frequent")
 
@@ -552,9 +559,76 @@ CASES = [
     ),
     Case(
         "TransformedTarget",
-        lambda: compose.TransformedTargetRegressor(linear_model.Ridge(), func=np.log, inverse_func=np.exp),
+        lambda: TARGET(linear_model.Ridge(), func=np.log, inverse_func=np.exp),
+        "diabetes",
+        "FP64",
+    ),
+    Case(
+        "TransformedTarget log1p, HGB fitted with NaN",
+        lambda: TARGET(ensemble.HistGradientBoostingRegressor(max_iter=20, **S), func=np.log1p, inverse_func=np.expm1),
+        "diabetes missing",
+        "FP64",
+    ),
+    Case(
+        "TransformedTarget sqrt, scaled RandomForest",
+        lambda: TARGET(scaled(ensemble.RandomForestRegressor(10, **S)), func=np.sqrt, inverse_func=np.square),
+        "diabetes",
+        "FP64",
+    ),
+    Case(
+        "TransformedTarget log1p in a pipeline, HGB",
+        lambda: scaled(
+            TARGET(ensemble.HistGradientBoostingRegressor(max_iter=20, **S), func=np.log1p, inverse_func=np.expm1),
+        ),
+        "diabetes missing",
+        "FP64",
+    ),
+    Case(
+        "PowerTransformer, TransformedTarget of HGB",
+        lambda: pipe(
+            prep.PowerTransformer(),
+            TARGET(ensemble.HistGradientBoostingRegressor(max_iter=20, **S), func=np.log1p, inverse_func=np.expm1),
+        ),
         "diabetes",
         "unsupported",
+    ),
+    Case(
+        "TransformedTarget by StandardScaler",
+        lambda: TARGET(scaled(linear_model.Ridge()), transformer=prep.StandardScaler()),
+        "diabetes",
+        "FP64",
+    ),
+    Case(
+        "TransformedTarget by MinMaxScaler, SVR",
+        lambda: TARGET(scaled(svm.SVR()), transformer=prep.MinMaxScaler()),
+        "diabetes",
+        "FP32",
+    ),
+    Case(
+        "TransformedTarget in a vote",
+        lambda: ensemble.VotingRegressor(
+            [("a", TARGET(scaled(linear_model.Ridge()), func=np.log, inverse_func=np.exp)), ("b", linear_model.Ridge())]
+        ),
+        "diabetes",
+        "FP64",
+    ),
+    Case(
+        "TransformedTarget of one's own",
+        lambda: TARGET(linear_model.Ridge(), func=lambda target: target + 1, inverse_func=lambda target: target - 1),
+        "diabetes",
+        "unsupported",
+    ),
+    Case(
+        "TransformedTarget by quantiles",
+        lambda: TARGET(linear_model.Ridge(), transformer=prep.QuantileTransformer(n_quantiles=20)),
+        "diabetes",
+        "unsupported",
+    ),
+    Case(
+        "mixed TransformedTarget, OneHot",
+        lambda: TARGET(pipe(columns(prep.StandardScaler(), ONE_HOT), linear_model.Ridge()), func=np.log1p, inverse_func=np.expm1),
+        "mixed",
+        "FP64",
     ),
     Case("GaussianProcessClassifier", lambda: gaussian_process.GaussianProcessClassifier(), "cancer", "refused"),
 ]

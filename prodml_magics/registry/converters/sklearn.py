@@ -28,6 +28,7 @@ from prodml_magics.registry.converters.polynomial import use_own_polynomials
 from prodml_magics.registry.converters.power import use_own_powers
 from prodml_magics.registry.converters.quantile import use_own_quantiles
 from prodml_magics.registry.converters.tabulated import use_own_tables
+from prodml_magics.registry.converters.target import use_own_targets
 from prodml_magics.registry.layout import Precision
 from prodml_magics.registry.roles import Role, nested, role_of, unwrap
 from prodml_magics.registry.tabulated import Tabulated
@@ -83,6 +84,7 @@ def to_graph(model: Any, columns: Sequence[Column], precision: Precision) -> Any
     use_own_powers()
     use_own_quantiles()
     use_own_tables()
+    use_own_targets()
     _use_libraries(model)
     try:
         with warnings.catch_warnings():
