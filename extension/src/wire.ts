@@ -43,6 +43,7 @@ export interface Traffic {
   rows: number;
   errors: number;
   requests_per_second: number;
+  refused_per_second: number;
   p50_ms: number | null;
   p99_ms: number | null;
   shadow_rows: number;

@@ -12,6 +12,7 @@ export const TRAFFIC: Traffic = {
   rows: 12876,
   errors: 0,
   requests_per_second: 12.4,
+  refused_per_second: 0,
   p50_ms: 0.84,
   p99_ms: 3.2,
   shadow_rows: 0,

@@ -5,7 +5,14 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ServicesModel } from '../src/model';
 import { Panel } from '../src/panel/Panel';
 import type { ModelStatus } from '../src/wire';
-import { DOWN, entry, FakeApi, model as card, report } from './doubles';
+import {
+  DOWN,
+  entry,
+  FakeApi,
+  model as card,
+  report,
+  TRAFFIC
+} from './doubles';
 
 let api: FakeApi;
 let services: ServicesModel;
@@ -119,6 +126,19 @@ describe('the panel', () => {
     api.report = report({ models: [card({ previous: null })] });
     await show();
     expect(button(/Roll back/)).toBeUndefined();
+  });
+
+  it('says how many requests a second are refused, and nothing while none is', async () => {
+    const traffic = { ...TRAFFIC, refused_per_second: 98.4 };
+    api.report = report({ models: [card({ traffic })] });
+    await show();
+    expect(host.textContent).toContain('98.4/s refused with 503, unanswered');
+    api.report = report({ models: [card()] });
+    services.refresh();
+    await vi.waitFor(() => {
+      draw();
+      expect(host.textContent).not.toContain('refused with 503');
+    });
   });
 
   it('lists the ledger with who and why', async () => {

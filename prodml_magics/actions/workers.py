@@ -56,6 +56,7 @@ def _traffic(parts: Sequence[Traffic]) -> Traffic:
         rows=sum(part.rows for part in parts),
         errors=sum(part.errors for part in parts),
         requests_per_second=round(sum(part.requests_per_second for part in parts), 3),
+        refused_per_second=round(sum(part.refused_per_second for part in parts), 3),
         p50_ms=None if median is None else round(median, 3),
         p99_ms=max((part.p99_ms or 0.0 for part in heard), default=None),
         shadow_rows=sum(part.shadow_rows for part in parts),

@@ -22,6 +22,7 @@ from prodml_magics.serving.metrics import LaneCounts, ModelTraffic
 from prodml_magics.serving.pace import Pace
 from prodml_magics.serving.plain import PlainAnswers, PlainRequest, plain_form
 from prodml_magics.serving.queue import FairQueue
+from prodml_magics.serving.recent import Recent
 from prodml_magics.serving.requests import Answer, Outputs
 from prodml_magics.serving.room import Room
 from prodml_magics.serving.split import Split
@@ -98,6 +99,8 @@ class Lane:
         self._pace = Pace(version)
         self._turns = turns
         self._room = Room(version.model, self._queue, limits, self._pace, turns)
+        self.turned_away = Recent()
+        """Requests that nobody answered since its version keeps failing and nothing stands in."""
         self._apart = False
         """Whether requests wait that each run by themselves."""
         self._scheduled = False
@@ -113,6 +116,7 @@ class Lane:
             return self
         found = None if named else next((lane for lane in self.fallbacks if lane.version.breaker.admits()), None)
         if found is None:
+            self.turned_away.count()
             raise Unavailable(
                 f"{self.version.model}@{self.version.version} keeps failing and is not asked; try again in a second"
             )

@@ -129,6 +129,7 @@ class Followed:
             shadow_rows=sum(lane.rows for lane in shadows),
             shadow_dropped=sum(lane.dropped for lane in shadows),
             shadow_errors=sum(lane.errors for lane in shadows),
+            refused_per_second=sum(lane.turned_away.per_second() for lane in dict.fromkeys(self.every_lane())),
             sampled_out=self._shared.metrics.unlogged_rows(name, "sample"),
             unlogged=self._shared.metrics.unlogged_rows(name, "failure"),
         )

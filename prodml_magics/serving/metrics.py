@@ -143,7 +143,7 @@ class ModelTraffic:
         while self._seconds and self._seconds[0][0] <= second - _WINDOW_SECONDS:
             self._seconds.popleft()
 
-    def summary(self, **others: int) -> Traffic:
+    def summary(self, *, refused_per_second: float = 0.0, **others: int) -> Traffic:
         """The counts as status shows them; `others` are those of its fields that are counted elsewhere."""
         now = time.monotonic()
         self._forget(now)
@@ -154,6 +154,7 @@ class ModelTraffic:
             rows=self.rows,
             errors=self.errors,
             requests_per_second=round(sum(count for _, count in self._seconds) / window, 3),
+            refused_per_second=round(refused_per_second, 3),
             p50_ms=None if low is None else round(float(low), 3),
             p99_ms=None if high is None else round(float(high), 3),
             **others,

@@ -42,6 +42,8 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     errors: int = 0
     requests_per_second: float = 0.0
     """Over the last 60 seconds."""
+    refused_per_second: float = 0.0
+    """Over the last 10 seconds: answered with 503, since the version keeps failing and nothing stands in for it."""
     p50_ms: float | None = None
     p99_ms: float | None = None
     """Latency of recent requests, from the last byte read to the reply handed over."""

@@ -163,6 +163,8 @@ def test_without_a_version_to_answer_in_its_place_it_is_503(placed: Placed) -> N
         answer = await client.post("/predict/cancer", json={"mean radius": 1})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert "keeps failing and is not asked" in answer.json()["error"]
+        (report,) = gateway.router.report()
+        assert report.traffic.requests == 10 and 0.3 <= report.traffic.refused_per_second <= 3
 
     served(placed, Route(model="cancer", revision=1, live=2, files=(other.files,)), scenario)
 

@@ -113,7 +113,8 @@ interface TrafficProps {
 }
 
 function TrafficRow({ traffic, samples }: TrafficProps): JSX.Element {
-  const { requests_per_second, requests, rows, errors } = traffic;
+  const { requests_per_second, refused_per_second } = traffic;
+  const { requests, rows, errors } = traffic;
   const { shadow_rows, shadow_dropped, shadow_errors } = traffic;
   return (
     <>
@@ -126,6 +127,11 @@ function TrafficRow({ traffic, samples }: TrafficProps): JSX.Element {
         </span>
         <Sparkline samples={samples} label="Requests per second" />
       </div>
+      {refused_per_second > 0 && (
+        <p className="prodml-problem" role="status">
+          {rate(refused_per_second)} refused with 503, unanswered
+        </p>
+      )}
       <dl className="prodml-facts">
         <Fact name="p50" value={latency(traffic.p50_ms)} />
         <Fact name="p99" value={latency(traffic.p99_ms)} />
