@@ -24,6 +24,7 @@ from prodml_magics.registry.frames import columns_of, target_of, units_of
 from prodml_magics.registry.layout import wire_inputs
 from prodml_magics.registry.lineage import Lineage, capture
 from prodml_magics.registry.metrics import permutation_importance, test_metrics
+from prodml_magics.registry.narrow import check_narrow
 from prodml_magics.registry.networks import NetworkRows, described_network, network_rows, prove_network
 from prodml_magics.registry.parity import Parity
 from prodml_magics.registry.prove import Converter, Proved, convert_exactly
@@ -174,6 +175,8 @@ def _build_estimator(model: Any, given: _Given, converter: Converter) -> Candida
         if not given.trust:
             raise type(error)(f"{error}, or add --trust to serve it as Python") from error
         return _build_python(reference, draft, training, testing, str(error), given)
+    if proved.encoded is not None:
+        check_narrow(reference, proved.contract, training.columns, training.rows, proved.encoded[0])
     session = fed(open_session(proved.model, device="cpu"), feeds_of(proved.contract))
     return _candidate(proved, "onnx", session, training, testing, given)
 
