@@ -175,8 +175,7 @@ def _build_estimator(model: Any, given: _Given, converter: Converter) -> Candida
         if not given.trust:
             raise type(error)(f"{error}, or add --trust to serve it as Python") from error
         return _build_python(reference, draft, training, testing, str(error), given)
-    if proved.encoded is not None:
-        check_narrow(reference, proved.contract, training.columns, training.rows, proved.encoded[0])
+    check_narrow(reference, proved.contract, training.columns, training.rows)
     session = fed(open_session(proved.model, device="cpu"), feeds_of(proved.contract))
     return _candidate(proved, "onnx", session, training, testing, given)
 

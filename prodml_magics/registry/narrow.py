@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from prodml_magics.contract.encode import encode_columns
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import Unsupported
 from prodml_magics.registry.frames import frame_kind
@@ -20,19 +21,17 @@ _ROWS = 500
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-9
 
 
-def check_narrow(
-    reference: Reference, contract: Contract, columns: Mapping[str, np.ndarray], rows: Any, tensors: Mapping[str, np.ndarray]
-) -> None:
+def check_narrow(reference: Reference, contract: Contract, columns: Mapping[str, np.ndarray], rows: Any) -> None:
     """Raise `Unsupported` where the model answers otherwise to training rows as they are than to the numbers that are served.
 
-    `columns` are those of `rows`, `tensors` the same on the wire; some of them are asked, and none where no column is of a narrow type.
+    `columns` are those of `rows`; some rows are asked, and none where no column is of a narrow type.
     """
     narrow = {name: values.dtype for name, values in columns.items() if _is_narrow(values.dtype)}
     if not narrow:
         return
     count = len(next(iter(columns.values())))
     chosen = np.unique(np.linspace(0, count - 1, min(count, _ROWS)).astype(np.intp))
-    served = reference.answer(contract, {name: values[chosen] for name, values in tensors.items()})
+    served = reference.answer(contract, encode_columns(contract, {name: values[chosen] for name, values in columns.items()}))
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # of overflow, which is what is looked for
         given = reference_answers(reference.model, reference.role, _taken(rows, chosen))
