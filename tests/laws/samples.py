@@ -15,6 +15,10 @@ def _normal(rows: int, dtype: str = "f4", **kwargs: float) -> NDArray[Any]:
     return _RNG.normal(size=rows, **kwargs).astype(dtype)
 
 
+def _repeated(values: list[float], often: list[int]) -> NDArray[Any]:
+    return np.repeat(np.array(values, "f4"), often)
+
+
 NUMERIC_CASES: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {
     "continuous": (_normal(3_000), _normal(2_000, loc=0.2)),
     "equal sizes": (_normal(1_500), _normal(1_500)),
@@ -22,6 +26,10 @@ NUMERIC_CASES: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {
     "integers": (_RNG.integers(0, 9, 800).astype("f4"), _RNG.integers(2, 12, 900).astype("f4")),
     "constants": (np.full(50, 3, "f4"), np.full(70, 3, "f4")),
     "another constant": (np.full(50, 3, "f4"), np.full(70, 2, "f4")),
+    "zeros": (np.zeros(60, "f4"), np.zeros(50, "f4")),
+    "left a heavy value": (_repeated([-1.5, 0, 2], [5, 80, 15]), _repeated([-1.5, -0.1, 2], [5, 80, 15])),
+    "left the largest": (_repeated([1.5, 5], [8, 92]), _repeated([1.5, 4.9, 5], [8, 42, 50])),
+    "left the smallest": (_repeated([0, 3], [70, 30]), _repeated([-1, 3], [70, 30])),
     "one row": (np.array([1], "f4"), np.array([2], "f4")),
     "two rows": (np.array([1, 2], "f4"), np.array([2, 2], "f4")),
     "one against many": (np.array([0.5], "f4"), _normal(4_000)),

@@ -98,15 +98,16 @@ def _ranks(before: list[Any], now: list[Any]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _counted(before: list[Any], now: list[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of both sides in the bins that end at the reference's deciles."""
+    """Rows of both sides in the bins that end at the reference's deciles; a value at several of these has a bin of its own."""
     ordered = sorted(before)
-    ends = sorted({ordered[math.ceil(len(ordered) * k / 10) - 1] for k in range(1, 10)})
-    if len(ends) > 1 or ordered[0] < ordered[-1]:
-        ends = [end for end in ends if end < ordered[-1]] or ends[:1]
-        bins = [Counter(sum(value > end for end in ends) for value in side) for side in (before, now)]
-    else:
-        bins = [Counter((value >= ends[0]) + (value > ends[0]) for value in side) for side in (before, now)]
-    counts = np.array([[side[place] for place in range(len(ends) + 2)] for side in bins])
+    places = {math.ceil(len(ordered) * k / 10) - 1 for k in range(1, 10)}
+    often = Counter(ordered[place] for place in places)
+    alone = [end for end, times in often.items() if times > 1 or ordered[0] == ordered[-1]]
+    ends = [end for end in often if end < ordered[-1] or end in alone]
+    bins = [
+        Counter(sum(value > end for end in ends) + sum(value >= end for end in alone) for value in side) for side in (before, now)
+    ]
+    counts = np.array([[side[place] for place in range(len(ends) + len(alone) + 1)] for side in bins])
     return tuple(counts[:, counts.any(axis=0)])
 
 

@@ -152,6 +152,14 @@ def test_a_large_offset_costs_no_precision(name: str) -> None:
     assert _effect(name, before + far, now + far) == pytest.approx(_effect(name, before, now), rel=2e-3)
 
 
+@pytest.mark.parametrize("name", ["psi", "js", "hellinger", "kl", "linf"])
+@pytest.mark.parametrize("case", [case for case in NUMERIC_CASES if case.startswith("left ")])
+def test_bins_show_that_rows_have_left_a_value_that_holds_many(name: str, case: str) -> None:
+    before, now = NUMERIC_CASES[case]
+    assert _effect(name, before, now) > 3 * STATISTICS[name].tolerance
+    assert _effect(name, before, before) == pytest.approx(0, abs=1e-9)
+
+
 def test_statistics_of_their_tests_are_scipys() -> None:
     rng = np.random.default_rng(4)
     for n, m, shift in ((60, 45, 0.0), (300, 200, 0.4), (40, 400, 1.0)):

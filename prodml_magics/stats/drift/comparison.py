@@ -18,7 +18,7 @@ from prodml_magics.stats.drift.ks import ks_margin, ks_p_value, ks_rows_needed
 from prodml_magics.stats.drift.limits import Limits
 from prodml_magics.stats.drift.missing import missing_change
 from prodml_magics.stats.drift.psi import psi
-from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn
+from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, bin_counts
 from prodml_magics.stats.drift.total_variation import total_variation, total_variation_bias, total_variation_spread
 from prodml_magics.stats.drift.verdict import FEWEST_ROWS, Evidence
 
@@ -99,9 +99,11 @@ class Side(NamedTuple):
     sd: float = math.nan
 
 
-def side_of(column: NumericColumn) -> Side:
-    """A reference column, with at least one present value."""
+def side_of(column: NumericColumn, pair: Pair | None = None) -> Side:
+    """A reference column, with at least one present value; its rows per bin as the `pair` has them, where that is of another dtype."""
     counts = column.counts
+    if pair is not None and pair.edges.dtype != column.edges.dtype:
+        counts = bin_counts(pair.reference, pair.edges)
     if column.rank_error:
         counts = np.rint(counts * (column.present / len(column.values))).astype(np.int64)
     return Side(column.present, quartiles(column.values), counts, column.unit, column.rank_error, column.sd)

@@ -253,7 +253,7 @@ def _compare(
     backend = choose(device, sum(len(pair.current) for pair, _ in tasks.values()))
     limits = {key: limits_of_values(column, tolerances, alpha) for key, (_, column) in tasks.items()}
     found, where = _run(backend, {key: pair for key, (pair, _) in tasks.items()})
-    sides = {key: side_of(column) for key, (_, column) in tasks.items()}
+    sides = {key: side_of(column, pair) for key, (pair, column) in tasks.items()}
     distances = dict(zip(sides, binned_distances(list(sides.values()), [found[key] for key in sides]), strict=True))
     made = {
         key: compare_numbers(sides[key], len(pair.current), found[key], limits[key], distances[key])

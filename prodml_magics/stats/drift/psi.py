@@ -11,8 +11,9 @@ def psi(reference: Any, current: Any) -> Any:
     """Σ (q − p)·ln(q/p) ≥ 0 over the last axis of two count arrays [..., bins]; numpy or JAX arrays in, the same out.
 
     Shares are smoothed by adding a half to every bin that holds a row of either side, so that an empty one does not dominate.
-    For numeric columns the bins are the reference's deciles (Siddiqi 2006, Credit Risk Scorecards, ch. 11). Without drift its
-    mean is about (1/n + 1/m)·(bins − 1) (Yurdakul 2018), so the customary 0.1 and 0.25 mean little on small windows.
+    For numeric columns the bins are the reference's deciles (Siddiqi 2006, Credit Risk Scorecards, ch. 11); a value that holds more rows
+    than one of them has a bin of its own. Without drift its mean is about (1/n + 1/m)·(bins − 1) (Yurdakul 2018), so the customary 0.1 and
+    0.25 mean little on small windows.
 
     >>> import numpy as np
     >>> round(float(psi(np.array([50, 50]), np.array([80, 20]))), 2)

@@ -65,11 +65,12 @@ MOST_LEVELS = 1_000
 class NumericColumn(NamedTuple):
     """A numeric reference column: `rows` of which `missing`, and a sorted sample of the others, with its bins.
 
-    Bin i holds the values above edge i−1 up to and including edge i; edges are values of the sample, so that every later
-    window is binned alike. A constant column has three bins: below, at and above it. `mean` and `sd` are those of the sample,
-    in float64; NaN where it is empty or holds an infinite value. `unit` is ``date``, ``duration`` or empty, as in `Numbers`.
-    Where `rank_error` is above zero the values are a sketch of all rows: the rank of any number among them is that among all rows,
-    each as a share, to within `rank_error`. Where there are `steps`, edges and the `grid` of sketches are rounded up to the ends of these.
+    Bin i holds the values above edge i−1 up to and including edge i; edges are values of the sample, or just below one that holds more
+    than a bin's rows, so that every later window is binned alike. A constant column has three bins: below, at and above it. `mean` and
+    `sd` are those of the sample, in float64; NaN where it is empty or holds an infinite value. `unit` is ``date``, ``duration`` or empty,
+    as in `Numbers`. Where `rank_error` is above zero the values are a sketch of all rows: the rank of any number among them is that among
+    all rows, each as a share, to within `rank_error`. Where there are `steps`, edges and the `grid` of sketches are rounded up to the ends
+    of these.
     """
 
     rows: int
@@ -423,15 +424,32 @@ def _distinct(values: NDArray[Any]) -> int:
 
 
 def _edges(values: NDArray[Any]) -> NDArray[Any]:
-    """Inner decile edges: the sample's own values at the ranks ⌈n·k/10⌉, without repeats."""
+    """Inner decile edges: the sample's own values at the ranks ⌈n·k/10⌉, without repeats.
+
+    A value at more than one of these ranks holds more rows than a bin is to: it has a bin of its own, between an edge just below it and
+    itself, since rows that move from it to its neighbours would else stay in one bin. So has the value of a constant column.
+    """
     if not len(values):
         return values
-    ranks = [math.ceil(len(values) * k / BINS) - 1 for k in range(1, BINS)]
-    edges = np.unique(values[ranks])
-    if values[0] < values[-1]:
-        return edges[edges < values[-1]] if edges[0] < values[-1] else edges[:1]
-    below = edges - 1 if edges.dtype.kind in "iu" else np.nextafter(edges, edges.dtype.type(-np.inf))
-    return np.concatenate([below, edges])
+    ranks = sorted({math.ceil(len(values) * k / BINS) - 1 for k in range(1, BINS)})
+    edges, often = np.unique(values[ranks], return_counts=True)
+    alone = edges[(often > 1) | (values[0] == values[-1])]
+    whole = len(alone) > 0 and values[0] < values[-1] and bool((values == np.rint(values)).all())
+    return np.union1d(edges[(edges < values[-1]) | np.isin(edges, alone)], _just_below(alone, whole=whole))
+
+
+def _just_below(values: NDArray[Any], *, whole: bool) -> NDArray[Any]:
+    """Per value the next smaller one of its dtype, where there is one; of `whole` numbers half a step, which counting by bins can tell.
+
+    Below zero it is the first normal number, since XLA takes others for zero.
+    """
+    if values.dtype.kind in "iu":
+        return values[values > np.iinfo(values.dtype).min] - 1
+    below = np.nextafter(values, values.dtype.type(-np.inf))
+    if whole:
+        return np.minimum(below, values - values.dtype.type(0.5))
+    tiny = np.finfo(values.dtype).tiny
+    return np.where(np.abs(below) < tiny, np.where(values > 0, 0, -tiny), below).astype(values.dtype)
 
 
 def bin_counts(values: NDArray[Any], edges: NDArray[Any]) -> NDArray[np.int64]:

@@ -236,3 +236,9 @@ def test_frames_of_pandas_and_polars_with_their_own_types_are_read_alike() -> No
     assert found.missing_current.tolist() == found.missing_reference.tolist() == [0.25] * 3
     assert found.effect.tolist() == [0.0] * 3
     assert found.drifted == found.undecided == []
+
+
+def test_bins_do_not_take_another_precision_for_drift() -> None:
+    before, now = 1e9 + RNG.normal(size=(2, 3_000))
+    row = _one(before, now.astype("f4"))
+    assert (row["ks"], row["psi"], row["js"]) == (0.0, 0.0, 0.0)

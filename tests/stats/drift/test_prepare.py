@@ -91,7 +91,9 @@ def test_bins_hold_a_tenth_each_of_continuous_values() -> None:
     assert _numeric(np.random.default_rng(0).permutation(1_000)).counts.tolist() == [100] * 10
 
 
-@pytest.mark.parametrize(("values", "counts"), [([5.0] * 9, [0, 9, 0]), ([0.0] * 95 + [1.0] * 5, [95, 5]), ([0.0, 1.0], [1, 1])])
+@pytest.mark.parametrize(
+    ("values", "counts"), [([5.0] * 9, [0, 9, 0]), ([0.0] * 95 + [1.0] * 5, [0, 95, 5]), ([0.0, 1.0], [1, 1])]
+)
 def test_ties_make_fewer_bins_and_a_constant_has_three(values: list[float], counts: list[int]) -> None:
     assert _numeric(values).counts.tolist() == counts
 
