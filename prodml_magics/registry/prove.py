@@ -21,6 +21,7 @@ from prodml_magics.registry.parity import Batches, Parity, Run, prove
 from prodml_magics.registry.precision import precisions
 from prodml_magics.registry.probes import Probe, make_probes, sample_rows
 from prodml_magics.registry.reference import Reference
+from prodml_magics.stats.percent import percent
 
 __all__ = ["Converter", "Proved", "convert_exactly", "tensors_of"]
 
@@ -158,7 +159,7 @@ def _refusal(converter: Converter, reference: Reference, attempt: _Attempt) -> G
     parity = attempt.parity
     apart = [f"differ by up to {parity.max_abs_difference:.2g} (allowed {parity.tolerance:g})"]
     if parity.label_agreement not in (None, 1.0):
-        apart.append(f"agree on {parity.label_agreement:.3%} of the labels")
+        apart.append(f"agree on {percent(parity.label_agreement, 3)} of the labels")
     rows = ", ".join(f"{row.kind} row {row.row} ({row.output} {row.expected} became {row.given})" for row in parity.worst[:2])
     fault = _fault(converter, reference, attempt)
     return GateRefused(f"ONNX would not answer as {name} does: they {' and '.join(apart)}, worst in {rows}; {fault}")

@@ -18,6 +18,7 @@ from prodml_magics.inference.session import open_session
 from prodml_magics.inference.smoke import smoke_run
 from prodml_magics.inference.variants import CALIBRATION_ROWS, VariantName, has_layers, make_variant
 from prodml_magics.registry.probes import sample_rows
+from prodml_magics.stats.percent import percent
 from prodml_magics.wire.results import PartScore, VariantRecord
 
 __all__ = ["BATCHES", "Variant", "choose", "measured_variants"]
@@ -110,7 +111,7 @@ def _measured(name: str, model: bytes, judge: _Judge, max_drop: float) -> Varian
         parts=judge.parts(outputs),
         largest_difference=judge.largest(outputs),
         kept=kept,
-        reason="" if kept or name == "original" else f"drops {drop:.2%}, more than {max_drop:.2%}",
+        reason="" if kept or name == "original" else f"drops {percent(drop, 2)}, more than {percent(max_drop, 2)}",
     )
     return Variant(model, record)
 
@@ -202,7 +203,7 @@ class _Judge:
         for part, inside in self._all_parts():
             share = float(moved[inside].mean())
             if share > worst:
-                worst, said = share, f"{part}: {share:.1%}"
+                worst, said = share, f"{part}: {percent(share)}"
         return said
 
     def _all_parts(self) -> Iterator[tuple[str, NDArray[np.bool_]]]:

@@ -130,8 +130,8 @@ def test_two_bare_frames_have_the_tolerances_that_are_written_down(tmp_path: Pat
         assert [row["tolerance"] for row in found.record.columns] == [0.1, 0.1, 0.1 if moved < 0.1 else 0.05, 0.1]
         assert not any(row["calibrated"] for row in found.record.columns)
     told = {row["column"]: row["reason"] for row in found.record.columns}
-    assert told["gap"] == "missing share rose from 0% to 8%, above the tolerance of 0.05"
-    assert told["unseen"].endswith("16% of the rows have unseen categories, above the tolerance of 0.1")
+    assert told["gap"] == "missing share rose from 0 % to 8 %, above the tolerance of 0.05"
+    assert told["unseen"].endswith("16 % of the rows have unseen categories, above the tolerance of 0.1")
 
 
 def test_frames_of_other_columns_are_compared_in_those_of_both(tmp_path: Path) -> None:

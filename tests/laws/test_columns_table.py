@@ -309,7 +309,7 @@ GAPS: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize("kind", GAPS)
 def test_where_every_value_of_a_side_is_missing_the_share_decides_and_all_else_is_null(kind: str) -> None:
     full, gaps = GAPS[kind]
-    for before, now, told in ((full, gaps, "rose from 0% to 100%"), (gaps, full, "fell from 100% to 0%"), (gaps, gaps, "")):
+    for before, now, told in ((full, gaps, "rose from 0 % to 100 %"), (gaps, full, "fell from 100 % to 0 %"), (gaps, gaps, "")):
         found = _found(before, now, methods=list(STATISTICS))
         row = found.frame.row(0, named=True)
         undefined = {name: value for name, value in row.items() if name in (*STATISTICS, *CORE)}

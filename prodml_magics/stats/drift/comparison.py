@@ -21,6 +21,7 @@ from prodml_magics.stats.drift.psi import psi
 from prodml_magics.stats.drift.reference import LevelColumn, NumericColumn, bin_counts
 from prodml_magics.stats.drift.total_variation import total_variation, total_variation_bias, total_variation_spread
 from prodml_magics.stats.drift.verdict import FEWEST_ROWS, Evidence
+from prodml_magics.stats.percent import percent
 
 __all__ = [
     "OTHER",
@@ -214,7 +215,7 @@ def compare_missing(missing_before: int, n: int, missing_now: int, m: int, limit
     if not n or not m or not missing_before + missing_now:
         return None
     verb = "rose" if missing_now / m >= missing_before / n else "fell"
-    finding = f"missing share {verb} from {missing_before / n:.1%} to {missing_now / m:.1%}".replace(".0%", "%")
+    finding = f"missing share {verb} from {percent(missing_before / n)} to {percent(missing_now / m)}"
     return _share_evidence((missing_before, n), (missing_now, m), limits, finding)
 
 
@@ -230,8 +231,8 @@ def compare_unseen(column: LevelColumn, found: Levels, limits: Limits) -> Eviden
     once = int((column.counts == 1).sum())
     if column.other or not n or not m or unseen / m <= once / n:
         return None
-    expected = f", {once / n:.1%} were to be expected" if once else ""
-    finding = f"{unseen / m:.1%} of the rows have unseen categories{expected}".replace(".0%", "%")
+    expected = f", {percent(once / n)} were to be expected" if once else ""
+    finding = f"{percent(unseen / m)} of the rows have unseen categories{expected}"
     return _share_evidence((once, n), (unseen, m), limits, finding)
 
 

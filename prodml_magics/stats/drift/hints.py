@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from prodml_magics.stats.percent import percent
+
 __all__ = ["level_hint", "number_hint"]
 
 Quartiles = tuple[float, float, float]
@@ -137,10 +139,10 @@ def level_hint(levels: Sequence[str], before: NDArray[np.int64], now: NDArray[np
     unseen = int(now[before == 0].sum())
     if unseen > 0.5 * _moved(before, now):
         example = _example(levels, before, now)
-        return f"{unseen / now.sum():.1%} of the rows have categories that the reference never had, such as {example}"
+        return f"{percent(unseen / now.sum())} of the rows have categories that the reference never had, such as {example}"
     share_before, share_now = before / before.sum(), now / now.sum()
     i = int(np.abs(share_now - share_before).argmax())
-    return f"'{levels[i]}' went from {share_before[i]:.1%} to {share_now[i]:.1%} of the rows"
+    return f"'{levels[i]}' went from {percent(share_before[i])} to {percent(share_now[i])} of the rows"
 
 
 def _moved(before: NDArray[np.int64], now: NDArray[np.int64]) -> float:

@@ -52,7 +52,7 @@ def test_a_rise_of_the_missing_share_decides_alone() -> None:
     now[:400] = np.nan
     row = _one(values, now)
     assert (row["drifted"], row["effect"]) == (True, 0.4)
-    assert row["reason"].startswith("missing share rose from 0% to 40%")
+    assert row["reason"].startswith("missing share rose from 0 % to 40 %")
     assert row["p_adjusted"] < 1e-9
     assert row["ks"] < 0.1
 
@@ -100,7 +100,7 @@ def test_unseen_categories_count() -> None:
 
 def test_categories_that_changed_share_are_named() -> None:
     row = _one(["x"] * 700 + ["y"] * 300, ["x"] * 300 + ["y"] * 700)
-    assert row["reason"] == "total variation 0.40: 'x' went from 70.0% to 30.0% of the rows"
+    assert row["reason"] == "total variation 0.40: 'x' went from 70 % to 30 % of the rows"
 
 
 ODD_COLUMNS: list[tuple[Any, Any]] = [
@@ -220,7 +220,7 @@ def test_a_missing_share_that_may_have_risen_leaves_the_column_undecided() -> No
     now[::5] = np.nan
     row = _one(before, now)
     assert (row["drifted"], row["effect"]) == (None, pytest.approx(0.1))
-    assert row["reason"].startswith("missing share rose from 10% to 20%, but 25 rows are too few to tell it from chance")
+    assert row["reason"].startswith("missing share rose from 10 % to 20 %, but 25 rows are too few to tell it from chance")
 
 
 def test_frames_of_pandas_and_polars_with_their_own_types_are_read_alike() -> None:

@@ -63,7 +63,7 @@ def test_rows_without_a_whole_vector_are_missing() -> None:
     for now in (gaps, [None if np.isnan(row).any() else row.tolist() for row in gaps]):
         found = detect(prepare({"e": BEFORE}), {"e": now})
         assert (found.missing_current[0], found.drifted) == (0.4, ["e"])
-        assert found.reason[0].startswith("missing share rose from 0% to 40%")
+        assert found.reason[0].startswith("missing share rose from 0 % to 40 %")
 
 
 @pytest.mark.parametrize(

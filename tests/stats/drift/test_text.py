@@ -50,7 +50,7 @@ def test_missing_texts_decide_alone_and_a_window_without_texts_is_no_crash() -> 
     reference = prepare({"a": _texts(rng, 500, 8)})
     now = _texts(rng, 400, 8)
     now[:200] = None
-    assert detect(reference, {"a": now}).reason[0].startswith("missing share rose from 0% to 50%")
+    assert detect(reference, {"a": now}).reason[0].startswith("missing share rose from 0 % to 50 %")
     assert detect(reference, {"a": np.array([None] * 50)}).drifted == ["a"]
     assert detect(reference, {"a": np.array([], dtype=object)}).undecided == ["a"]
 

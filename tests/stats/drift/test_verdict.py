@@ -40,7 +40,7 @@ def test_unseen_categories_decide_by_their_share_where_so_many_levels_hide_them(
     now[:120] = "never seen"
     found = detect(prepare({"a": rng.choice(levels, 3_000)}), {"a": now})
     assert found.drifted == ["a"]
-    assert "20% of the rows have unseen categories" in found.reason[0]
+    assert "20 % of the rows have unseen categories" in found.reason[0]
 
 
 def test_a_column_of_rare_names_always_meets_new_ones() -> None:
