@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
 from prodml_magics.actions.detection import detect_request
@@ -73,7 +74,8 @@ def compared(sides: Sides, request: Drift) -> DriftResult:
     else:
         slices = search_slices(reference, rows, current, request)
     details = {name: column_detail(reference, current[name], name).to_dict() for name in found.names if name in current}
-    return DriftResult(record_of(sides, found, slices), details)
+    record = msgspec.structs.replace(record_of(sides, found, slices), note=_unused(found, request.method))
+    return DriftResult(record, details)
 
 
 def record_of(sides: Sides, found: Detection, slices: list[dict[str, Any]]) -> DriftRecord:
@@ -96,6 +98,18 @@ def record_of(sides: Sides, found: Detection, slices: list[dict[str, Any]]) -> D
         slices=slices,
         seen_until=sides.seen_until,
     )
+
+
+def _unused(found: Detection, methods: Sequence[str]) -> str:
+    """Which of the named statistics say nothing of any of the columns, so that others decided."""
+    from prodml_magics.stats.drift.statistics import STATISTICS
+
+    kinds = {"numeric" if kind == "text" else kind for kind in found.kind}
+    here: list[Literal["numeric", "categorical"]] = [kind for kind in ("numeric", "categorical") if kind in kinds]
+    unused = [name for name in methods if name in STATISTICS and not any(STATISTICS[name].applies(kind) for kind in here)]
+    if not unused:
+        return ""
+    return f"no column is of the kind that {' and '.join(unused)} {'is' if len(unused) == 1 else 'are'} for; other statistics decided"
 
 
 def _verdict(found: Detection) -> Literal["drift", "no drift", "undecided"]:

@@ -79,8 +79,8 @@ def _between_files(clock: Clock, reference: Scanned, current: Scanned, request: 
     from prodml_magics.stats.drift.detect_sketches import detect_sketches
     from prodml_magics.stats.drift.sketch_detail import sketch_detail
 
-    if request.method or request.by or request.embed is not None:
-        flag = "--method" if request.method else "--by" if request.by else "--embed"
+    needs = {"--method": request.method, "--by": request.by, "--embed": request.embed, "--device gpu": request.device == "gpu"}
+    if flag := next((flag for flag, given in needs.items() if given), ""):
         raise UsageError(f"{flag} needs the rows, and the files exceed --memory {request.memory:g}; raise it, or add --exact")
     names = [dict.fromkeys(each.frame.collect_schema().names()) for each in (reference, current)]
     _check_names(names[0], names[1], request)

@@ -65,6 +65,7 @@ def _needs_rows(request: Drift) -> str:
         "--method": request.method,
         "--exact": request.exact,
         "--embed": request.embed,
+        "--device gpu": request.device == "gpu",
     }
     return next((flag for flag, given in flags.items() if given), "")
 

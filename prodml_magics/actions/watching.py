@@ -70,6 +70,9 @@ def _check(request: Drift) -> None:
         "--tolerance": request.tolerance,
         "--same-hour": request.same_hour,
         "--source rows": request.source == "rows",
+        "--embed": request.embed,
+        "--fdr": request.fdr != "bh",
+        "--device gpu": request.device == "gpu",
     }
     flag = next((flag for flag, given in flags.items() if given), "")
     if flag:

@@ -202,3 +202,18 @@ def test_frames_that_cannot_be_compared_are_one_line(tmp_path: Path, request_: D
     with pytest.raises(kind) as caught:
         drift(nowhere(tmp_path), request_)
     assert said in str(caught.value) and str(caught.value).isprintable()
+
+
+def test_it_is_said_when_no_column_is_of_the_kind_that_a_method_is_for(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": np.arange(50.0)})
+    found = drift(nowhere(tmp_path), Drift(model=frame, current=frame, method=("chi2", "tv", "psi")))
+    assert found.record.note == "no column is of the kind that chi2 and tv are for; other statistics decided"
+    assert found.record.note in str(found)
+    assert drift(nowhere(tmp_path), Drift(model=frame, current=frame, method=("psi",))).record.note == ""
+
+
+def test_the_head_says_how_many_columns_are_undecided(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": np.arange(50.0), "b": [None] * 49 + [1.0]})
+    found = drift(nowhere(tmp_path), Drift(model=frame, current=frame))
+    assert found.title == "none of 2 columns has drifted; 1 undecided"
+    assert [row[1] for row in found.table()[1]] == ["not drifted", "undecided"]

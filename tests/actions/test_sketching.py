@@ -236,6 +236,8 @@ def test_the_beginning_is_found_before_the_window(served: Workspace) -> None:
 def test_what_cannot_be_had_from_sketches_is_refused_with_the_way_out(served: Workspace, home: Workspace) -> None:
     with pytest.raises(UsageError, match="--by needs the rows; leave out --source sketches"):
         drift(served, Drift(model="cancer", window="1h", against="previous", by="x", source="sketches"))
+    with pytest.raises(UsageError, match="--device gpu needs the rows; leave out --source sketches"):
+        drift(served, Drift(model="cancer", window="1h", device="gpu", source="sketches"))
     with pytest.raises(UsageError, match="--source chooses"):
         drift(served, Drift(model=pl.DataFrame({"a": [1]}), current=pl.DataFrame({"a": [1]}), source="rows"))
     with pytest.raises(InvalidInput, match="not all of its rows were sketched on the quantiles of version 2"):

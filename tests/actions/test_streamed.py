@@ -102,6 +102,7 @@ def test_without_a_change_nothing_has_drifted(files: tuple[str, str, str], nowhe
     [
         ({"method": ("psi",)}, UsageError, "--method needs the rows, and the files exceed --memory 0.0001"),
         ({"by": "city"}, UsageError, "--by needs the rows"),
+        ({"device": "gpu"}, UsageError, "--device gpu needs the rows, and the files exceed --memory"),
         ({"columns": ("citty",)}, InvalidInput, "neither frame has a column 'citty'; did you mean 'city'"),
     ],
 )

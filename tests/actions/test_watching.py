@@ -115,6 +115,9 @@ def test_the_hours_to_learn_from_can_be_chosen(home: Workspace) -> None:
     ("flags", "kind", "said"),
     [
         ({"by": "x"}, UsageError, "--by has no meaning with --sequential"),
+        ({"embed": len}, UsageError, "--embed has no meaning with --sequential"),
+        ({"fdr": "by"}, UsageError, "--fdr has no meaning"),
+        ({"device": "gpu"}, UsageError, "--device gpu has no meaning"),
         ({"source": "rows"}, UsageError, "--source rows has no meaning"),
         ({"against": "previous"}, UsageError, "takes SINCE/UNTIL"),
         ({"against": "2026-01-01/2026-01-09"}, UsageError, "spans 8 days, and a watch learns from at least 28"),

@@ -26,7 +26,7 @@ class DriftResult(Result[DriftRecord]):
     """Verdict per column, with what each column looked like."""
 
     heat: Mapping[str, str] = {"effect": "213, 94, 0"}
-    heads: Mapping[str, str] = {"p_adjusted": "adjusted p", "psi": "PSI"}
+    heads: Mapping[str, str] = {"drifted": "verdict", "p_adjusted": "adjusted p", "psi": "PSI"}
 
     def __init__(self, record: DriftRecord, details: Mapping[str, dict[str, Any]]) -> None:
         super().__init__(record)
@@ -40,8 +40,11 @@ class DriftResult(Result[DriftRecord]):
             if rows and not any(row["n_reference"] for row in self.record.columns):
                 return f"{name}undecided: the reference has no rows"
             return f"{name}undecided: {rows:,} {'row is' if rows == 1 else 'rows are'} too few to tell"
+        doubtful = sum(row["drifted"] is None for row in self.record.columns)
         if self.record.verdict == "no drift":
-            return f"{name}none of {len(self.record.columns)} columns has drifted"
+            return f"{name}none of {len(self.record.columns)} columns has drifted" + (
+                f"; {doubtful} undecided" if doubtful else ""
+            )
         if not self.record.drifted:
             calm = f"{name}none of {len(self.record.columns)} columns has drifted"
             if any(each["drifted"] for each in self.record.joint):
@@ -76,8 +79,7 @@ class DriftResult(Result[DriftRecord]):
 
     def table(self) -> Table:
         names = ("column", "drifted", "effect", "p_adjusted", "psi", "reason")
-        order = sorted(self.record.columns, key=_by_effect)
-        return names, [[row[name] for name in names] for row in order]
+        return names, _told(sorted(self.record.columns, key=_by_effect), names)
 
     def warnings(self) -> Sequence[str]:
         note = (self.record.note,) if self.record.note else ()
@@ -106,6 +108,14 @@ class DriftResult(Result[DriftRecord]):
         return drift_widget(self.record.columns, dict(self.details), summary, self._picture_id)
 
 
+_VERDICTS = {True: "drifted", False: "not drifted", None: "undecided"}
+
+
+def _told(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[list[Any]]:
+    """Cells of a table, in which the verdict is the word that the widget has."""
+    return [[_VERDICTS[row[name]] if name == "drifted" else row[name] for name in names] for row in rows]
+
+
 def _sketches(record: DriftRecord) -> str:
     """How many rows a comparison of sketches rests on, and where its tolerances come from."""
     judged = [row for row in record.columns if row["tolerance"] is not None]
@@ -119,6 +129,7 @@ class WatchResult(DriftResult):
     """Of a watch for ever: its alarms, and each column with how far its latest day lies from what was learnt."""
 
     heat: Mapping[str, str] = {"shift": "213, 94, 0"}
+    heads: Mapping[str, str] = {"drifted": "verdict"}
 
     @property
     def watched(self) -> WatchRecord:
@@ -147,7 +158,7 @@ class WatchResult(DriftResult):
     def table(self) -> Table:
         names = ("column", "drifted", "shift", "reason")
         order = sorted(self.record.columns, key=lambda row: (not row["drifted"], -abs(row["shift"] or 0.0)))
-        return names, [[row[name] for name in names] for row in order]
+        return names, _told(order, names)
 
     @property
     def frame(self) -> pl.DataFrame:

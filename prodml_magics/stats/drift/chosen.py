@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -44,7 +44,9 @@ def with_numeric_statistics(
     effects = {name: _number(STATISTICS[name].numeric, support, scale) for name in wanted}
     values = {name: _number(STATISTICS[name].value, support, scale, effects[name]) for name in wanted}
     decider = next((name for name in wanted if math.isfinite(effects[name])), "")
-    decided = comparison._replace(extra=values)
+    infinite = comparison.evidence.note or not math.isfinite(scale.sd) or not math.isfinite(scale.iqr)
+    default = _noted(comparison.evidence, effects, "infinite or huge values" if infinite else "lack of spread")
+    decided = comparison._replace(evidence=default, extra=values)
     if not decider or decider in _DEFAULTS:
         return decided
     statistic = STATISTICS[decider]
@@ -53,7 +55,14 @@ def with_numeric_statistics(
     p_value = _p_value(statistic, (values[decider] / limits.inflation, *sizes))
     low = _low_of_numbers(statistic, support, scale, limits)
     tolerance = tolerance_of(column, decider, statistic.tolerance, given)
-    return decided._replace(evidence=_evidence(comparison.evidence, statistic, effects[decider], low, p_value, tolerance))
+    return decided._replace(evidence=_evidence(default, statistic, effects[decider], low, p_value, tolerance))
+
+
+def _noted(evidence: Evidence, effects: Mapping[str, float], why: str) -> Evidence:
+    """Evidence that says which of the named statistics are undefined."""
+    undefined = [name for name, effect in effects.items() if not math.isfinite(effect)]
+    note = f"{', '.join(undefined)} undefined for {why}" if undefined else ""
+    return evidence._replace(note="; ".join(filter(None, (evidence.note, note))))
 
 
 def _number(measure: Any, *arguments: Any) -> float:
@@ -89,7 +98,8 @@ def with_count_statistics(
     effects = {name: _number(STATISTICS[name].categorical, before, now) for name in wanted}
     values = {name: _number(STATISTICS[name].value, before, now, effects[name]) for name in wanted}
     decider = next((name for name in wanted if math.isfinite(effects[name])), "")
-    decided = comparison._replace(extra=values)
+    default = _noted(comparison.evidence, effects, "lack of a second level")
+    decided = comparison._replace(evidence=default, extra=values)
     if not decider or decider in _DEFAULTS:
         return decided
     statistic = STATISTICS[decider]
@@ -98,7 +108,7 @@ def with_count_statistics(
     low = bootstrap_lower_bound(before, now, statistic.categorical, rows=rows, alpha=limits.alpha)
     p_value = _p_value(statistic, (before, now)) if limits.inflation == 1 else None
     tolerance = tolerance_of(column, decider, statistic.tolerance, given)
-    return decided._replace(evidence=_evidence(comparison.evidence, statistic, effects[decider], low, p_value, tolerance))
+    return decided._replace(evidence=_evidence(default, statistic, effects[decider], low, p_value, tolerance))
 
 
 def _p_value(statistic: Statistic, arguments: tuple[Any, ...]) -> float | None:

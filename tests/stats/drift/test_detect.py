@@ -242,3 +242,20 @@ def test_bins_do_not_take_another_precision_for_drift() -> None:
     before, now = 1e9 + RNG.normal(size=(2, 3_000))
     row = _one(before, now.astype("f4"))
     assert (row["ks"], row["psi"], row["js"]) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "methods", "note"),
+    [
+        (np.zeros(60), np.ones(60), ("mean", "wasserstein_iqr"), "mean, wasserstein_iqr undefined for lack of spread"),
+        (np.append(np.arange(60.0), np.inf), np.arange(60.0), ("energy", "psi"), "energy undefined for infinite or huge values"),
+        (["x"] * 60, ["x"] * 60, ("chi2",), "chi2 undefined for lack of a second level"),
+    ],
+)
+def test_a_statistic_that_is_undefined_is_null_and_the_reason_says_so(
+    before: Any, now: Any, methods: tuple[str, ...], note: str
+) -> None:
+    row = _one(before, now, methods=methods)
+    assert row[methods[0]] is None
+    assert row["reason"].endswith(note)
+    assert row["drifted"] is not None

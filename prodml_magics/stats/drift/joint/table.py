@@ -155,7 +155,8 @@ def _finding(
 def problem_of(statistic: JointStatistic, columns: int, n: int, m: int) -> str:
     """Why there is nothing to tell of so many columns and rows; empty where there is."""
     if columns < statistic.columns:
-        return f"{columns} numeric columns that vary are too few; {statistic.columns} are needed"
+        are = "1 numeric column that varies is" if columns == 1 else f"{columns} numeric columns that vary are"
+        return f"{are} too few; {statistic.columns} are needed"
     fewest = min(n, m)
     return f"{fewest} rows are too few to tell; {FEWEST_JOINT_ROWS} are needed" if fewest < FEWEST_JOINT_ROWS else ""
 
