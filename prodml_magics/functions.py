@@ -55,7 +55,7 @@ def register(model: Any, *, name: str, train: Any = (), test: Any = (), **flags:
     """Convert `model` to ONNX, prove that it answers the same, and record it as a new version in MLflow.
 
     `train` and `test` are ``(X, y)`` or ``X``; X is numpy, polars or pandas, [rows, columns]. Flags: ``task``, ``description``,
-    ``mask``, ``key``, ``trust``. Returns a result with ``.name .version .metrics .parity .warnings``.
+    ``mask``, ``exact``, ``key``, ``trust``. Returns a result with ``.name .version .metrics .parity .warnings``.
     """
     return _run("register", {"model": model, "name": name, "train": _tuple(train), "test": _tuple(test), **flags})
 

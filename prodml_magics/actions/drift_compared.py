@@ -11,6 +11,7 @@ import numpy as np
 
 from prodml_magics.actions.detection import detect_request
 from prodml_magics.actions.embedded import with_embeddings
+from prodml_magics.actions.profiles import SAMPLE
 from prodml_magics.actions.results import DriftResult
 from prodml_magics.actions.slices import compare_slices, search_slices
 from prodml_magics.wire.requests import Drift
@@ -20,10 +21,7 @@ if TYPE_CHECKING:
     from prodml_magics.stats.drift import Detection, Reference
     from prodml_magics.stats.drift.changed import Changed
 
-__all__ = ["SAMPLE", "Columns", "Sides", "compared", "prepared", "record_of"]
-
-SAMPLE = 100_000
-"""Values of a reference column that are kept, and rows of a reference file beyond memory."""
+__all__ = ["Columns", "Sides", "compared", "prepared", "record_of"]
 
 Columns = dict[str, np.ndarray]
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from prodml_magics.actions.drift_compared import SAMPLE, Sides, compared, prepared, record_of
+from prodml_magics.actions.drift_compared import Sides, compared, prepared, record_of
 from prodml_magics.actions.frames import as_columns
+from prodml_magics.actions.profiles import SAMPLE
 from prodml_magics.actions.results import DriftResult
 from prodml_magics.actions.streamed import Scanned, drawn_vectors, large, one_sided, sampled_reference, scan, sketched
 from prodml_magics.actions.workspace import Workspace

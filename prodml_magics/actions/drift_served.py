@@ -48,7 +48,7 @@ def of_served(workspace: Workspace, request: Drift) -> DriftResult:
     since, until = _window(request, now)
     version = resolve(workspace, which, default="live") if which.version or which.alias else workspace.live(which.name)
     if request.train is not None:
-        build_profile(workspace, which.name, version, request.train)
+        build_profile(workspace, which.name, version, request.train, exact=request.exact)
     if request.sequential:
         return watch_model(workspace, request, Asked(which.name, _ARMS.get(request.arm, (request.arm,)), since, until), version)
     check_against(request, since, now)
@@ -76,11 +76,18 @@ def of_served(workspace: Workspace, request: Drift) -> DriftResult:
     result = compared(sides._replace(model=which.name, version=version, seen_until=seen), request)
     moved = [name for name in result.record.drifted if name in result.details and name in sides.reference.columns]
     onsets = _onsets(workspace, asked, version, sides, rows, moved, request.alpha)
-    note = "; ".join(filter(None, (result.record.note, sampling_note(rows))))
+    note = "; ".join(filter(None, (result.record.note, _inexact(sides, request), sampling_note(rows))))
     scores = calibration_of(workspace, which.name, version, rows, request.alpha)
     verdict: Literal["drift", "no drift", "undecided"] = "drift" if scores.get("drifted") else result.record.verdict
     record = msgspec.structs.replace(result.record, onsets=tuple(onsets), note=note, calibration=scores, verdict=verdict)
     return DriftResult(record, result.details)
+
+
+def _inexact(sides: Sides, request: Drift) -> str:
+    """That --exact cannot be had of a profile that holds sketches."""
+    if not request.exact or not any(getattr(column, "rank_error", 0) for column in sides.reference.columns.values()):
+        return ""
+    return "the profile holds sketches of its columns, whatever --exact says; register with --exact to keep every value"
 
 
 def _onsets(

@@ -11,7 +11,10 @@ from prodml_magics.actions.workspace import Workspace
 from prodml_magics.contract.nearest import did_you_mean
 from prodml_magics.errors import InvalidInput, UsageError
 
-__all__ = ["build_profile", "profile_of"]
+__all__ = ["SAMPLE", "build_profile", "profile_of"]
+
+SAMPLE = 100_000
+"""Values of a reference column that are kept, and rows of a reference file beyond memory."""
 
 
 def profile_of(workspace: Workspace, model: str, version: int) -> bytes | None:
@@ -22,8 +25,9 @@ def profile_of(workspace: Workspace, model: str, version: int) -> bytes | None:
     return None
 
 
-def build_profile(workspace: Workspace, model: str, version: int, rows: Any) -> None:
-    """Summarise training rows of a version that was registered without them, or elsewhere, and keep that in the home.
+def build_profile(workspace: Workspace, model: str, version: int, rows: Any, *, exact: bool = False) -> None:
+    """Summarise training rows of a version that was registered without them, or elsewhere, and keep that in the home; every value where
+    it is to be `exact`.
 
     Of masked columns little is kept. What the version answers to the rows is not in it: such columns are then not compared.
     """
@@ -40,7 +44,8 @@ def build_profile(workspace: Workspace, model: str, version: int, rows: Any) -> 
     if not names or not len(columns[names[0]]):
         raise InvalidInput("there are no rows in --train; give those that the version was trained on")
     masked = workspace.route(model).serving.mask
-    made = to_arrow(prepare(columns, calibrate=True, tables=True, whole=True, masked=masked))
+    sample = len(columns[names[0]]) if exact else SAMPLE
+    made = to_arrow(prepare(columns, sample=sample, calibrate=True, tables=True, whole=True, masked=masked))
     path = _built(workspace, model, version)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{os.getpid()}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prodml_magics.actions.profiles import SAMPLE
 from prodml_magics.contract.schema import Contract
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ _THREADS = min(2, os.cpu_count() or 1)
 class Profiling:
     """Told of training rows and answers as they become known, see `registry.build.Observer`; then gives ``profile.arrow``.
 
-    Of columns that `masked` names for a contract the profile tells little. Use it in a ``with`` block: at its end no thread is left.
+    Of columns that `masked` names for a contract the profile tells little; it keeps every value where it is to be `exact`.
+    Use it in a ``with`` block: at its end no thread is left.
     """
 
-    def __init__(self, masked: Callable[[Contract], frozenset[str]] = lambda _: frozenset()) -> None:
-        self._masked = masked
+    def __init__(self, masked: Callable[[Contract], frozenset[str]] = lambda _: frozenset(), *, exact: bool = False) -> None:
+        self._masked, self._exact = masked, exact
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="profile")
         self._rows: Columns = {}
         self._summaries: dict[str, Future[Column]] = {}
@@ -53,7 +55,7 @@ class Profiling:
         for known in self._summaries.values():
             known.cancel()
         self._rows = columns
-        self._summaries = {name: self._threads.submit(_summarised, name, values) for name, values in columns.items()}
+        self._summaries = {name: self._submitted(name, values) for name, values in columns.items()}
 
     def answers(self, contract: Contract, columns: Columns) -> None:
         """What the version answers to those rows, by the names of `contract.encode.output_columns`."""
@@ -63,8 +65,11 @@ class Profiling:
         self._outputs = tuple(outputs)
         if self._rows or outputs:
             known = {name: summary for name, summary in self._summaries.items() if name not in outputs}
-            known |= {name: self._threads.submit(_summarised, name, values) for name, values in outputs.items()}
+            known |= {name: self._submitted(name, values) for name, values in outputs.items()}
             self._made = self._threads.submit(_prepared, {**self._rows, **outputs}, known, masked)
+
+    def _submitted(self, name: str, values: np.ndarray) -> Future[Column]:
+        return self._threads.submit(_summarised, name, values, max(1, len(values)) if self._exact else SAMPLE)
 
     def arrow(self, metrics: Mapping[str, float], importance: Mapping[str, float]) -> bytes | None:
         """``profile.arrow``, once it is made; None without rows and answers. Raises what summarising them raised."""
@@ -76,10 +81,10 @@ class Profiling:
         return to_arrow(replace(self._made.result(), extras=extras))
 
 
-def _summarised(name: str, values: np.ndarray) -> Column:
+def _summarised(name: str, values: np.ndarray, sample: int) -> Column:
     from prodml_magics.stats.drift.reference import summarised
 
-    return summarised(name, values, calibrate=True)
+    return summarised(name, values, sample=sample, calibrate=True)
 
 
 def _prepared(columns: dict[str, Any], summaries: Mapping[str, Future[Column]], masked: frozenset[str]) -> Reference:

@@ -68,7 +68,7 @@ def _register(
     from prodml_magics.registry.build import build
 
     started = workspace.clock.monotonic()
-    with Profiling(partial(_masked, workspace, request)) as profiling:
+    with Profiling(partial(_masked, workspace, request), exact=request.exact) as profiling:
         candidate = build(
             request.model,
             train=features_and_target(request.train),

@@ -14,7 +14,7 @@ from prodml_magics.actions.profiling import Profiling
 from prodml_magics.contract.schema import Contract
 from prodml_magics.errors import Unsupported
 from prodml_magics.registry.build import build
-from prodml_magics.stats.drift import prepare, to_arrow
+from prodml_magics.stats.drift import from_arrow, prepare, to_arrow
 
 CONTRACT = Contract(task="other", columns=(), inputs=(), outputs=())
 
@@ -121,3 +121,13 @@ def test_rows_are_told_before_conversion_and_answers_after(columns):
 
     build(model, train=(rows,), converter=Noting(), observer=Observed())
     assert told == [("x0", "x1"), "converted", ("label", "probability_0", "probability_1")]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_profile_keeps_every_value_where_it_is_to_be_exact(exact):
+    values = np.random.default_rng(0).normal(size=120_000).astype(np.float32)
+    with Profiling(exact=exact) as profiling:
+        profiling.rows({"age": values})
+        profiling.answers(CONTRACT, {})
+        column = from_arrow(profiling.arrow({}, {})).columns["age"]
+    assert (len(column.values), column.rank_error) == ((120_000, 0.0) if exact else (100_000, 1e-5))

@@ -18,6 +18,7 @@ from prodml_magics.stats.drift.joint.energy import energy_of_rows
 from prodml_magics.stats.drift.joint.mmd import median_distance, mmd, mmd_linear
 from prodml_magics.stats.drift.joint.pca import _permuted, reconstruction_shift
 from prodml_magics.stats.drift.joint.permutation import PERMUTATIONS, beyond_permutations, flipped_p_value, memberships, p_value
+from prodml_magics.stats.drift.joint.rows import MOST_ROWS
 
 Rows = np.ndarray
 
@@ -132,11 +133,27 @@ def test_a_broken_correlation_that_no_column_shows_is_seen_by_those_that_can(nam
 def test_either_array_library_finds_the_same(name: str) -> None:
     import jax.numpy as jnp
 
-    x, y = _rows(20, 90), _rows(21, 70) + np.float32(0.4)
+    x, y = _rows(20, 90), _rows(21, MOST_ROWS) + np.float32(0.4)
     (of_numpy,), (of_jax,) = find_jointly([name], x, y, 0.05), find_jointly([name], x, y, 0.05, jnp.asarray)
     assert of_jax.effect == pytest.approx(of_numpy.effect, abs=1e-4)
     assert of_jax.effect_low == pytest.approx(of_numpy.effect_low, abs=1e-3)
     assert of_jax.p_value == pytest.approx(of_numpy.p_value, abs=0.004)
+
+
+def test_windows_of_changing_sizes_compile_nothing() -> None:
+    import jax.numpy as jnp
+
+    moved: list[int] = []
+
+    def put(rows: np.ndarray) -> object:
+        moved.append(len(rows))
+        return jnp.asarray(rows)
+
+    for rows in (60, 61, MOST_ROWS - 1):
+        find_jointly(["energy_joint"], _rows(22, 50), _rows(23, rows), 0.05, put)
+    assert not moved
+    find_jointly(["energy_joint"], _rows(22, 50), _rows(23, MOST_ROWS), 0.05, put)
+    assert moved == [50, MOST_ROWS]
 
 
 @pytest.mark.parametrize("name", JOINT)

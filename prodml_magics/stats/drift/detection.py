@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prodml_magics.errors import Unavailable
 from prodml_magics.stats.drift.dataset import DatasetVerdict
 from prodml_magics.stats.drift.joint.table import JointFinding
 
@@ -88,8 +89,14 @@ class Detection(NamedTuple):
 
     @property
     def frame(self) -> polars.DataFrame:
-        """A polars frame with a row per column; undefined values are null, and `drifted` is null where undecided."""
-        import polars as pl
+        """A polars frame with a row per column; undefined values are null, and `drifted` is null where undecided.
+
+        Raises Unavailable where polars is not installed; `to_columns` tells the same without it.
+        """
+        try:
+            import polars as pl
+        except ImportError as error:
+            raise Unavailable("frames are polars', which is not installed; pip install polars, or take .to_columns()") from error
 
         return pl.DataFrame(self.to_columns(), schema_overrides={"drifted": pl.Boolean}, strict=False)
 

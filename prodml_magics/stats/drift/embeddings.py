@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prodml_magics.stats.drift.columns import Vectors
 from prodml_magics.stats.drift.comparison import Comparison
 from prodml_magics.stats.drift.joint.rows import drawn, spread
-from prodml_magics.stats.drift.joint.table import JOINT, problem_of
+from prodml_magics.stats.drift.joint.table import JOINT, placed, problem_of
 from prodml_magics.stats.drift.limits import limits_of_vectors
 from prodml_magics.stats.drift.reference import EmbeddingColumn
 from prodml_magics.stats.drift.verdict import Evidence
@@ -49,7 +49,7 @@ def compare_vectors(
     sizes = (len(before), len(now))
     if problem := problem_of(statistic, before.shape[1], *sizes):
         return Comparison(problem)
-    sides = (put(before), put(now)) if statistic.anywhere else (before, now)
+    sides = placed(statistic, before, now, put)
     made = statistic.find(sides[0], sides[1], alpha, None)
     low, said = max(0.0, min(made.effect, made.low)), f"{statistic.title} {made.effect:.2f}"
     told = (min(sizes), said, _hint(before, now), _rows_used(sizes, (present, present_now or len(found.values))))

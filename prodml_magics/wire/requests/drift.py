@@ -72,7 +72,9 @@ class Drift(Request, frozen=True):
     ] = None
     alpha: Annotated[float, Meta(gt=0, lt=1), flag("false discovery rate over all columns", "SHARE")] = 0.05
     fdr: Annotated[Literal["bh", "by", "ebh"], flag("control of it: by and ebh hold however columns depend on each other")] = "bh"
-    exact: Annotated[bool, flag("keep every value of the reference instead of a sample of 100,000")] = False
+    exact: Annotated[
+        bool, flag("keep every value of the reference (frame, earlier rows, --train) instead of a sketch of 100,000")
+    ] = False
     sequential: Annotated[
         bool,
         flag(

@@ -33,6 +33,9 @@ class Register(Request, frozen=True):
             "COLUMN",
         ),
     ] = ()
+    exact: Annotated[
+        bool, flag("keep every value of the training rows in the profile; of more than 100,000 it holds a sketch otherwise")
+    ] = False
     key: Annotated[
         str, flag("column whose value says whose row it is, such as user_id: what canaries split the traffic by", "COLUMN")
     ] = ""

@@ -47,6 +47,12 @@ x, y = jnp.asarray(rng.normal(size=(60, 3)), "float32"), jnp.asarray(rng.normal(
 assert mmd(x, y, permutations=20).p_value > 0
 assert energy_of_rows(x, y, permutations=20).p_value > 0
 try:
+    found.frame
+except Unavailable as error:
+    assert "pip install polars" in str(error)
+else:
+    raise AssertionError("frames need polars")
+try:
     prepare({"note": [f"text {i}" for i in range(500)]})
 except Unavailable as error:
     assert "pip install pyarrow" in str(error)

@@ -14,9 +14,9 @@ from prodml_magics.stats.drift.joint.classifier import classifier_test
 from prodml_magics.stats.drift.joint.energy import energy_of_rows
 from prodml_magics.stats.drift.joint.mmd import mmd, mmd_linear
 from prodml_magics.stats.drift.joint.pca import reconstruction_shift
-from prodml_magics.stats.drift.joint.rows import Rows, standardised
+from prodml_magics.stats.drift.joint.rows import MOST_ROWS, Rows, standardised
 
-__all__ = ["FEWEST_JOINT_ROWS", "JOINT", "JointFinding", "find_jointly", "find_nothing", "problem_of"]
+__all__ = ["FEWEST_JOINT_ROWS", "JOINT", "JointFinding", "find_jointly", "find_nothing", "placed", "problem_of"]
 
 FEWEST_JOINT_ROWS = 40
 
@@ -144,12 +144,21 @@ def _finding(
     problem = problem_of(statistic, columns, n, m)
     if problem:
         return JointFinding(name, math.nan, math.nan, math.nan, statistic.tolerance, None, problem, columns, n, m)
-    before, now = (put(x), put(y)) if statistic.anywhere else (x, y)
+    before, now = placed(statistic, x, y, put)
     tabled = known if known is not None and min(n, m) >= FEWEST_TABLE_ROWS else None
     found = statistic.find(before, now, alpha, tabled)
     drifted, reason = _verdict(statistic, found, min(1.0, found.p_value * methods), alpha)
     told = (found.effect, found.low, found.p_value, statistic.tolerance, drifted, reason)
     return JointFinding(name, *told, columns, n, m, found.high)
+
+
+def placed(statistic: JointStatistic, x: Rows, y: Rows, put: Callable[[Rows], Any]) -> tuple[Any, Any]:
+    """Both sides where they are to be computed.
+
+    Fewer rows of now than are looked at of any large window stay where they are: kernels are compiled for each number of rows, which
+    takes longer than they do with numpy, so that windows of changing sizes would compile without end.
+    """
+    return (put(x), put(y)) if statistic.anywhere and len(y) >= MOST_ROWS else (x, y)
 
 
 def problem_of(statistic: JointStatistic, columns: int, n: int, m: int) -> str:
