@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from prodml_magics.errors import UsageError
 
-__all__ = ["LEAST_STEP", "check_alpha", "read_steps"]
+__all__ = ["LEAST_STEP", "read_steps"]
 
 LEAST_STEP = 0.01
 """Percent of the traffic that either version gets at least: one request in 10,000."""
@@ -33,13 +33,6 @@ def read_steps(text: str | Sequence[float]) -> tuple[float, ...]:
             "a ladder of only 100 is no canary; deploy at once with %deploy NAME@V, or begin lower: --canary 5,25,100"
         )
     return steps
-
-
-def check_alpha(alpha: float) -> float:
-    """The rate of wrong decisions that is allowed, in (0, 1)."""
-    if not 0 < alpha < 1:
-        raise UsageError(f"alpha is {alpha:g}; give a rate between 0 and 1, such as --alpha 0.05")
-    return alpha
 
 
 def _percent(word: object) -> float:

@@ -13,7 +13,7 @@ from prodml_magics.rollouts.evidence import LEVELS, Evidence, begin, lift_of
 from prodml_magics.rollouts.fold import Requests, Seen, fold
 from prodml_magics.rollouts.guards import GUARDS, read_guards
 from prodml_magics.rollouts.judge import judge, latched
-from prodml_magics.rollouts.plan import check_alpha, read_steps
+from prodml_magics.rollouts.plan import read_steps
 from prodml_magics.rollouts.verdicts import verdicts
 
 PLAN = plan()
@@ -222,10 +222,6 @@ def test_a_ladder_that_cannot_be_meant_is_one_line(text: str, said: str) -> None
 def test_ladders_are_read_from_words_and_numbers() -> None:
     assert read_steps("1%,5,25,50,100") == read_steps([1, 5, 25, 50, 100]) == LADDER
     assert read_steps("0.01,99.99,100") == (0.01, 99.99, 100.0)
-    assert [check_alpha(each) for each in (0.05, 0.5)] == [0.05, 0.5]
-    for alpha in (0.0, 1.0, float("nan")):
-        with pytest.raises(UsageError, match="give a rate between 0 and 1"):
-            check_alpha(alpha)
 
 
 def test_all_requests_of_one_run_are_one_event_and_runs_are_held_against_runs_of_their_size() -> None:

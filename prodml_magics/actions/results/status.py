@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from prodml_magics.actions.results.base import Result, Table
-from prodml_magics.wire.status import StatusReport
+from prodml_magics.wire.status import ModelStatus, StatusReport
 
 __all__ = ["StatusResult"]
 
@@ -31,7 +31,17 @@ class StatusResult(Result[StatusReport]):
         if not self.record.models and self.record.gateway.state == "down":
             return ("nothing was ever done in this home; begin with %register, or change the folder or PRODML_HOME",)
         down = [] if self.record.gateway.state == "up" else ["nothing is served; start the services with %up or `prodml up`"]
-        return [*down, *(f"{each.name}: {each.problem}" for each in self.record.models if each.problem)]
+        problems = [f"{each.name}: {each.problem}" for each in self.record.models if each.problem]
+        return [
+            *down,
+            *problems,
+            *(_refused(each) for each in self.record.models if each.traffic and each.traffic.refused_per_second),
+        ]
+
+
+def _refused(each: ModelStatus) -> str:
+    assert each.traffic
+    return f"{each.name}: {each.traffic.refused_per_second:.3g} requests a second are refused with 503, unanswered"
 
 
 def _model_row(each: Any) -> tuple[Any, ...]:
