@@ -61,7 +61,7 @@ def check_shape(name: str, shape: Sequence[int]) -> int:
     # An array without values has strides as well, which numpy must be able to count.
     if outside or (0 in shape and math.prod(size or 1 for size in shape) >= _MAX_VALUES):
         raise InvalidInput(
-            f"input {_shown(name)}: shape {list(shape[:10])} is not usable; dimensions are 0 or more, at most {_MAX_DIMENSIONS}"
+            f"input {_shown(name)}: shape {list(shape[:10])} is not usable; send at most {_MAX_DIMENSIONS} dimensions, each below 2^31"
         )
     return math.prod(shape)
 
