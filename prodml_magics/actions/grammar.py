@@ -134,7 +134,8 @@ def _options(field: Field) -> dict[str, Any]:
         options["metavar"] = _metavar(field)
         options["type"] = _reader(field)
     if field.many:
-        options["nargs"] = "+"
+        # A flag that is given twice takes what both say; argparse would let the latter stand alone.
+        options |= {"nargs": "+", "action": "extend"}
     elif field.positional and not field.required:
         options["nargs"] = "?"
     if field.required and not field.positional:

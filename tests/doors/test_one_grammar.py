@@ -80,6 +80,10 @@ LINES: list[tuple[Request, list[str]]] = [
         Drift(model="cancer", last=5000, columns=("mean radius", "b")),
         ["cancer", "--last", "5000", "--columns", "mean radius", "b"],
     ),
+    (
+        Drift(model="cancer", columns=("a", "b", "c"), method=("ks", "psi")),
+        ["cancer", "--columns", "a", "--method", "ks", "--columns", "b", "c", "--method", "psi"],
+    ),
     (Drift(model="a.parquet", current="b.parquet", alpha=0.01), ["a.parquet", "b.parquet", "--alpha=0.01"]),
     (
         Register(model="m.onnx", name="m", train=("X.parquet", "y"), test=("T.parquet",), trust=True),
