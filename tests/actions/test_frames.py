@@ -212,6 +212,21 @@ def test_it_is_said_when_no_column_is_of_the_kind_that_a_method_is_for(tmp_path:
     assert drift(nowhere(tmp_path), Drift(model=frame, current=frame, method=("psi",))).record.note == ""
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ({"a": [None] * 400}, {"a": [None] * 400}, "every value of the reference is missing, nothing to compare"),
+        ({"a": [1.0]}, {"a": [1.0] * 400}, "the reference's 1 row is too few to tell; 20 are needed"),
+        ({"a": [1.0] * 400}, {"a": [1.0]}, "1 row is too few to tell"),
+        ({"a": [1.0], "b": [None]}, {"a": [1.0] * 30, "b": [1.0] * 30}, "nothing can be told of any of 2 columns"),
+    ],
+)
+def test_the_head_does_not_blame_rows_that_are_enough(
+    tmp_path: Path, before: dict[str, list[float]], now: dict[str, list[float]], said: str
+) -> None:
+    assert drift(nowhere(tmp_path), Drift(model=before, current=now)).title == f"undecided: {said}"
+
+
 def test_the_head_says_how_many_columns_are_undecided(tmp_path: Path) -> None:
     frame = pl.DataFrame({"a": np.arange(50.0), "b": [None] * 49 + [1.0]})
     found = drift(nowhere(tmp_path), Drift(model=frame, current=frame))

@@ -36,10 +36,7 @@ class DriftResult(Result[DriftRecord]):
     def title(self) -> str:
         name = f"{self.record.model}: " if self.record.model else ""
         if self.record.verdict == "undecided":
-            rows = self.record.window.rows
-            if rows and not any(row["n_reference"] for row in self.record.columns):
-                return f"{name}undecided: the reference has no rows"
-            return f"{name}undecided: {rows:,} {'row is' if rows == 1 else 'rows are'} too few to tell"
+            return f"{name}undecided: {_doubt(self.record)}"
         doubtful = sum(row["drifted"] is None for row in self.record.columns)
         if self.record.verdict == "no drift":
             return f"{name}none of {len(self.record.columns)} columns has drifted" + (
@@ -106,6 +103,18 @@ class DriftResult(Result[DriftRecord]):
 
         summary = {"title": self.title, "facts": [list(fact) for fact in self.facts()], "verdict": self.record.verdict}
         return drift_widget(self.record.columns, dict(self.details), summary, self._picture_id)
+
+
+def _doubt(record: DriftRecord) -> str:
+    """Why nothing can be told of any column: so few rows, what is so of every column, or each for a reason of its own."""
+    from prodml_magics.stats.drift.verdict import FEWEST_ROWS
+
+    rows, reasons = record.window.rows, {row["reason"] for row in record.columns}
+    if rows < FEWEST_ROWS:
+        return f"{rows:,} {'row is' if rows == 1 else 'rows are'} too few to tell"
+    if not any(row["n_reference"] for row in record.columns):
+        return "the reference has no rows"
+    return reasons.pop() if len(reasons) == 1 else f"nothing can be told of any of {len(record.columns)} columns"
 
 
 _VERDICTS = {True: "drifted", False: "not drifted", None: "undecided"}

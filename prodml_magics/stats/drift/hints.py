@@ -46,7 +46,8 @@ def number_hint(before: Quartiles, now: Quartiles, unit: str = "", moved: float 
     ``date`` or ``duration`` where the quartiles are seconds.
     """
     if unit == "date":
-        return f"median {_date(before[1])} in the reference, {_date(now[1])} now"
+        form = "%Y-%m-%d %H:%M" if abs(now[1] - before[1]) >= 60 else "%Y-%m-%d %H:%M:%S"
+        return f"median {_date(before[1], form)} in the reference, {_date(now[1], form)} now"
     far = f"moved by {_sd(moved)} sd; " if math.isfinite(moved) and moved >= _LEAST_MOVE else ""
     kind = _kind(before, now)
     return f"{far}looks like {kind}" if kind else f"{far}{_medians(before, now)}"
@@ -94,12 +95,17 @@ def _shift_or_spread(before: Quartiles, now: Quartiles) -> str:
 
 
 def _medians(before: Quartiles, now: Quartiles) -> str:
-    return f"median {before[1]:.3g} in the reference, {now[1]:.3g} now"
+    """Both medians, in as many digits as tell them apart."""
+    return next(
+        f"median {before[1]:.{digits}g} in the reference, {now[1]:.{digits}g} now"
+        for digits in (3, 6, 9, 12, 17)
+        if digits == 17 or before[1] == now[1] or f"{before[1]:.{digits}g}" != f"{now[1]:.{digits}g}"
+    )
 
 
-def _date(seconds: float) -> str:
+def _date(seconds: float, form: str) -> str:
     try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+        return datetime.fromtimestamp(seconds, UTC).strftime(form)
     except (ValueError, OverflowError, OSError):
         return f"{seconds:.3g} s"
 

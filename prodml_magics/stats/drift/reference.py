@@ -274,7 +274,9 @@ def _summary(name: str, values: NDArray[Any], sample: int, calibrate: bool, seed
 
 def numeric_column(numbers: Numbers, sample: int = 100_000) -> NumericColumn:
     """A numeric column summarised, as `prepare` does it."""
-    ordered = narrowed(np.sort(numbers.values))
+    ordered = np.sort(numbers.values)
+    if not numbers.unit:  # moments in float32 would be those of the next minute or two
+        ordered = narrowed(ordered)
     missing = numbers.rows - len(ordered)
     if len(ordered) <= sample:
         return NumericColumn(numbers.rows, missing, ordered, _edges(ordered), *moments(ordered), unit=numbers.unit)

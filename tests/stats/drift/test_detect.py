@@ -259,3 +259,12 @@ def test_a_statistic_that_is_undefined_is_null_and_the_reason_says_so(
     assert row[methods[0]] is None
     assert row["reason"].endswith(note)
     assert row["drifted"] is not None
+
+
+def test_half_a_minute_is_not_lost_of_hourly_moments() -> None:
+    hours = np.datetime64("2026-11-01") + np.arange(600).astype("m8[h]")
+    row = _one(hours, hours + np.timedelta64(30, "s"))
+    assert row["wasserstein"] == pytest.approx(30)
+    row = _one(np.full(50, hours[7]), np.full(50, hours[7] + np.timedelta64(30, "s")))
+    assert (row["drifted"], row["ks"]) == (True, 1.0)
+    assert row["reason"] == "KS distance 1.00: median 2026-11-01 07:00:00 in the reference, 2026-11-01 07:00:30 now"
