@@ -31,7 +31,7 @@ class BreakerRules(msgspec.Struct, frozen=True, kw_only=True):
 class Breaker:
     """Of one version; told what became of its requests, asked before one is sent only while it is not `closed`."""
 
-    __slots__ = ("_history", "_mask", "_monotonic", "_pause", "_probes", "_rules", "_succeeded", "_until", "closed")
+    __slots__ = ("_history", "_mask", "_monotonic", "_pause", "_probes", "_rules", "_succeeded", "_trying", "_until", "closed")
 
     def __init__(self, rules: BreakerRules | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rules = rules or BreakerRules()
@@ -44,6 +44,7 @@ class Breaker:
         self._until = 0.0
         self._probes = 0
         self._succeeded = 0
+        self._trying = False
 
     @property
     def state(self) -> Literal["closed", "open", "half-open"]:
@@ -60,15 +61,17 @@ class Breaker:
         if not self._probes and now >= self._until:
             # A probe may never come back (its client was refused before it ran), so that a trial ends with its pause.
             self._probes, self._succeeded, self._until = self._rules.probes, 0, now + self._pause
+            self._trying = True
         if not self._probes:
             return False
         self._probes -= 1
         return True
 
     def took(self, succeeded: int, failed: int) -> None:
-        """Take requests that were answered or failed."""
+        """Take requests that were answered or failed; what was sent before it opened, and comes back before a trial, says nothing."""
         if not self.closed:
-            self._tried(succeeded, failed)
+            if self._trying:
+                self._tried(succeeded, failed)
         elif failed or self._history:
             width = self._rules.window
             kept = self._history << min(succeeded, width)
@@ -82,10 +85,10 @@ class Breaker:
             return
         self._succeeded += succeeded
         if self._succeeded >= self._rules.probes:
-            self.closed = True
+            self.closed, self._trying = True, False
             self._history = 0
 
     def _open(self, pause: float) -> None:
-        self.closed = False
+        self.closed = self._trying = False
         self._probes = 0
         self._pause, self._until = pause, self._monotonic() + pause

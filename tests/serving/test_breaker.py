@@ -75,6 +75,24 @@ def test_a_failed_probe_doubles_the_pause_up_to_the_longest() -> None:
         assert breaker.state == "half-open"
 
 
+def test_what_was_sent_before_it_opened_neither_closes_it_nor_makes_its_pause_longer() -> None:
+    clock = Clock()
+    breaker = opened(clock, probes=3, pause=2)
+    for _ in range(20):
+        breaker.took(5, 0)
+        breaker.took(0, 5)
+    assert (breaker.state, breaker.admits()) == ("open", False)
+    clock.now = 2
+    assert [breaker.admits() for _ in range(4)] == [True] * 3 + [False]
+    breaker.took(2, 1)
+    breaker.took(3, 0)
+    assert breaker.state == "open"
+    clock.now = 5.9
+    assert not breaker.admits()
+    clock.now = 6
+    assert breaker.admits()
+
+
 def test_probes_that_never_come_back_do_not_keep_it_shut_for_ever() -> None:
     clock = Clock()
     breaker = opened(clock, pause=2, probes=1)
