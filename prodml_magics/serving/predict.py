@@ -375,8 +375,8 @@ class Predictor:
         given = headers.get(DEADLINE)
         if given is None:
             return self._limits.deadline
-        if not given.isdigit() or len(given) > 12:
-            raise InvalidInput(f"{DEADLINE.decode()} is {ascii(given)[2:-1][:30]}; send whole milliseconds")
+        if not given.isdigit() or len(given) > 12 or not int(given):
+            raise InvalidInput(f"{DEADLINE.decode()} is {ascii(given)[2:-1][:30]}; send whole milliseconds, 1 or more")
         return min(int(given) / 1e3, self._limits.deadline)
 
     def _identity(self, headers: Headers, given: str, own: str) -> str:

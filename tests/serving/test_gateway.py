@@ -228,7 +228,7 @@ def test_a_packed_body_is_held_to_the_same_limits(placed: Placed, encoding: str,
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("given", ["x", "-1", "1.5", "", "1" * 13])
+@pytest.mark.parametrize("given", ["x", "-1", "0", "1.5", "", "1" * 13])
 def test_a_deadline_of_the_client_is_whole_milliseconds(placed: Placed, given: str) -> None:
     async def scenario() -> None:
         async with serving(placed) as (_, client):
