@@ -35,7 +35,7 @@ class CacheTotals(msgspec.Struct):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is summed over workers."""
+    """Everything that is summed over workers, and of which the worst counts."""
 
     lanes: list[LaneTotals]
     refused: dict[int, int]
@@ -44,3 +44,5 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     unlogged: list[tuple[str, str, str, str, int]]
     """Model, version, arm, reason; rows."""
     caches: dict[str, CacheTotals]
+    breakers: list[tuple[str, str, float]]
+    """Model, version; 1 while it is open, 0.5 while half-open."""

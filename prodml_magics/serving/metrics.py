@@ -178,6 +178,8 @@ class Metrics:
         self.live: dict[str, int] = {}
         self.breakers: dict[tuple[str, str], Breaker] = {}
         """By model and version."""
+        self._states: dict[tuple[str, str], float] = {}
+        """The worst that a worker of the gateway says of a breaker, by model and version."""
         self.held: Callable[[], list[tuple[str, str, bool, int]]] = list
         """Model, version, whether it is put away, and bytes of every version of this worker."""
         self.caches: dict[str, PredictionCache | CacheTotals] = {}
@@ -210,14 +212,15 @@ class Metrics:
                 model: CacheTotals(cache.hits, cache.misses, cache.evicted, cache.saved_seconds, cache.bytes)
                 for model, cache in list(self.caches.items())
             },
+            breakers=[(*which, _STATES[breaker.state]) for which, breaker in list(self.breakers.items())],
         )
 
     def with_others(self, others: Iterable[Counts]) -> Metrics:
-        """These metrics with what other workers of the gateway have counted; live versions and breakers are this worker's."""
+        """These metrics with what other workers of the gateway have counted; breakers are as open as with any, live versions as here."""
         together = Metrics()
         for counts in (self.counts(), *others):
             together._add(counts)
-        together.live, together.breakers, together.held = self.live, self.breakers, self.held
+        together.live, together.held = self.live, self.held
         return together
 
     def _add(self, counts: Counts) -> None:
@@ -227,6 +230,8 @@ class Metrics:
             there = self.caches.setdefault(model, CacheTotals())
             for field in CacheTotals.__struct_fields__:
                 setattr(there, field, getattr(there, field) + getattr(cache, field))
+        for model, version, state in counts.breakers:
+            self._states[model, version] = max(state, self._states.get((model, version), 0.0))
         self.refused.update(counts.refused)
         self.shadow_rows.update({(model, version): rows for model, version, rows in counts.shadow_rows})
         self.shadow_dropped.update({(model, version): rows for model, version, rows in counts.shadow_dropped})
@@ -263,7 +268,8 @@ class Metrics:
         breakers = GaugeMetricFamily(
             "prodml_breaker_open", "1 while a version is not asked, 0.5 while tried", labels=["model", "version"]
         )
-        _fill(breakers, ((which, _STATES[breaker.state]) for which, breaker in list(self.breakers.items())))
+        own = {which: _STATES[breaker.state] for which, breaker in list(self.breakers.items())}
+        _fill(breakers, list((own | self._states).items()))
         loaded = GaugeMetricFamily("prodml_version_loaded", "0 while a version is out of memory", labels=["model", "version"])
         size = GaugeMetricFamily("prodml_version_bytes", "Memory of a version when it was loaded", labels=["model", "version"])
         for model, version, asleep, held in self.held():

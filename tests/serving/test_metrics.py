@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from prodml_magics.serving.breaker import Breaker
 from prodml_magics.serving.cache import PredictionCache
 from prodml_magics.serving.counts import Counts
 from prodml_magics.serving.metrics import Metrics
@@ -43,3 +44,14 @@ def test_three_workers_tell_what_one_would() -> None:
         "cancer", 1, alone.of_version("cancer", 1)
     )
     assert first.counts().caches["cancer"].hits == 3, "what was counted here is left as it was"
+
+
+def test_a_breaker_is_as_open_as_with_any_worker() -> None:
+    workers = [Metrics() for _ in range(3)]
+    for metrics in workers:
+        metrics.breakers["cancer", "1"] = Breaker()
+    workers[1].breakers["cancer", "1"].took(0, 20)
+    others = [msgspec.json.decode(msgspec.json.encode(each.counts()), type=Counts) for each in workers[1:]]
+    line = b'prodml_breaker_open{model="cancer",version="1"} '
+    assert line + b"1.0" in workers[0].with_others(others).page()
+    assert line + b"0.0" in workers[0].with_others([]).page() and line + b"0.0" in workers[0].page()
