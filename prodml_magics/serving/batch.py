@@ -36,7 +36,7 @@ def concatenated(batch: Sequence[Request], form: PlainForm | None) -> Tensors:
     """The input tensors of a run of `batch`; `form` is that of its plain requests."""
     if len(batch) == 1:
         return batch[0].tensors
-    if form is not None and all(type(pending) is PlainRequest for pending in batch):
+    if form is not None and all(isinstance(pending, PlainRequest) for pending in batch):
         return {form.name: form.array(b"".join([pending.packed for pending in batch]))}  # type: ignore[union-attr]
     return {name: np.concatenate([pending.tensors[name] for pending in batch]) for name in batch[0].tensors}
 

@@ -22,6 +22,7 @@ from prodml_magics.serving.metrics import LaneCounts, ModelTraffic
 from prodml_magics.serving.pace import Pace
 from prodml_magics.serving.plain import PlainAnswers, PlainRequest, plain_form
 from prodml_magics.serving.queue import FairQueue
+from prodml_magics.serving.raw import BinaryAnswers
 from prodml_magics.serving.recent import Recent
 from prodml_magics.serving.requests import Answer, Outputs
 from prodml_magics.serving.room import Room
@@ -78,6 +79,7 @@ class Lane:
         self.head = b'"model_name":%b,"model_version":"%b"' % names
         """The beginning of every JSON answer."""
         self._answers = PlainAnswers(self.head, arm, self.outputs)
+        self.binary = BinaryAnswers(self.head, arm, self.outputs)
         self._log = log
         self._limits = limits
         self._executor = version.executor or executor

@@ -45,12 +45,13 @@ _decoder = msgspec.json.Decoder(_PlainRequest)
 class PlainForm:
     """What a plain request to a model looks like: its only input, floats of shape [rows, `width`]."""
 
-    __slots__ = ("_code", "_row", "datatype", "dtype", "name", "row_bytes", "width")
+    __slots__ = ("_code", "_row", "datatype", "dtype", "name", "row_bytes", "tensor", "width")
 
     def __init__(self, name: str, datatype: str, width: int) -> None:
         self.name = name
         self.datatype = datatype
         self.width = width
+        self.tensor = (name, datatype, width)
         self._code = _CODES[datatype]
         self.dtype = np.dtype(f"<{self._code}")
         self.row_bytes = width * self.dtype.itemsize

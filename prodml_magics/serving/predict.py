@@ -29,6 +29,7 @@ from prodml_magics.serving.log import RequestLog
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.openinference import InferRequest, decode_request, encode_response
 from prodml_magics.serving.plain import PlainRequest, Wire
+from prodml_magics.serving.raw import BinaryHeads, Encoded, RawForm, RawRequest, finite
 from prodml_magics.serving.reading import (
     Headers,
     Read,
@@ -48,6 +49,7 @@ __all__ = ["DEADLINE", "Known", "Predictor"]
 
 _log = logging.getLogger(__name__)
 _KEY = b"x-prodml-key"
+_REQUEST_ID = b"x-request-id"
 
 DEADLINE = b"x-prodml-deadline-ms"
 """Header with the milliseconds within which a client wants its answer; later it is of no use to it."""
@@ -71,8 +73,8 @@ class Known:
     """Whose token it carries; empty where none is needed."""
     generation: int
     """Of the tokens by which that was decided."""
-    binary: bool
-    """Whether its tensors lie behind the JSON, which then is never a plain one."""
+    length: int | None
+    """Bytes of JSON before binary tensors; none where there are none."""
 
 
 class Predictor:
@@ -85,6 +87,7 @@ class Predictor:
         self._log = log
         self._limits = limits
         self._late = Late(log)
+        self._heads = BinaryHeads()
         self.turns = router.turns
         self._origin = secrets.token_hex(6)
         self._made = count(1)
@@ -101,8 +104,8 @@ class Predictor:
         access = self._access
         try:
             tenant = access.tenant(found, model)
-            binary = header_length(found) is not None
-            return Known(model, version, version_number(version), found, self._patience(found), tenant, access.generation, binary)
+            number, length = version_number(version), header_length(found)
+            return Known(model, version, number, found, self._patience(found), tenant, access.generation, length)
         except ProdmlError:
             return None
 
@@ -112,7 +115,7 @@ class Predictor:
             if known.generation != self._access.generation:
                 known.tenant = self._access.tenant(known.headers, known.model)
                 known.generation = self._access.generation
-            plain = "" if known.binary else self._plain_request(known, body, wire)
+            plain = self._plain_request(known, body, wire) if known.length is None else self._binary_request(known, body, wire)
             if isinstance(plain, str):
                 self._infer(known.model, known.version, known.headers, body, wire.reply, plain)
             else:
@@ -140,6 +143,69 @@ class Predictor:
         now = time.monotonic()
         return PlainRequest(self, lane, wire, request_id, packed, rows, time.time(), now, now + known.seconds, known.tenant)
 
+    def _binary_request(self, known: Known, body: bytes, wire: Wire) -> RawRequest | str:
+        """The request, where its JSON is known as well; empty where it goes the long way."""
+        assert known.length is not None
+        form = self._heads.find(body, known.length)
+        if form is None:
+            return ""
+        lane = self._router.lane(known.model, known.number)
+        return self._raw_request(lane, form, body[known.length :], "", known.seconds, known.tenant, wire, _encode_binary) or ""
+
+    def infer_raw(
+        self,
+        model: str,
+        number: int | None,
+        form: RawForm,
+        request_id: str,
+        packed: bytes,
+        headers: Headers,
+        wire: Wire,
+        encode: Callable[[str, Lane, Answer], Encoded],
+    ) -> bool:
+        """An inference request of the one tensor `packed`, as `encode` writes its answer; False, and nothing done, where it has to go the
+        long way.
+        """
+        if _KEY in headers or _REQUEST_ID in headers:
+            return False
+        try:
+            tenant = self._access.tenant(headers, model)
+            lane = self._router.lane(model, number)
+            pending = self._raw_request(lane, form, packed, request_id, self._patience(headers), tenant, wire, encode)
+            if pending is None:
+                return False
+            self._enter(lane, pending)
+        except ProdmlError as error:
+            self.refuse(error, wire.reply)
+        except Exception:  # the last net, as in `_guarded`
+            _log.exception("a request failed")
+            wire.reply(500, [], BROKEN)
+        return True
+
+    def _raw_request(
+        self,
+        lane: Lane,
+        form: RawForm,
+        packed: bytes,
+        given: str,
+        seconds: float,
+        tenant: str,
+        wire: Wire,
+        encode: Callable[[str, Lane, Answer], Encoded],
+    ) -> RawRequest | None:
+        plain = lane.plain
+        if plain is None or plain.tensor != form.tensor or lane.split is not None or not lane.version.breaker.closed:
+            return None
+        if lane.busy and lane.cached is None:  # before its values are looked at, so that a refusal costs as little as it can
+            lane.check_room(seconds, form.rows, tenant)
+        if not finite(plain, packed):
+            return None
+        request_id = self._checked_id(given) if given else self._made_identity()
+        now = time.monotonic()
+        request = RawRequest(self, lane, wire, request_id, packed, form.rows, time.time(), now, now + seconds, tenant)
+        request.encode = encode
+        return request
+
     def settle_plain(self, request: PlainRequest, outcome: Answer | ProdmlError) -> None:
         """Reply to a plain request the long way: a refusal, or several rows."""
         lane, wire = request.lane, request.wire
@@ -148,7 +214,8 @@ class Predictor:
             refuse(outcome, wire.reply)
             release(request)
         else:
-            status = deliver(outcome, lane, partial(encode_plain, request.request_id), wire.reply)
+            encode = request.encode if isinstance(request, RawRequest) else encode_plain
+            status = deliver(outcome, lane, partial(encode, request.request_id), wire.reply)
         lane.counted(request, time.monotonic(), status)
 
     def infer_with(
@@ -214,6 +281,8 @@ class Predictor:
         lane, key, (tensors, rows, found) = self._read(lane, version, headers, own, read)
         assert found is not None
         request: InferRequest = found
+        if length is not None:
+            self._heads.learn(body, length, request)
         request_id = self._identity(headers, request.id, own)
 
         def encode(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -394,6 +463,16 @@ class Predictor:
         if len(value) > self._limits.id_length or not value.isascii():
             raise InvalidInput(f"{name} is at most {self._limits.id_length} ASCII characters")
         return value.decode()
+
+
+def _encode_binary(request_id: str, lane: Lane, answer: Answer) -> Encoded:
+    found = lane.binary.body(request_id, answer)
+    if found is None:
+        request = InferRequest(request_id, {}, {}, True)
+        body, length = encode_response(head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
+    else:
+        body, length = found
+    return [(b"x-request-id", request_id.encode()), (b"inference-header-content-length", b"%d" % (length or 0))], body
 
 
 def _nobody(_outcome: Answer | ProdmlError) -> None:

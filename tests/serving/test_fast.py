@@ -65,10 +65,11 @@ def request(body: Any, path: str = "/v2/models/cancer/infer", headers: str = "",
     return f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n{headers}\r\n".encode() + content
 
 
-def binary(rows: np.ndarray, headers: str = "", length: str = "") -> bytes:
+def binary(rows: np.ndarray, headers: str = "", length: str = "", request_id: str = "me") -> bytes:
     """The bytes of one request with a binary tensor, `length` in the place of what its JSON has."""
     tensor = {"name": "input", "shape": list(rows.shape), "datatype": "FP32", "parameters": {"binary_data_size": rows.nbytes}}
-    head = json.dumps({"id": "me", "inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    said = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
+    head = json.dumps(said | {"id": request_id} if request_id else said).encode()
     return request(head + rows.tobytes(), headers=f"{headers}Inference-Header-Content-Length: {length or len(head)}\r\n")
 
 
@@ -151,6 +152,10 @@ NAMED = {"id": "me"}
         binary(ROW),
         binary(np.repeat(ROW, 128, axis=0)),
         binary(np.full((1, 30), np.inf, np.float32)),
+        binary(ROW, request_id=""),
+        binary(np.repeat(ROW, 128, axis=0), request_id=""),
+        binary(np.full((1, 30), np.inf, np.float32), request_id=""),
+        binary(ROW, headers="X-Request-Id: mine\r\n", request_id=""),
         binary(ROW, length="99999"),
         binary(ROW, length="x"),
         binary(ROW, headers="X-Prodml-Deadline-Ms: soon\r\n"),
@@ -205,7 +210,8 @@ def test_a_known_head_with_other_bodies_is_read_as_if_it_were_new(placed: Placed
     run(placed, scenario)
 
 
-def test_known_heads_of_binary_requests_are_answered_each_with_its_own_rows(placed: Placed) -> None:
+@pytest.mark.parametrize("request_id", ["me", ""])
+def test_known_heads_of_binary_requests_are_answered_each_with_its_own_rows(placed: Placed, request_id: str) -> None:
     expected = placed.model.predict_proba(placed.rows)
 
     async def scenario(gateway: Gateway, ports: Ports) -> None:
@@ -214,7 +220,7 @@ def test_known_heads_of_binary_requests_are_answered_each_with_its_own_rows(plac
         gateway.predictor.infer_known = lambda *known: (learned.append(known), honest(*known))  # type: ignore[method-assign]
         reader, writer = await asyncio.open_connection("127.0.0.1", ports[0])
         for start in range(0, 320, 32):
-            writer.write(binary(placed.rows[start : start + 32].astype(np.float32)))
+            writer.write(binary(placed.rows[start : start + 32].astype(np.float32), request_id=request_id))
             (response,) = await asyncio.wait_for(answers(reader, 1), 20)
             values = np.frombuffer(response[-32 * 2 * 4 :], "<f4").reshape(-1, 2)
             np.testing.assert_allclose(values, expected[start : start + 32], atol=1e-5)

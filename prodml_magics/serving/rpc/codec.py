@@ -12,11 +12,16 @@ from prodml_magics.errors import InvalidInput
 from prodml_magics.serving.batcher import Lane
 from prodml_magics.serving.classification import classified
 from prodml_magics.serving.openinference import InferRequest, Wanted
+from prodml_magics.serving.raw import Encoded
 from prodml_magics.serving.requests import Answer
+from prodml_magics.serving.rpc.known import length_delimited
 from prodml_magics.serving.rpc.messages import ModelInferResponse
 from prodml_magics.serving.tensors import check_shape, datatype_of, dtype_for, from_raw, shaped, to_raw
 
-__all__ = ["decode_request", "encode_response"]
+__all__ = ["decode_request", "encode_raw", "encode_response"]
+
+_ID, _CONTENTS = 0x1A, 0x32
+"""Tags of id and raw_output_contents in an answer."""
 
 _FIELDS = {
     "BOOL": "bool_contents",
@@ -131,6 +136,38 @@ def encode_response(lane: Lane, request_id: str, request: InferRequest, answer: 
             getattr(output.contents, _FIELDS[datatype]).extend(texts)
     # Messages put one behind the other are read as one.
     return _head(version.model, version.version, lane.arm) + message.SerializeToString()
+
+
+def encode_raw(request_id: str, lane: Lane, answer: Answer) -> Encoded:
+    """What `encode_response` gives for all outputs in raw contents, put together from pieces that answers of one shape share."""
+    version = lane.version
+    given = request_id.encode()
+    arrays = [answer.array(name) for name in lane.outputs]
+    parts = [
+        _head(version.model, version.version, lane.arm),
+        length_delimited(_ID, len(given)) if given else b"",
+        given,
+        _outputs(lane.outputs, tuple([(values.dtype, values.shape) for values in arrays])),
+    ]
+    for values in arrays:
+        content = to_raw(values)
+        parts += (_content(len(content)), content)
+    return [], b"".join(parts)
+
+
+@lru_cache(1024)
+def _outputs(names: tuple[str, ...], kinds: tuple[tuple[np.dtype[Any], tuple[int, ...]], ...]) -> bytes:
+    """The ``outputs`` of an answer whose contents are raw."""
+    message = ModelInferResponse()
+    for name, (dtype, shape) in zip(names, kinds, strict=True):
+        message.outputs.add(name=name, datatype=datatype_of(np.empty(0, dtype)), shape=shape)
+    return bytes(message.SerializeToString())
+
+
+@lru_cache(1024)
+def _content(length: int) -> bytes:
+    """What stands before one of the ``raw_output_contents``."""
+    return length_delimited(_CONTENTS, length)
 
 
 @lru_cache(1024)

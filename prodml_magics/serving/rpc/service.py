@@ -17,8 +17,9 @@ from prodml_magics.serving.catalog import Catalog
 from prodml_magics.serving.metadata import server_metadata
 from prodml_magics.serving.predict import DEADLINE, Predictor
 from prodml_magics.serving.rpc import messages as m
-from prodml_magics.serving.rpc.codec import decode_request, encode_response
+from prodml_magics.serving.rpc.codec import decode_request, encode_raw, encode_response
 from prodml_magics.serving.rpc.codes import code_of, message_of
+from prodml_magics.serving.rpc.known import KnownMessages
 
 __all__ = ["SERVICE", "Service"]
 
@@ -42,6 +43,7 @@ class Service:
         self._predictor = predictor
         self._catalog = catalog
         self._access = access
+        self._known = KnownMessages()
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Every method under its name, for a ``grpc.aio`` server."""
@@ -67,23 +69,41 @@ class Service:
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     async def _infer(self, data: bytes, context: Context) -> bytes:
-        message = await _parsed(m.ModelInferRequest, data, context)
-        status, payload = await self._submit(message, context, encode_response)
+        waiting = self._taken(data, context)
+        if waiting is not None:
+            status, payload = await waiting
+        else:
+            message = await _parsed(m.ModelInferRequest, data, context)
+            status, payload = await self._submit(message, context, encode_response)
+            if status == 200:
+                self._known.learn(data, message)
         if status != 200:
             await context.abort(code_of(status), message_of(payload))
         return payload
 
-    def _submit(self, message: Any, context: Context, encode: Callable[..., bytes]) -> asyncio.Future[Reply]:
-        waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-
-        def reply(status: int, _extra: list[tuple[bytes, bytes]], payload: bytes) -> None:
-            if not waiting.done():  # the client may have gone away
-                waiting.set_result((status, payload))
-
-        self._predictor.infer_with(
-            message.model_name, message.model_version or None, _headers(context), partial(decode_request, message), encode, reply
+    def _taken(self, data: bytes, context: Context) -> asyncio.Future[Reply] | None:
+        """The reply to come to a message that begins as one did that was parsed before; none where it has to be parsed."""
+        found = self._known.find(data)
+        if found is None:
+            return None
+        known, request_id, packed = found
+        call = _Call()
+        taken = self._predictor.infer_raw(
+            known.model, known.number, known.form, request_id, packed, _headers(context), call, encode_raw
         )
-        return waiting
+        return call.waiting if taken else None
+
+    def _submit(self, message: Any, context: Context, encode: Callable[..., bytes]) -> asyncio.Future[Reply]:
+        call = _Call()
+        self._predictor.infer_with(
+            message.model_name,
+            message.model_version or None,
+            _headers(context),
+            partial(decode_request, message),
+            encode,
+            call.reply,
+        )
+        return call.waiting
 
     async def _stream(self, requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         ahead: asyncio.Queue[Awaitable[Reply] | None] = asyncio.Queue(_STREAM_AHEAD)
@@ -156,6 +176,24 @@ class Service:
         return done
 
 
+class _Call:
+    """Waits for the reply to one request."""
+
+    __slots__ = ("waiting",)
+
+    def __init__(self) -> None:
+        self.waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+    def reply(self, status: int, _extra: list[tuple[bytes, bytes]], payload: bytes) -> None:
+        """Take the reply."""
+        if not self.waiting.done():  # the client may have gone away
+            self.waiting.set_result((status, payload))
+
+    def answer(self, _request_id: str, body: bytes) -> None:
+        """Take an answer."""
+        self.reply(200, [], body)
+
+
 def _unary(method: Callable[..., Awaitable[bytes]]) -> grpc.RpcMethodHandler:
     # Bytes in and out: what grpc says of a message that it cannot read would be INTERNAL, and it is the client's fault.
     return grpc.unary_unary_rpc_method_handler(method)
@@ -177,7 +215,10 @@ def _stream_response(final: bool, *answered: Any) -> bytes:
 
 def _headers(context: Context) -> dict[bytes, bytes]:
     """What the core reads of the metadata, and the deadline of the call."""
-    found = {_KEPT[key]: value.encode() for key, value in context.invocation_metadata() or () if key in _KEPT}
+    found = {}
+    for key, value in context.invocation_metadata() or ():
+        if key in _KEPT:
+            found[_KEPT[key]] = value.encode()
     left = context.time_remaining()
     if left is not None:
         found[DEADLINE] = b"%d" % min(max(left * 1e3, 0), _LONGEST)
