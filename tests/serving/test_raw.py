@@ -128,6 +128,29 @@ def test_the_usual_message_is_known_whatever_its_id_and_values() -> None:
                 assert found is not None and found[1:] == (request_id, packed)
 
 
+HEAD = m.ModelInferRequest(model_name="m", inputs=[{"name": "a", "datatype": "FP32", "shape": [1, 2]}]).SerializeToString()
+RAW = b"\x3a\x08"
+
+
+@pytest.mark.parametrize(
+    ("data", "known"),
+    [
+        (HEAD + RAW + b"12345678", True),
+        (HEAD + b"\x1a\x02me" + RAW + b"12345678", False),  # an id elsewhere would prevail over the one that is looked at
+        (HEAD + RAW + b"12345678" + b"\x7a\x0812345678", False),  # an unknown field stands last
+        (HEAD + RAW + b"12345678" + RAW + b"12345678", False),
+        (RAW + b"12345678" + HEAD, False),
+        (HEAD + b"\x2a\x00" + RAW + b"12345678", False),
+    ],
+)
+def test_a_message_is_known_only_where_its_values_stand_last_and_its_id_behind_its_names(data: bytes, known: bool) -> None:
+    messages = KnownMessages()
+    messages.learn(data, m.ModelInferRequest.FromString(data))
+    assert (messages.find(data) is not None) is known
+    with_id = b"\x0a\x01m" + b"\x1a\x01i" + data[3:]
+    assert (messages.find(with_id) is not None) is known
+
+
 def outputs(rows: int) -> st.SearchStrategy[dict[str, np.ndarray]]:
     numbers = st.sampled_from([np.dtype(name) for name in ("<f4", ">f4", "<f8", "<i8", "i1", "?", "<f2")])
     shapes = st.sampled_from([(rows,), (rows, 1), (rows, 3), (rows, 2, 2), (rows, 0)])
