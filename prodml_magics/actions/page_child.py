@@ -60,7 +60,9 @@ class PageChild:
 def _main() -> None:
     from prodml_magics.actions.paged import counted
     from prodml_magics.stats.drift.counter import binned
+    from prodml_magics.stats.drift.scratch import Scratch
 
+    scratch = Scratch()
     path, grids = pickle.load(sys.stdin.buffer)
     made: dict[str, Any] = {}
     while True:
@@ -70,7 +72,7 @@ def _main() -> None:
             return
         if task.name not in made:
             made[task.name] = binned(grids[task.name])
-        pickle.dump(counted(path, task, grids[task.name], made[task.name]), sys.stdout.buffer)
+        pickle.dump(counted(path, task, grids[task.name], made[task.name], scratch), sys.stdout.buffer)
         sys.stdout.buffer.flush()
 
 

@@ -6,6 +6,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,11 +21,16 @@ from prodml_magics.actions.plain_pages import Pages, PlainFile, values_of
 if TYPE_CHECKING:
     from prodml_magics.stats.drift.counter import BinnedGrid
     from prodml_magics.stats.drift.numeric_sketch import NumericSketch, SketchGrid
+    from prodml_magics.stats.drift.scratch import Scratch
 
 __all__ = ["Task", "counted", "sketch_pages"]
 
-_ROWS = 2_000_000
-"""Rows that one task counts at the least, where row groups are smaller: what a counter costs is spread over them."""
+_ROWS = 2_000_000, 5_000_000
+"""Rows that one task counts at the least, where row groups are smaller: what a counter costs is spread over them. The more, the less it
+costs, as long as tasks are many."""
+
+_TASKS = 16
+"""For each worker: then none of them waits long for the others' last."""
 
 _WORTH_CHILDREN = 200_000_000
 """Values from which on processes count them, which take a fraction of a second to start; threads, which ask for the interpreter between
@@ -48,13 +54,14 @@ def sketch_pages(file: PlainFile, grids: Mapping[str, SketchGrid], told: Callabl
     """
     from prodml_magics.stats.drift.counter import binned
     from prodml_magics.stats.drift.numeric_sketch import empty_sketch, merge
+    from prodml_magics.stats.drift.scratch import Scratch
 
     found = {name: empty_sketch(grid) for name, grid in grids.items()}
     made = {name: binned(grid) for name, grid in grids.items()}
     done = 0
 
-    def here(task: Task) -> NumericSketch | None:
-        return counted(file.path, task, grids[task.name], made[task.name])
+    def here(scratch: Scratch, task: Task) -> NumericSketch | None:
+        return counted(file.path, task, grids[task.name], made[task.name], scratch)
 
     workers = min(8, os.cpu_count() or 1)
     children = _children(file, grids, workers - 1) if sum(file.rows) * len(grids) >= _WORTH_CHILDREN else []
@@ -62,20 +69,20 @@ def sketch_pages(file: PlainFile, grids: Mapping[str, SketchGrid], told: Callabl
     for child in children:
         counters.put(child)
     for _ in range(1 if children else workers):
-        counters.put(here)
+        counters.put(partial(here, Scratch()))
 
     def count(task: Task) -> NumericSketch | None:
         counter = counters.get()
         try:
             return counter(task)
         except (OSError, EOFError, pickle.UnpicklingError):  # a child that is no more: then this thread counts itself
-            counter = here
-            return here(task)
+            counter = partial(here, Scratch())
+            return counter(task)
         finally:
             counters.put(counter)
 
     with ThreadPoolExecutor(workers) as pool:
-        tasks = list(_tasks(file, list(grids)))
+        tasks = list(_tasks(file, list(grids), workers))
         try:
             for task, sketch in zip(tasks, pool.map(count, tasks), strict=True):
                 if sketch is None:
@@ -104,26 +111,27 @@ def _children(file: PlainFile, grids: Mapping[str, SketchGrid], count: int) -> l
     return started
 
 
-def _tasks(file: PlainFile, names: list[str]) -> Iterator[Task]:
+def _tasks(file: PlainFile, names: list[str], workers: int) -> Iterator[Task]:
     """In about the order of the file."""
-    dtypes = file.dtypes
+    dtypes, (least, most) = file.dtypes, _ROWS
+    enough = min(max(least, sum(file.rows) * len(names) // (_TASKS * workers)), most)
     first = rows = 0
     for last, more in enumerate(file.rows, 1):
         rows += more
-        if rows >= _ROWS or last == len(file.rows):
+        if rows >= enough or last == len(file.rows):
             for name in names:
                 pages = file.columns.get(name, ())[first:last]
                 yield Task(name, dtypes[name], range(first, last), pages, rows)
             first, rows = last, 0
 
 
-def counted(path: Path, task: Task, grid: SketchGrid, made: BinnedGrid | None) -> NumericSketch | None:
+def counted(path: Path, task: Task, grid: SketchGrid, made: BinnedGrid | None, scratch: Scratch) -> NumericSketch | None:
     from prodml_magics.stats.drift.columns import Numbers, as_numbers
     from prodml_magics.stats.drift.sketch import NumberCounter
 
-    counter = NumberCounter(grid, made)
+    counter = NumberCounter(grid, made, scratch)
     try:
-        for values, missing in _values(path, task):
+        for values, missing in _values(path, task, scratch):
             numbers = Numbers(values, len(values)) if values.dtype.kind == "f" else as_numbers(task.name, values)
             counter.count(numbers._replace(rows=numbers.rows + missing))
     except (ValueError, OSError):
@@ -131,13 +139,12 @@ def counted(path: Path, task: Task, grid: SketchGrid, made: BinnedGrid | None) -
     return counter.sketch()
 
 
-def _values(path: Path, task: Task) -> Iterator[tuple[NDArray[Any], int]]:
+def _values(path: Path, task: Task, scratch: Scratch) -> Iterator[tuple[NDArray[Any], int]]:
     """As many at a time as are counted at once: what is read is still in the core's cache then."""
     from prodml_magics.stats.drift.counter import CHUNK
 
     if not task.pages:
         yield from decoded(path, task.name, task.groups, task.dtype, CHUNK)
         return
-    room = np.empty(CHUNK * task.dtype.itemsize, np.uint8)
     with path.open("rb", buffering=0) as opened:
-        yield from values_of(opened, task.pages, room)
+        yield from values_of(opened, task.pages, scratch.array("values", CHUNK * task.dtype.itemsize, np.uint8))

@@ -229,7 +229,7 @@ def test_a_page_that_says_it_unpacks_to_more_than_it_can_is_left_to_polars(
 
 
 def test_progress_reaches_the_last_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paged, "_ROWS", 7_000)
+    monkeypatch.setattr(paged, "_ROWS", (7_000, 7_000))
     path, frame = tmp_path / "a.parquet", _frame(0).select("f4", "f8", "i8")
     frame.write_parquet(path, row_group_size=7_000)
     reference = prepare({name: frame[name].to_numpy() for name in frame.columns})
@@ -275,7 +275,7 @@ def _both(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Numeri
     frame = _frame(0).select("f4", "f8", "i8", "at")
     frame.write_parquet(path, row_group_size=7_000)
     reference = prepare({name: frame[name].to_numpy() for name in frame.columns})
-    monkeypatch.setattr(paged, "_ROWS", 7_000)
+    monkeypatch.setattr(paged, "_ROWS", (7_000, 7_000))
     file, grids = _plain(path), grids_of(reference)
     by_threads = paged.sketch_pages(file, grids, lambda _: None)  # type: ignore[arg-type]
     monkeypatch.setattr(paged, "_WORTH_CHILDREN", 0)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.grid import grid_counts
 from prodml_magics.stats.drift.numeric_sketch import NumericSketch, SketchGrid
+from prodml_magics.stats.drift.scratch import Scratch
 from prodml_magics.stats.drift.table import BINS, Table, centred, places, places_of, room_for, table_over
 
 __all__ = ["CHUNK", "BinnedGrid", "GridCounter", "binned", "table_of"]
@@ -22,9 +23,6 @@ _MOST_SORTED = 0.3
 
 _MOST_KEPT = CHUNK
 """Values that are kept before they are sorted."""
-
-_STRETCH = 4_096
-"""Values whose smallest and largest are looked at first."""
 
 _SCALES = 1e-12, 1e12
 """Of a grid that is counted by bins: squares of unscaled values of others might leave the range of float32."""
@@ -45,10 +43,8 @@ class BinnedGrid(NamedTuple):
 
 
 def table_of(grid: SketchGrid) -> Table | None:
-    """The bins by which values are counted on a grid; None where none help."""
-    if grid.steps is not None:
-        return grid.steps
-    if not len(grid.edges) or not _SCALES[0] < grid.scale < _SCALES[1]:
+    """The bins by which values are counted on a grid; None where none help, and where steps tell all."""
+    if not len(grid.edges) or grid.steps is not None or not _SCALES[0] < grid.scale < _SCALES[1]:
         return None
     return table_over(grid.edges, grid.centre)
 
@@ -74,19 +70,21 @@ def binned(grid: SketchGrid) -> BinnedGrid | None:
 class GridCounter:
     """The sketch of what was counted so far, of values of the grid's dtype [n] each time; not for several threads at once.
 
-    `made` is `binned(grid)`, which many counters may share; without it all values are sorted.
+    `made` is `binned(grid)`, which many counters may share; without it all values are sorted. `scratch` may serve many, one after another.
     """
 
-    def __init__(self, grid: SketchGrid, made: BinnedGrid | None = None) -> None:
+    def __init__(self, grid: SketchGrid, made: BinnedGrid | None = None, scratch: Scratch | None = None) -> None:
         self._grid, self._made = grid, made
         self._rows = self._missing = self._finite = 0
         self._counts = np.zeros(len(grid.edges) + 1, np.int64)
         self._beyond, self._moments = np.zeros(2), np.zeros(2)
         if made is not None:
-            self._room = room_for(made.table.dtype, CHUNK)
-            self._least, self._is_above = np.empty(CHUNK, grid.edges.dtype), np.empty(CHUNK, np.bool_)
+            scratch = scratch or Scratch()
+            self._room = room_for(made.table.dtype, CHUNK, scratch)
+            self._least, self._is_above = (
+                scratch.array(name, CHUNK, dtype) for name, dtype in (("least", grid.edges.dtype), ("above", np.bool_))
+            )
             self._of_bins, self._above = (np.zeros(BINS + 2, np.int64) for _ in range(2))
-            self._at_ends = np.zeros(2, np.int64)
             self._sorted_upto = np.zeros(len(grid.edges), np.int64)
             self._kept: list[tuple[NDArray[Any], NDArray[np.intp]]] = []
             self._kept_rows = 0
@@ -125,13 +123,10 @@ class GridCounter:
             return self._without(values, gaps, made)
         place = places(made.table, off, self._room)
         of_bins = np.bincount(place, minlength=BINS + 2)
-        if self._grid.steps is not None:
-            self._look_beyond(values)
-        elif of_bins.take(made.sorted_bins).sum() > _MOST_SORTED * len(values):
+        if of_bins.take(made.sorted_bins).sum() > _MOST_SORTED * len(values):
             self._leave_bins()
             return False
-        else:
-            self._look_at(values, place, made)
+        self._look_at(values, place, made)
         self._of_bins += of_bins
         if np.isfinite(total) and np.isfinite(squares):
             self._moments += (total / self._grid.scale, squares / self._grid.scale**2)
@@ -162,17 +157,6 @@ class GridCounter:
         if self._kept_rows > _MOST_KEPT:
             self._settle(made)
 
-    def _look_beyond(self, values: NDArray[Any]) -> None:
-        """Up to the first edge and above the last, which are no ends of bins: in few stretches of values, which their ends tell."""
-        first, last = self._grid.edges[0], self._grid.edges[-1]
-        whole = len(values) // _STRETCH * _STRETCH
-        rows, rest = values[:whole].reshape(-1, _STRETCH), values[whole:]
-        low = np.concatenate([rows[rows.min(axis=1) <= first].ravel(), rest])
-        high = np.concatenate([rows[rows.max(axis=1) > last].ravel(), rest])
-        low, high = low[low <= first], high[high > last]
-        self._at_ends += (len(low), len(high))
-        self._beyond += (np.subtract(first, low, dtype=np.float64).sum(), np.subtract(high, last, dtype=np.float64).sum())
-
     def _settle(self, made: BinnedGrid) -> None:
         """Count what was kept: values above the one edge in their bin, and all of the bins that are sorted."""
         if not self._kept:
@@ -189,10 +173,6 @@ class GridCounter:
         """Rows per cell: up to an edge lie all of lower bins, and of its own those that are not above it."""
         made = self._made
         assert made is not None
-        if self._grid.steps is not None:
-            upto = np.cumsum(self._of_bins)[made.of_edges]
-            upto[0], upto[-1] = self._at_ends[0], self._of_bins.sum() - self._at_ends[1]
-            return np.diff(upto, prepend=0, append=self._of_bins.sum())
         self._settle(made)
         lower = np.cumsum(self._of_bins) - self._of_bins
         of_sorted = np.where(made.is_sorted, self._of_bins, 0)

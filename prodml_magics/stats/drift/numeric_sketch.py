@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.errors import InvalidInput
-from prodml_magics.stats.drift.table import Table
+from prodml_magics.stats.drift.codes import Steps
 
 __all__ = ["NumericSketch", "SketchGrid", "empty_sketch", "merge"]
 
@@ -18,21 +18,21 @@ class SketchGrid(NamedTuple):
 
     `inside` [edges] is the share of the reference's rows of the cell below each edge that do not lie on the edge: near one
     for continuous values, zero for values that are all edges themselves. Where there are `steps`, every edge but the first and the last
-    is the largest value of its bin among these, and no other edge's: how many values lie in a bin then tells all.
+    is the largest value of its step among these, and no other edge's: how many values lie in a step then tells all.
     """
 
     edges: NDArray[Any]
     centre: float
     scale: float
     inside: NDArray[np.float64]
-    steps: Table | None = None
+    steps: Steps | None = None
 
 
 class NumericSketch(NamedTuple):
     """`rows` of which `missing`; int64 `counts` [edges + 1] per cell; sums in float64.
 
     `beyond` holds how far, in all, values lie below the first edge and above the last; `moments` the sums of z and z², where
-    z = (x − centre)/scale, over finite values, of which there are `finite`.
+    z = (x − centre)/scale, over finite values, of which there are `finite`; NaN where values were counted by steps.
     """
 
     rows: int

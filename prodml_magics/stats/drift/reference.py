@@ -14,6 +14,7 @@ from prodml_magics.errors import InvalidInput
 from prodml_magics.stats.drift import calibration
 from prodml_magics.stats.drift.arrays import as_array, is_missing
 from prodml_magics.stats.drift.calibration import CHUNKS, FEWEST_CALIBRATION_ROWS, Calibration, Variability
+from prodml_magics.stats.drift.codes import Steps
 from prodml_magics.stats.drift.columns import (
     Levels,
     Numbers,
@@ -33,7 +34,6 @@ from prodml_magics.stats.drift.joint.movement import runs, variability_of_vector
 from prodml_magics.stats.drift.joint.rows import MOST_COLUMNS, JointRows, drawn, joint_rows, spread, standardised
 from prodml_magics.stats.drift.movements import movements_of_counts, movements_of_numbers
 from prodml_magics.stats.drift.statistics import Scale
-from prodml_magics.stats.drift.table import Table
 from prodml_magics.stats.drift.text import is_text, text_parts
 from prodml_magics.stats.drift.whole_rows import whole_rows
 
@@ -82,7 +82,7 @@ class NumericColumn(NamedTuple):
     unit: str = ""
     calibration: Calibration | None = None
     rank_error: float = 0.0
-    steps: Table | None = None
+    steps: Steps | None = None
     grid: NDArray[Any] | None = None
 
     @property

@@ -19,6 +19,8 @@ from prodml_magics.stats.drift.counter import CHUNK, BinnedGrid, GridCounter, bi
 from prodml_magics.stats.drift.grid import grid_edges
 from prodml_magics.stats.drift.numeric_sketch import NumericSketch, SketchGrid, empty_sketch, merge
 from prodml_magics.stats.drift.reference import NumericColumn
+from prodml_magics.stats.drift.scratch import Scratch
+from prodml_magics.stats.drift.step_counter import StepCounter
 
 __all__ = [
     "NumberCounter",
@@ -58,12 +60,13 @@ def sketch_grid(column: NumericColumn) -> SketchGrid:
 class NumberCounter:
     """Counts the values of a column on its grid, part after part.
 
-    Values are rounded to the reference's dtype first, as `detect` does. NaN among them counts as missing.
+    Values are rounded to the reference's dtype first, as `detect` does. NaN among them counts as missing. `made` is `binned(grid)`;
+    `scratch` may serve many counters, one after another.
     """
 
-    def __init__(self, grid: SketchGrid, made: BinnedGrid | None = None) -> None:
-        self._grid, self._made = grid, made
-        self._counter = GridCounter(grid, made)
+    def __init__(self, grid: SketchGrid, made: BinnedGrid | None = None, scratch: Scratch | None = None) -> None:
+        self._grid, scratch = grid, scratch or Scratch()
+        self._counter = GridCounter(grid, made, scratch) if grid.steps is None else StepCounter(grid, grid.steps, scratch)
         self._fractions: GridCounter | None = None
 
     def count(self, numbers: Numbers) -> None:
@@ -71,9 +74,11 @@ class NumberCounter:
         values, missing = numbers.values, numbers.rows - len(numbers.values)
         if not len(self._grid.edges):
             gaps = int(np.isnan(values).sum()) if values.dtype.kind == "f" else 0
+            assert isinstance(self._counter, GridCounter)
             self._counter.set_aside(len(values) - gaps, missing + gaps)
             return
-        counter, dtype = self._counter, self._grid.edges.dtype
+        counter: GridCounter | StepCounter = self._counter
+        dtype = self._grid.edges.dtype
         if dtype.kind in "iu" and values.dtype.kind == "f":
             counter, dtype = self._of_fractions(), np.dtype(np.float64)
         counter.count(_rounded(values[:0], dtype), missing)

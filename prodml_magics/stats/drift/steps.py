@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prodml_magics.stats.drift.counter import table_of
+from prodml_magics.stats.drift.codes import MOST, Steps, codes_of, last_of_steps, steps_over
 from prodml_magics.stats.drift.reference import NumericColumn, Reference
 from prodml_magics.stats.drift.sketch import sketch_grid
-from prodml_magics.stats.drift.table import BINS, Table, last_of_bins, places_of
 
 __all__ = ["with_steps"]
 
@@ -45,16 +44,16 @@ def _stepped(column: NumericColumn) -> NumericColumn:
         or not edges[0] < column.edges[0] <= column.edges[-1] < edges[-1]
     ):
         return column
-    table = table_of(grid)
-    if table is None or not _apart(table, edges):
+    steps = steps_over(edges)
+    if steps is None or not _apart(steps, edges):
         return column
-    stepped = np.concatenate([edges[:1], last_of_bins(table, inner), edges[-1:]])
-    return column._replace(edges=last_of_bins(table, column.edges), steps=table, grid=stepped)
+    stepped = np.concatenate([edges[:1], last_of_steps(steps, inner), edges[-1:]])
+    return column._replace(edges=last_of_steps(steps, column.edges), steps=steps, grid=stepped)
 
 
-def _apart(table: Table, edges: NDArray[Any]) -> bool:
-    """Whether every inner edge has a bin of its own between the outer bins, and stays below the last edge when it is rounded up."""
+def _apart(steps: Steps, edges: NDArray[Any]) -> bool:
+    """Whether every inner edge has a step of its own between the outermost, and stays below the last edge when it is rounded up."""
     inner = edges[1:-1]
-    place = places_of(table, inner)
-    apart = (np.diff(place) > 0).all() and place[0] > 0 and place[-1] <= BINS
-    return bool(apart and last_of_bins(table, inner)[-1] < edges[-1])
+    own = codes_of(steps, inner).astype(np.int64)
+    apart = (np.diff(own) > 0).all() and abs(own).max() < MOST
+    return bool(apart and last_of_steps(steps, inner)[-1] < edges[-1])

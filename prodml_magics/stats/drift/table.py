@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BINS", "Room", "Table", "centred", "last_of_bins", "places", "places_of", "room_for", "table_between", "table_over"]
+from prodml_magics.stats.drift.scratch import Scratch
+
+__all__ = ["BINS", "Room", "Table", "centred", "inner_range", "places", "places_of", "room_for", "table_between", "table_over"]
 
 BINS = 8_192
 """Between the ends; they, their counts and a chunk of values fit a core's cache."""
@@ -53,11 +55,16 @@ def table_between(low: float, high: float, centre: float, of: np.dtype[Any]) -> 
 
 
 def table_over(edges: NDArray[Any], centre: float) -> Table | None:
-    """Bins over little more than the inner ones of sorted edges: the outermost rows of a long tail would leave few for all others."""
+    """Bins over little more than the inner ones of sorted edges."""
+    return table_between(*inner_range(edges), centre, edges.dtype)
+
+
+def inner_range(edges: NDArray[Any]) -> tuple[float, float]:
+    """Little more than what the inner ones of sorted edges span: the outermost rows of a long tail would leave few bins for all others."""
     skipped = len(edges) // 100
     low, high = float(edges[skipped]), float(edges[-1 - skipped])
     wider = (high - low) / 6
-    return table_between(max(low - wider, float(edges[0])), min(high + wider, float(edges[-1])), centre, edges.dtype)
+    return max(low - wider, float(edges[0])), min(high + wider, float(edges[-1]))
 
 
 _WHOLE: dict[Any, tuple[np.dtype[Any], float]] = {
@@ -68,14 +75,14 @@ _WHOLE: dict[Any, tuple[np.dtype[Any], float]] = {
 
 
 class Room(NamedTuple):
-    """Room for as many values, used again and again: fresh memory costs as much as the arithmetic on it."""
+    """Room for as many values."""
 
     off: NDArray[Any]
     places: NDArray[np.intp]
 
 
-def room_for(dtype: np.dtype[Any], size: int) -> Room:
-    return Room(np.empty(size, dtype), np.empty(size, np.intp))
+def room_for(dtype: np.dtype[Any], size: int, scratch: Scratch) -> Room:
+    return Room(scratch.array("off", size, dtype), scratch.array("places", size, np.intp))
 
 
 def centred(table: Table, values: NDArray[Any], room: Room) -> NDArray[Any]:
@@ -107,28 +114,6 @@ def places(table: Table, off: NDArray[Any], room: Room) -> NDArray[np.intp]:
 
 def places_of(table: Table, values: NDArray[Any]) -> NDArray[np.intp]:
     """The bin of every value, of few of them."""
-    room = room_for(table.dtype, len(values))
+    room = room_for(table.dtype, len(values), Scratch())
     with np.errstate(over="ignore"):
         return places(table, centred(table, values, room), room)
-
-
-def last_of_bins(table: Table, values: NDArray[Any]) -> NDArray[Any]:
-    """Per float of the table's dtype the largest that lies in its bin: as many steps as a float has bits, each halving what is left.
-
-    Read as integers floats keep their order, those below zero turned round.
-    """
-    integer, _ = _WHOLE[table.dtype]
-    own = places_of(table, values)
-    low, high = _ordered(values.view(integer)), np.full(len(values), np.array(np.inf, table.dtype).view(integer))
-    while (low + 1 < high).any():
-        middle = (low & high) + ((low ^ high) >> 1)  # the sum of both might not fit
-        inside = places_of(table, _ordered(middle).view(table.dtype)) == own
-        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
-    found: NDArray[Any] = _ordered(low).view(table.dtype)
-    return found
-
-
-def _ordered(bits: NDArray[Any]) -> NDArray[Any]:
-    """Bits of floats to integers in the order of the floats, and back."""
-    found: NDArray[Any] = np.where(bits < 0, bits ^ np.iinfo(bits.dtype).max, bits)
-    return found

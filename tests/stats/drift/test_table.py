@@ -10,6 +10,7 @@ from prodml_magics.stats.drift import prepare
 from prodml_magics.stats.drift.columns import Numbers
 from prodml_magics.stats.drift.counter import GridCounter, binned
 from prodml_magics.stats.drift.reference import NumericColumn
+from prodml_magics.stats.drift.scratch import Scratch
 from prodml_magics.stats.drift.sketch import sketch_grid, sketch_numbers
 from prodml_magics.stats.drift.table import BINS, Table, centred, places, room_for, table_between
 
@@ -94,7 +95,7 @@ def test_a_counter_goes_on_after_it_told_its_sketch() -> None:
 
 
 def _places(table: Table, values: np.ndarray) -> np.ndarray:
-    room = room_for(table.dtype, len(values))
+    room = room_for(table.dtype, len(values), Scratch())
     with np.errstate(over="ignore"):
         return places(table, centred(table, values, room), room)
 
