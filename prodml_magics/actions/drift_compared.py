@@ -122,7 +122,7 @@ def _summary(found: Detection) -> str:
     places = sorted((i for i, name in enumerate(found.names) if name in found.drifted), key=lambda i: -effects[i])
     said = [found.sentence[i] for i in places[:2]]
     said += [f"all numeric columns: {finding.reason}" for finding in found.joint if finding.drifted]
-    more = f"{len(places) - 2} more columns drifted" if len(places) > 2 else ""
+    more = f"{len(places) - 2} more column{'s' if len(places) > 3 else ''} drifted" if len(places) > 2 else ""
     return ". ".join([*said, *([more] if more else [])])
 
 

@@ -100,7 +100,7 @@ def _drawn(
             inside = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + batch.height)]
             found.append(batch[inside - start])
         start += batch.height
-    return [pl.concat(found) for found in parts]
+    return [pl.concat(found) if found else scanned.frame.select(columns).head(0).collect() for found in parts]
 
 
 def drawn_vectors(scanned: Scanned, reference: Reference, memory: float) -> tuple[dict[str, Vectors], dict[str, Changed]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 __all__ = ["chi_squared_tail", "hypergeometric_p_value", "hypergeometric_tail"]
 
@@ -11,7 +12,7 @@ _PRECISION = 1e-15
 
 
 def chi_squared_tail(statistic: float, degrees: int) -> float:
-    """P(X ≥ statistic) for X chi-squared with that many degrees of freedom; equals ``scipy.stats.chi2.sf``.
+    """P(X ≥ statistic) for X chi-squared with that many degrees of freedom, never 0; equals ``scipy.stats.chi2.sf``.
 
     Series below the mean, Lentz's continued fraction above it: Abramowitz & Stegun 1964, 6.5.29 and 6.5.31.
 
@@ -24,7 +25,7 @@ def chi_squared_tail(statistic: float, degrees: int) -> float:
     scale = a * math.log(x) - x - math.lgamma(a)
     if x < a + 1:
         return max(0.0, 1 - math.exp(scale) * _lower_series(a, x))
-    return math.exp(scale) * _upper_fraction(a, x)
+    return max(math.exp(scale) * _upper_fraction(a, x), sys.float_info.min)
 
 
 def _lower_series(a: float, x: float) -> float:
@@ -74,10 +75,10 @@ def hypergeometric_tail(hits: int, drawn: int, marked: int, total: int) -> float
 
 
 def hypergeometric_p_value(hits: int, drawn: int, marked: int, total: int) -> float:
-    """Exact two-sided p-value of a 2 × 2 table, twice the smaller tail (Fisher 1935); at most 1."""
+    """Exact two-sided p-value of a 2 × 2 table, twice the smaller tail (Fisher 1935); at most 1 and never 0."""
     above = hypergeometric_tail(hits, drawn, marked, total)
     below = hypergeometric_tail(marked - hits, total - drawn, marked, total)
-    return min(1.0, 2 * min(above, below))
+    return min(1.0, max(2 * min(above, below), sys.float_info.min))
 
 
 def _log_choose(n: int, k: int) -> float:

@@ -222,3 +222,14 @@ def test_correlated_rows_of_files_of_one_process_are_no_drift(tmp_path: Path, no
         alarms["blind"] += len(detect(blind, {name: sides[1][name].to_numpy() for name in names}).drifted)
     assert alarms["streamed"] <= 1
     assert alarms["blind"] > 4
+
+
+def test_a_large_file_beside_one_without_rows_is_undecided(tmp_path: Path, nowhere: Workspace) -> None:
+    frame = pl.DataFrame({"a": np.arange(5_000.0), "city": ["x", "y"] * 2_500, "v": np.ones((5_000, 3))})
+    paths = [str(tmp_path / f"{name}.parquet") for name in ("whole", "none")]
+    frame.write_parquet(paths[0])
+    frame.head(0).write_parquet(paths[1])
+    for before, now in (paths, paths[::-1]):
+        found = drift(nowhere, Drift(model=before, current=now, memory=TINY))
+        assert found.record.verdict == "undecided"
+        assert "no rows" in found.record.columns[0]["reason"] and "no rows" in found.record.columns[1]["reason"]

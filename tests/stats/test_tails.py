@@ -23,6 +23,11 @@ def test_hypergeometric_tail_is_scipys(hits: int, drawn: int, marked: int, total
     assert hypergeometric_tail(hits, drawn, marked, total) == pytest.approx(expected, rel=1e-9)
 
 
+def test_no_chance_is_ever_nil() -> None:
+    assert 0 < chi_squared_tail(1e6, 3) < 1e-300
+    assert 0 < hypergeometric_p_value(50_000, 50_000, 50_000, 100_000) < 1e-300
+
+
 def test_hypergeometric_p_value_is_twice_the_smaller_tail() -> None:
     tails = stats.hypergeom.sf(7, 40, 10, 20), stats.hypergeom.cdf(8, 40, 10, 20)
     assert hypergeometric_p_value(8, 20, 10, 40) == pytest.approx(2 * min(tails), rel=1e-9)
