@@ -21,7 +21,7 @@ from prodml_magics.actions.onsets import find_kept_onsets, find_onsets
 from prodml_magics.actions.profiles import build_profile, profile_of
 from prodml_magics.actions.results import DriftResult
 from prodml_magics.actions.sampled import sampling_note
-from prodml_magics.actions.scores import calibration_of
+from prodml_magics.actions.scores import calibration_of, calibration_of_window
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.watching import watch_model
 from prodml_magics.actions.windows import before, parse_duration, parse_time
@@ -72,6 +72,7 @@ def of_served(workspace: Workspace, request: Drift) -> DriftResult:
         sides = _against_profile(workspace, which.name, version, rows, window, request)
     else:
         sides = _against_rows(which.name, version, earlier, rows, window, request)
+        sides = sides._replace(reference=_binned_as(sides.reference, profile_of(workspace, which.name, version)))
     sides = _without_masked(sides, workspace.route(which.name).serving.mask, request)
     result = compared(sides._replace(model=which.name, version=version, seen_until=seen), request)
     moved = [name for name in result.record.drifted if name in result.details and name in sides.reference.columns]
@@ -115,8 +116,12 @@ def _of_sketches(
     since, until = max(asked.since or now.since, now.since), min(asked.until or now.until, now.until, workspace.clock.now())
     window = Window(since=since, until=until, rows=now.rows)
     sides = Sides(sketched.reference, {}, window, sketched.against, None, asked.model, version, seen)
+    scores = calibration_of_window(workspace, asked, version, request.alpha)
+    record = record_of(sides, found, [])
     record = msgspec.structs.replace(
-        record_of(sides, found, []),
+        record,
+        verdict="drift" if scores.get("drifted") else record.verdict,
+        calibration=scores,
         source="sketches",
         rows_read=now.read + (0 if earlier is None else earlier.read),
         onsets=tuple(find_kept_onsets(workspace, asked, sketched.grid, found.drifted, request.alpha) or ()),
@@ -226,6 +231,23 @@ def _against_rows(name: str, version: int, compared: _Earlier, rows: pl.DataFram
     against = f"{earlier.height:,} {compared.said}, {moment(first)} to {moment(last)}"
     inputs = {name: before_now[name] for name in names}
     return Sides(reference, _columns(rows, reference, version), window, against, inputs)
+
+
+def _binned_as(reference: Reference, profile: bytes | None) -> Reference:
+    """Its numbers on the bins of the profile, if there is one: binned anew for each window, statistics of bins could not be compared from
+    window to window, nor with what sketches tell."""
+    from prodml_magics.stats.drift import from_arrow
+    from prodml_magics.stats.drift.reference import NumericColumn
+
+    known = {} if profile is None else from_arrow(profile).columns
+    columns = dict(reference.columns)
+    for name, column in columns.items():
+        own = known.get(name)
+        if not isinstance(column, NumericColumn) or not isinstance(own, NumericColumn) or column.unit != own.unit:
+            continue
+        if len(own.edges) and (own.edges.dtype == column.values.dtype or own.edges.dtype.kind == column.values.dtype.kind == "f"):
+            columns[name] = column._replace(edges=own.edges.astype(column.values.dtype))
+    return replace(reference, columns=columns)
 
 
 def _of_unequal(columns: Columns, outputs: list[str], request: Drift) -> Reference:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prodml_magics.actions.kept import Asked
 from prodml_magics.actions.labels import class_texts
 from prodml_magics.actions.workspace import Workspace
 from prodml_magics.storage.labels import LabelStore, with_labels
@@ -14,7 +15,7 @@ from prodml_magics.storage.labels import LabelStore, with_labels
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["calibration_of"]
+__all__ = ["calibration_of", "calibration_of_window"]
 
 
 def calibration_of(workspace: Workspace, model: str, version: int, rows: pl.DataFrame, alpha: float) -> dict[str, Any]:
@@ -42,3 +43,13 @@ def calibration_of(workspace: Workspace, model: str, version: int, rows: pl.Data
     made = score_calibration(scores[np.arange(len(scores)), of_rows], truth == classes[of_rows], alpha=alpha)
     plain = {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in made._asdict().items()}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+
+def calibration_of_window(workspace: Workspace, asked: Asked, version: int, alpha: float) -> dict[str, Any]:
+    """The same of a window whose rows are not at hand: of all of them only those are read that may have a label."""
+    labels = LabelStore(workspace.lake).frame(asked.model)
+    rows = workspace.lake.scan(asked.model, arms=asked.arms, versions=[version], since=asked.since, until=asked.until)
+    if labels is None or rows is None:
+        return {}
+    labelled = rows.join(labels.lazy().select("request_id").unique(), on="request_id", how="semi").collect()
+    return calibration_of(workspace, asked.model, version, labelled, alpha)

@@ -12,8 +12,11 @@ from homes import go_live
 from versions import training_rows
 
 from prodml_magics.actions.drift import drift
+from prodml_magics.actions.kept import Asked
 from prodml_magics.actions.labels import labels
+from prodml_magics.actions.scores import calibration_of_window
 from prodml_magics.actions.workspace import Workspace
+from prodml_magics.storage.labels import SERVED
 from prodml_magics.storage.lake import LakeRows
 from prodml_magics.wire.requests import Drift, Labels
 
@@ -93,3 +96,13 @@ def test_a_few_labels_are_too_few(served: Workspace) -> None:
 
 def _first(workspace: Workspace) -> str:
     return workspace.contract("cancer", 1).columns[0].name
+
+
+def test_of_a_window_that_is_read_from_sketches_scores_are_told_all_the_same(served: Workspace) -> None:
+    since = datetime.now(UTC) - timedelta(hours=1)
+    asked = Asked("cancer", SERVED, since, None)
+    assert calibration_of_window(served, asked, 1, 0.05) == {}
+    _label(served, np.full(ROWS, 0.1))
+    found = drift(served, Drift(model="cancer", window="1h", columns=(_first(served),)))
+    assert calibration_of_window(served, asked, 1, 0.05) == found.record.calibration != {}
+    assert calibration_of_window(served, asked._replace(until=since), 1, 0.05) == {}
