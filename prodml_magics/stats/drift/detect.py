@@ -102,7 +102,8 @@ def detect(
     `methods` names statistics of `prodml_magics.stats.drift.statistics`: all of them are computed where they apply, and the
     first that applies and is defined decides a column in place of KS distance and total variation, with a bootstrapped lower bound.
     Its tolerance is the given one of numbers or categories, else what the reference was calibrated for, else its own default. Those of
-    `prodml_magics.stats.drift.joint` look at all numeric columns at once; what they find is in ``.joint``.
+    `prodml_magics.stats.drift.joint` look at all numeric columns at once; what they find is in ``.joint``, and the given tolerance of
+    numbers is that of the one which is named first.
 
     `x` is an array [rows, columns of the reference], a mapping of name to 1-D array, or a frame. Columns that are on one side only
     (vanished or new), or that hold another kind of values than in the reference, have drifted without a test, and have no statistics;
@@ -152,9 +153,10 @@ def gather(
     current, others_now = _read_all(reference, given)
     changed |= others_now
     given = {name: given[name] for name in current}
-    comparisons, where = _compare(reference, current, tolerances, alpha, device, (*of_columns, *jointly))
+    told = {methods[0]: tolerances.numeric} if tolerances is not None and methods and methods[0] in JOINT else {}
+    comparisons, where = _compare(reference, current, tolerances, alpha, device, (*of_columns, *jointly), told)
     others = [shares_evidence(reference, name, current[name], tolerances, alpha) for name in current]
-    found = _jointly(reference, given, jointly, alpha, where)
+    found = _jointly(reference, given, jointly, alpha, where, told)
     return Gathered(reference, current, comparisons, others, changed, found, where)
 
 
@@ -165,7 +167,12 @@ def judged(gathered: Gathered, alpha: float, fdr: Adjustment) -> Detection:
 
 
 def _jointly(
-    reference: Reference, given: dict[str, NDArray[Any]], methods: list[str], alpha: float, where: str
+    reference: Reference,
+    given: dict[str, NDArray[Any]],
+    methods: list[str],
+    alpha: float,
+    where: str,
+    tolerances: Mapping[str, float],
 ) -> tuple[JointFinding, ...]:
     """The statistics of all numeric columns at once that were asked for; a model's outputs are not among the columns."""
     if not methods:
@@ -184,7 +191,7 @@ def _jointly(
     now = joint_rows(sparse, scales, names, seed=1)
     before = spread(kept.values[:, [kept.names.index(name) for name in names]], rows / kept.inflation)
     known = reference.joint if tuple(names) == kept.names else {}
-    return tuple(find_jointly(methods, before, now.values, alpha, _putter(where), known))
+    return tuple(find_jointly(methods, before, now.values, alpha, _putter(where), known, tolerances))
 
 
 def _pick(reference: Reference, x: Any, columns: Sequence[str] | None) -> tuple[dict[str, NDArray[Any]], dict[str, Changed]]:
@@ -248,6 +255,7 @@ def _compare(
     alpha: float,
     device: Device,
     methods: tuple[str, ...],
+    told: Mapping[str, float],
 ) -> tuple[list[Comparison], str]:
     tasks = _tasks(reference, current)
     backend = choose(device, sum(len(pair.current) for pair, _ in tasks.values()))
@@ -264,14 +272,20 @@ def _compare(
         given = None if tolerances is None else tolerances.numeric
         for key, (pair, column) in tasks.items():
             made[key] = with_numeric_statistics(made[key], pair, column, of_columns, limits[key], given)
-    compared = {name: _compare_vectors(reference, name, current[name], methods, alpha, where) for name in current}
+    compared = {name: _compare_vectors(reference, name, current[name], methods, alpha, where, told) for name in current}
     return [
         compared[name] or _comparison(reference, name, current[name], made, tolerances, alpha, of_columns) for name in current
     ], where
 
 
 def _compare_vectors(
-    reference: Reference, name: str, current: Current, methods: tuple[str, ...], alpha: float, where: str
+    reference: Reference,
+    name: str,
+    current: Current,
+    methods: tuple[str, ...],
+    alpha: float,
+    where: str,
+    told: Mapping[str, float],
 ) -> Comparison | None:
     """None for a column of another kind."""
     column, found = reference.columns[name], current.found
@@ -280,7 +294,7 @@ def _compare_vectors(
     absent = absence("the reference", column.rows, column.missing) or absence("the current rows", found.rows, current.missing)
     if absent or not len(column.values):
         return Comparison(absent or "the reference keeps no vectors of a masked column")
-    return compare_vectors(column, found, methods, alpha, _putter(where))
+    return compare_vectors(column, found, methods, alpha, _putter(where), tolerances=told)
 
 
 def _putter(where: str) -> Callable[[Any], Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,21 +29,24 @@ def compare_vectors(
     alpha: float,
     put: Callable[[Any], Any] = np.asarray,
     present_now: int | None = None,
+    tolerances: Mapping[str, float] = MappingProxyType({}),
 ) -> Comparison:
     """By the first of `methods` that looks at many columns at once, else by MMD, on at most 2,000 rows of either side.
 
     Where neighbouring rows of the reference are alike, so many fewer are taken of either side, evenly spread, as tell the same (a
     permutation of rows that foretell each other would find drift in every window). The tolerance of MMD is what the reference itself
-    moves, where it was calibrated. Distances are those of the vectors as they are: all numbers have one scale. `put` moves rows to
-    where they are to be computed, as for `find_jointly`; `present_now` are the rows that `found` was drawn from, where it was. Both
-    sides need 40 present rows. An effect beyond all permutations has the p-value that a law tells: among many columns one in a
-    thousand is not small.
+    moves, where it was calibrated; `tolerances` are those that hold in any case. Distances are those of the vectors as they are: all
+    numbers have one scale. `put` moves rows to where they are to be computed, as for `find_jointly`; `present_now` are the rows that
+    `found` was drawn from, where it was. Both sides need 40 present rows. An effect beyond all permutations has the p-value that a law
+    tells: among many columns one in a thousand is not small.
     """
     name = next((method for method in methods if method in JOINT), _DEFAULT)
     statistic = JOINT[name]
     limits = limits_of_vectors(column, statistic.tolerance, alpha)
     if name != _DEFAULT:
         limits = limits._replace(tolerance=statistic.tolerance, calibrated=False)
+    if name in tolerances:
+        limits = limits._replace(tolerance=tolerances[name], calibrated=False)
     present = column.rows - column.missing
     pairs = ((column.values, present), (found.values, len(found.values)))
     before, now = _scaled(*(drawn(spread(values, limits.effective(rows)), seed=1) for values, rows in pairs))

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 from scipy.signal import lfilter
 
-from prodml_magics.stats.drift import Reference, detect, from_arrow, prepare, to_arrow
+from prodml_magics.stats.drift import Reference, Tolerances, detect, from_arrow, prepare, to_arrow
 from prodml_magics.stats.drift.joint import JOINT
 
 
@@ -112,3 +112,17 @@ def test_rows_that_remember_those_before_them_are_no_drift_of_all_together() -> 
     independent = prepare(rng.normal(size=(2_000, 5)), calibrate=True).rows
     assert independent is not None
     assert independent.inflation == 1.0
+
+
+def test_a_given_tolerance_is_that_of_the_statistic_named_first() -> None:
+    rng = np.random.default_rng(12)
+    before, now = rng.normal(size=(300, 2)), rng.normal(0.8, 1, (300, 2))
+    columns = [{"a": side[:, 0], "b": side[:, 1], "v": side} for side in (before, now)]
+    wide = Tolerances(numeric=0.9)
+    for method in ("mmd", "classifier", "pca"):
+        (own,) = detect(prepare(columns[0]), columns[1], methods=[method]).joint
+        found = detect(prepare(columns[0]), columns[1], methods=[method], tolerances=wide)
+        assert (own.tolerance, found.joint[0].tolerance, found.joint[0].drifted) == (JOINT[method].tolerance, 0.9, False)
+        assert found.tolerance[list(found.names).index("v")] == 0.9
+    (other,) = detect(prepare(columns[0]), columns[1], methods=["ks", "mmd"], tolerances=wide).joint
+    assert (other.tolerance, other.drifted) == (JOINT["mmd"].tolerance, True)

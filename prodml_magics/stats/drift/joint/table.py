@@ -115,17 +115,19 @@ def find_jointly(
     alpha: float,
     put: Callable[[Rows], Any] = np.asarray,
     known: Mapping[str, JointCalibration] = MappingProxyType({}),
+    tolerances: Mapping[str, float] = MappingProxyType({}),
 ) -> list[JointFinding]:
     """Each of the named statistics on rows [n, columns] of the reference and [m, columns] of now.
 
     Missing and infinite values are replaced by values drawn from the reference's column, since the missing share is judged
     of its own; columns are divided by the reference's standard deviation, those without one are left out. A finding counts as
     drift when effect and lower bound exceed the tolerance and the p-value, times the number of methods, is at most alpha.
-    `known` is what the reference's calibration says of some of the methods, where these are all of its rows and columns.
+    `known` is what the reference's calibration says of some of the methods, where these are all of its rows and columns; `tolerances`
+    are those that hold in any case.
     `put` moves rows to where they are to be computed (``jax.numpy.asarray``), for the statistics that can be elsewhere.
     """
     before, now = standardised(x, y)
-    return [_finding(name, before, now, alpha, len(methods), put, known.get(name)) for name in methods]
+    return [_finding(name, before, now, alpha, len(methods), put, known.get(name), tolerances.get(name)) for name in methods]
 
 
 def find_nothing(methods: Sequence[str], reason: str) -> tuple[JointFinding, ...]:
@@ -135,11 +137,20 @@ def find_nothing(methods: Sequence[str], reason: str) -> tuple[JointFinding, ...
 
 
 def _finding(
-    name: str, x: Rows, y: Rows, alpha: float, methods: int, put: Callable[[Rows], Any], known: JointCalibration | None
+    name: str,
+    x: Rows,
+    y: Rows,
+    alpha: float,
+    methods: int,
+    put: Callable[[Rows], Any],
+    known: JointCalibration | None,
+    given: float | None,
 ) -> JointFinding:
     statistic = JOINT[name]
     if known is not None:
         statistic = statistic._replace(tolerance=known.tolerance)
+    if given is not None:
+        statistic = statistic._replace(tolerance=given)
     columns, n, m = x.shape[1], len(x), len(y)
     problem = problem_of(statistic, columns, n, m)
     if problem:
