@@ -13,7 +13,7 @@ from prodml_magics.actions.workspace import Workspace
 from prodml_magics.engines import local
 from prodml_magics.errors import Conflict, GateRefused, InvalidInput, NotFound, ProdmlError, Unavailable
 from prodml_magics.storage.runtime import read_runtime
-from prodml_magics.wire.admin import Drained, GatewayReport, LoadVersion, Synced
+from prodml_magics.wire.admin import Drained, GatewayReport, Loaded, LoadVersion, Synced
 from prodml_magics.wire.routes import VersionFiles
 from prodml_magics.wire.runtime import Listen, Runtime
 
@@ -49,20 +49,22 @@ class Services:
         """Have everything that was answered until now brought into the lake; none when the controller is down."""
         return self._ask(self._controller(), "POST", "/drain", Drained, timeout=_LOAD)
 
-    def hold(self, model: str, files: VersionFiles) -> None:
-        """Have every worker load, warm and check a version; a refusal is raised here.
+    def hold(self, model: str, files: VersionFiles) -> Loaded:
+        """Have every worker load, warm and check a version; a refusal is raised here. Returns what the last of them says of it.
 
         A worker that is being replaced follows the ledger when it is there.
         """
         unreachable: list[_Unreachable] = []
+        loaded: Loaded | None = None
         urls = self._workers()
         for url in urls:
             try:
-                self._call(url, "POST", "/admin/load", _Loaded, LoadVersion(model, files), timeout=_LOAD)
+                loaded = self._call(url, "POST", "/admin/load", Loaded, LoadVersion(model, files), timeout=_LOAD)
             except _Unreachable as error:
                 unreachable.append(error)
-        if len(unreachable) == max(len(urls), 1) or not urls:
+        if loaded is None:
             raise unreachable[0] if unreachable else _Unreachable("the gateway is not running; start it with `prodml up`")
+        return loaded
 
     def sync(self) -> Synced | None:
         """Have every worker follow the ledger now, and wait until they do; none when none is there."""
@@ -124,13 +126,6 @@ class Services:
             return msgspec.json.decode(answer, type=kind)
         except msgspec.DecodeError as error:
             raise _Unreachable(stranger) from error
-
-
-class _Loaded(msgspec.Struct, frozen=True):
-    """Answer of POST /admin/load."""
-
-    model: str
-    version: int
 
 
 class _Unreachable(Unavailable):

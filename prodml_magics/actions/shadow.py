@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from prodml_magics.actions.apart import apart
 from prodml_magics.actions.deploy import resolve
 from prodml_magics.actions.drift_served import last_seen
 from prodml_magics.actions.paired import Comparing, labels_of, struct_columns
@@ -72,10 +73,13 @@ def _start(workspace: Workspace, before: Route, reference: ModelReference, reque
         alpha=request.alpha,
     )
     after = shadowed(before, files, request.sample, plan)
-    Services(workspace).up()
+    services = Services(workspace)
+    services.up()
     if any(_alike(each, after.shadows[-1]) for each in before.shadows):
         return ChangeResult(unchanged(workspace, before, "shadow", f"version {version} is already a shadow"))
-    return ChangeResult(switch(workspace, before, after, kind="shadow", cause=request.why))
+    after, note = apart(services, after, version)
+    change = switch(workspace, before, after, kind="shadow", cause=request.why)
+    return ChangeResult(replace(change, note="; ".join(filter(None, (note, change.note)))))
 
 
 def _alike(one: ShadowRoute, other: ShadowRoute) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
+from prodml_magics.actions.apart import apart
 from prodml_magics.actions.results import ChangeResult
 from prodml_magics.actions.services import Services
 from prodml_magics.actions.switch import switch, unchanged
@@ -32,10 +33,12 @@ def begin_shadow_first(workspace: Workspace, request: Deploy, before: Route, ver
     plan = ShadowPlan(began_at=workspace.clock.now(), rows=rows, alpha=request.alpha)
     files = workspace.files(before.model, version)
     after = shadowed(before, replace(files, isolate=files.isolate or request.isolate), 1.0, plan)
-    Services(workspace).up()
+    services = Services(workspace)
+    services.up()
+    after, place = apart(services, after, version)
     details = {"then": msgspec.to_builtins(then)}
     change = switch(workspace, before, after, kind="shadow", cause=request.why or note, details=details)
-    return ChangeResult(replace(change, note="; ".join(text for text in (note, change.note) if text)))
+    return ChangeResult(replace(change, note="; ".join(text for text in (note, place, change.note) if text)))
 
 
 def followed_by(events: list[Event], shadow: ShadowRoute) -> Deploy | None:

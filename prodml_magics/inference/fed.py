@@ -26,6 +26,11 @@ class Fed:
         self.device: Literal["cpu", "gpu"] = runner.device
         self.isolated = runner.isolated
 
+    @property
+    def pid(self) -> int | None:
+        """As the runner's; None where that is in this process."""
+        return getattr(self._runner, "pid", None)
+
     def run(self, tensors: Tensors) -> dict[str, np.ndarray]:
         """The outputs for wire tensors."""
         return self._runner.run(self._feeds(tensors))

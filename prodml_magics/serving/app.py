@@ -24,7 +24,7 @@ from prodml_magics.serving.metadata import server_metadata
 from prodml_magics.serving.metrics import Metrics
 from prodml_magics.serving.router import Router
 from prodml_magics.serving.siblings import Siblings
-from prodml_magics.wire.admin import GatewayReport, LoadVersion, Synced
+from prodml_magics.wire.admin import GatewayReport, Loaded, LoadVersion, Synced
 
 __all__ = ["Control"]
 
@@ -162,7 +162,8 @@ class Control:
     async def load(self, request: Request) -> Response:
         wanted = await _body(request, LoadVersion)
         loaded = await self._router.hold(wanted.model, wanted.files)
-        return _json({"model": wanted.model, "version": loaded.version, "device": loaded.session.device})
+        device, long_seconds = loaded.session.device, self._router.long_seconds(loaded)
+        return _json(Loaded(model=wanted.model, version=loaded.version, device=device, long_seconds=long_seconds))
 
 
 class _Index(msgspec.Struct):

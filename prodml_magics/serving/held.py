@@ -51,8 +51,13 @@ class Held:
         return iter(list(self._versions.values()))
 
     async def reserve(self, model: str, files: VersionFiles) -> LoadedVersion:
-        """Load a version that no route names yet, and keep it until its route comes or ten minutes have passed."""
-        self._reserved[_key(model, files)] = time.monotonic() + _HOLD_SECONDS
+        """Load a version that no route names yet, and keep it until its route comes or ten minutes have passed.
+
+        What was reserved of the same version otherwise, such as in another place, is reserved no more.
+        """
+        key = _key(model, files)
+        self._reserved = {other: until for other, until in self._reserved.items() if other[:2] != key[:2]}
+        self._reserved[key] = time.monotonic() + _HOLD_SECONDS
         return await self.loaded(model, files, untried=True)
 
     def reserved(self, model: str) -> list[int]:

@@ -66,6 +66,12 @@ class Router:
         """Load a version that no route names yet, and keep it until its route comes or ten minutes have passed."""
         return await self._held.reserve(model, files)
 
+    def long_seconds(self, version: LoadedVersion) -> float | None:
+        """What a run of `version` takes on this worker's own processor, where that is too long for the event loop; None else."""
+        seconds, session = version.expected_seconds(1), version.session
+        long = session.device == "cpu" and not session.isolated and seconds >= self._shared.limits.inline_seconds
+        return seconds if long else None
+
     async def apply(self, routes: dict[str, Route], last_id: int) -> dict[str, str]:
         """Bring the routes of the ledger, as they were after event `last_id`, in force; returns problems by model."""
         async with self._applying:

@@ -2,7 +2,10 @@
 
 The queue is bounded in rows and in batches; what does not fit is dropped and counted. One thread runs the shadow and sleeps in
 proportion, so that it takes at most a stated share of its core from live traffic. Whoever answers interrupts it, but it has no lower
-priority: a worker that is busy would then mirror next to nothing.
+priority: a worker that is busy would then mirror next to nothing. The same holds of a process that it has for itself.
+
+Before a run that takes long the thread lets go of the interpreter for a moment. An event loop that waits for it would else get it just
+when the run begins, and has then to wait for the processor as well, until the kernel's next tick.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from prodml_magics.slices import take_longer_slices
 __all__ = ["Mirrored", "ShadowLane"]
 
 Tensors = dict[str, np.ndarray]
+_LONG_SECONDS = 0.5e-3
+_BREATH_SECONDS = 0.1e-3
 
 
 class Mirrored:
@@ -110,8 +115,14 @@ class ShadowLane:
 
     def _work(self) -> None:
         take_longer_slices()
+        slowed: int | None = None
         while (batch := self._next()) is not None:
             rows = sum(pending.rows for pending in batch.pending)
+            if (process := self.version.pid) != slowed and process is not None:
+                take_longer_slices(process)
+                slowed = process
+            if process is None and self.version.expected_seconds(rows) > _LONG_SECONDS:
+                time.sleep(_BREATH_SECONDS)
             outputs, seconds = self._run(batch, rows)
             failed = isinstance(outputs, Exception)
             self.rows += rows

@@ -87,6 +87,11 @@ class LoadedVersion:
         return opened
 
     @property
+    def pid(self) -> int | None:
+        """The process that it answers from, where it has one of its own that is running."""
+        return getattr(self.session, "pid", None)
+
+    @property
     def platform(self) -> str:
         """The protocol's word for what runs it."""
         return "python" if self.flavor == "python" else "onnx_onnxv1"

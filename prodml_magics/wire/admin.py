@@ -9,7 +9,7 @@ import msgspec
 from prodml_magics.wire.routes import VersionFiles
 from prodml_magics.wire.status import Traffic
 
-__all__ = ["Drained", "GatewayReport", "LoadVersion", "ModelReport", "Synced"]
+__all__ = ["Drained", "GatewayReport", "LoadVersion", "Loaded", "ModelReport", "Synced"]
 
 
 class LoadVersion(msgspec.Struct, frozen=True):
@@ -17,6 +17,16 @@ class LoadVersion(msgspec.Struct, frozen=True):
 
     model: str
     files: VersionFiles
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of POST /admin/load."""
+
+    model: str
+    version: int
+    device: str
+    long_seconds: float | None = None
+    """What a run on the worker's processor takes, where that is longer than its event loop waits for one; None for any other."""
 
 
 class Synced(msgspec.Struct, frozen=True):

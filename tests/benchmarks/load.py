@@ -82,9 +82,14 @@ class Measured(NamedTuple):
     seconds: float
 
 
-def open_loop(url: str, body: bytes, headers: dict[str, str], rate: float, seconds: float, folder: Path) -> Measured:
-    """Send `rate` requests per second, evenly, however slowly they are answered: `rate` times `seconds` in all."""
-    connections = min(512, max(1, int(rate * seconds / 8)))
+def open_loop(
+    url: str, body: bytes, headers: dict[str, str], rate: float, seconds: float, folder: Path, *, connections: int | None = None
+) -> Measured:
+    """Send `rate` requests per second, evenly, however slowly they are answered: `rate` times `seconds` in all.
+
+    `connections` are as many as it takes for eight requests each, at most 512, unless stated.
+    """
+    connections = connections or min(512, max(1, int(rate * seconds / 8)))
     (folder / "body").write_bytes(body)
     log = folder / "requests.log"
     log.unlink(missing_ok=True)

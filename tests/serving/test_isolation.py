@@ -19,7 +19,7 @@ from prodml_magics.inference.isolated import IsolatedSession, TimedOutputs
 from prodml_magics.inference.session import Session
 from prodml_magics.serving.timed import run_timed
 from prodml_magics.serving.version import load_version
-from prodml_magics.wire.routes import CanaryRoute, Route
+from prodml_magics.wire.routes import CanaryRoute, Route, ShadowRoute
 
 PINNED = "/v2/models/cancer/versions/2/infer"
 
@@ -54,6 +54,26 @@ def test_a_candidate_that_crashes_costs_its_own_requests_and_moves_in_once_it_is
             assert isinstance(gateway.router.lane("cancer").version.session, Session)
             assert isolated.pid is None, "its process has ended"
             await gateway.router.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_version_is_reserved_in_one_place_and_long_runs_are_told_of_where_they_matter(placed: Placed) -> None:
+    other = place(placed.home, "cancer", 2, work=20).files
+    apart = msgspec.structs.replace(other, isolate=True)
+
+    async def scenario() -> None:
+        async with serving(placed) as (gateway, _):
+            router = gateway.router
+            inside, quick = await router.hold("cancer", other), await router.hold("cancer", placed.files)
+            assert (router.long_seconds(inside) or 0) > 0.003 and router.long_seconds(quick) is None
+            outside = await router.hold("cancer", apart)
+            assert router.long_seconds(outside) is None, "it holds nobody up"
+            route = Route("cancer", 2, live=1, shadows=(ShadowRoute(2, 1.0),), files=(placed.files, apart))
+            assert await router.apply({"cancer": route}, 2) == {}
+            assert {each.version: each.session.isolated for each in router.versions()} == {1: False, 2: True}
+            assert len(router.versions()) == 2, "the one in the worker was let go"
+            await router.close()
 
     asyncio.run(scenario())
 

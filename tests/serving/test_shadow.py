@@ -28,10 +28,14 @@ from prodml_magics.wire.routes import Route, ShadowRoute
 class Stub:
     """A version whose run takes as long as the test says."""
 
-    model, version, marker = "cancer", 2, None
+    model, version, marker, pid = "cancer", 2, None, None
 
     def __init__(self, run: Any) -> None:
         self.run = run
+
+    def expected_seconds(self, rows: int) -> float:
+        """A millisecond a row."""
+        return rows * 1e-3
 
     def measured(self, rows: int, seconds: float) -> None:
         """Nothing is learned from a stub."""
