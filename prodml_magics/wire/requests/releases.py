@@ -192,7 +192,10 @@ class Shadow(Request, frozen=True):
     sample: Annotated[float, Meta(gt=0, le=1), flag("share of the live rows to mirror, above 0 and up to 1", "SHARE")] = 1.0
     isolate: Annotated[
         bool,
-        flag("let it run in a process of its own, so that a crash costs nothing else (always so for .onnx files of others)"),
+        flag(
+            "let it run in a process of its own, so that a crash costs nothing else (always so for .onnx files of others, and where "
+            "a run takes longer than 3 ms)"
+        ),
     ] = False
     rows: Annotated[Annotated[int, Meta(ge=1)] | None, flag("end it by itself after so many mirrored rows", "N")] = None
     time: Annotated[str, flag("end it by itself after such a time", "DURATION")] = ""
