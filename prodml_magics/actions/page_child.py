@@ -37,7 +37,9 @@ class PageChild:
             start_new_session=True,
             env=child_environment(),
         )
-        self._first: Any = (file.path.absolute(), dict(grids))
+        # Tasks bring their pages with them.
+        told = file._replace(path=file.path.absolute(), columns={}, footer=file.footer if file.coded else None)
+        self._first: Any = (told, dict(grids))
 
     def __call__(self, task: Task) -> NumericSketch | None:
         stdin, stdout = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
@@ -63,7 +65,7 @@ def _main() -> None:
     from prodml_magics.stats.drift.scratch import Scratch
 
     scratch = Scratch()
-    path, grids = pickle.load(sys.stdin.buffer)
+    file, grids = pickle.load(sys.stdin.buffer)
     made: dict[str, Any] = {}
     while True:
         try:
@@ -72,7 +74,7 @@ def _main() -> None:
             return
         if task.name not in made:
             made[task.name] = binned(grids[task.name])
-        pickle.dump(counted(path, task, grids[task.name], made[task.name], scratch), sys.stdout.buffer)
+        pickle.dump(counted(file, task, grids[task.name], made[task.name], scratch), sys.stdout.buffer)
         sys.stdout.buffer.flush()
 
 

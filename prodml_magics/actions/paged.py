@@ -7,7 +7,6 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,7 +60,7 @@ def sketch_pages(file: PlainFile, grids: Mapping[str, SketchGrid], told: Callabl
     done = 0
 
     def here(scratch: Scratch, task: Task) -> NumericSketch | None:
-        return counted(file.path, task, grids[task.name], made[task.name], scratch)
+        return counted(file, task, grids[task.name], made[task.name], scratch)
 
     workers = min(8, os.cpu_count() or 1)
     children = _children(file, grids, workers - 1) if sum(file.rows) * len(grids) >= _WORTH_CHILDREN else []
@@ -125,13 +124,13 @@ def _tasks(file: PlainFile, names: list[str], workers: int) -> Iterator[Task]:
             first, rows = last, 0
 
 
-def counted(path: Path, task: Task, grid: SketchGrid, made: BinnedGrid | None, scratch: Scratch) -> NumericSketch | None:
+def counted(file: PlainFile, task: Task, grid: SketchGrid, made: BinnedGrid | None, scratch: Scratch) -> NumericSketch | None:
     from prodml_magics.stats.drift.columns import Numbers, as_numbers
     from prodml_magics.stats.drift.sketch import NumberCounter
 
     counter = NumberCounter(grid, made, scratch)
     try:
-        for values, missing in _values(path, task, scratch):
+        for values, missing in _values(file, task, scratch):
             numbers = Numbers(values, len(values)) if values.dtype.kind == "f" else as_numbers(task.name, values)
             counter.count(numbers._replace(rows=numbers.rows + missing))
     except (ValueError, OSError):
@@ -139,12 +138,12 @@ def counted(path: Path, task: Task, grid: SketchGrid, made: BinnedGrid | None, s
     return counter.sketch()
 
 
-def _values(path: Path, task: Task, scratch: Scratch) -> Iterator[tuple[NDArray[Any], int]]:
+def _values(file: PlainFile, task: Task, scratch: Scratch) -> Iterator[tuple[NDArray[Any], int]]:
     """As many at a time as are counted at once: what is read is still in the core's cache then."""
     from prodml_magics.stats.drift.counter import CHUNK
 
     if not task.pages:
-        yield from decoded(path, task.name, task.groups, task.dtype, CHUNK)
+        yield from decoded(file.path, task.name, task.groups, task.dtype, CHUNK, file.footer)
         return
-    with path.open("rb", buffering=0) as opened:
+    with file.path.open("rb", buffering=0) as opened:
         yield from values_of(opened, task.pages, scratch.array("values", CHUNK * task.dtype.itemsize, np.uint8))

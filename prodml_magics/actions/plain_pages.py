@@ -36,12 +36,16 @@ class Pages(NamedTuple):
 
 
 class PlainFile(NamedTuple):
-    """A file, the rows of its row groups, by column of numbers that lie plainly the pages in each of them, and the dtypes of the others."""
+    """A file, the rows of its row groups, by column of numbers that lie plainly the pages in each of them, and the dtypes of the others.
+
+    `footer` is Arrow's, for whoever has the others decoded.
+    """
 
     path: Path
     rows: tuple[int, ...]
     columns: dict[str, tuple[Pages, ...]]
     coded: dict[str, np.dtype[Any]]
+    footer: Any = None
 
     @property
     def dtypes(self) -> dict[str, np.dtype[Any]]:
@@ -76,7 +80,7 @@ def plain_file(path: Path, schema: pl.Schema) -> PlainFile:
                 columns[name] = plain
             else:
                 coded[name] = dtype
-    return PlainFile(path, tuple(group.num_rows for group in groups), columns, coded)
+    return PlainFile(path, tuple(group.num_rows for group in groups), columns, coded, footer)
 
 
 def _dtype(seen: Any, described: Any) -> np.dtype[Any] | None:

@@ -15,9 +15,6 @@ __all__ = ["MOST", "Steps", "codes", "codes_of", "last_of_steps", "steps_over", 
 MOST = 16_383
 """The outermost codes: twice as many and one are the most different values that Arrow counts by a table of them instead of a sort."""
 
-_STEPS = 8_192
-"""Between the ends of the inner edges of a grid; beyond them steps go on."""
-
 _FARTHEST = 12_288
 """Steps that the inner edges may lie away from zero: beyond, the middle between them is subtracted from all values first."""
 
@@ -37,12 +34,12 @@ class Steps(NamedTuple):
         return dtype
 
 
-def steps_over(edges: NDArray[Any]) -> Steps | None:
-    """Steps over little more than the inner ones of sorted edges of floats, and as far again; None where they cannot be told apart."""
+def steps_over(edges: NDArray[Any], count: int) -> Steps | None:
+    """So many steps over little more than the inner ones of sorted edges of floats, and beyond; None where they cannot be told apart."""
     low, high = inner_range(edges)
     dtype = edges.dtype.type
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        slope = dtype(_STEPS / (high - low))
+        slope = dtype(count / (high - low))
         centre = dtype(0) if max(abs(low), abs(high)) * float(slope) <= _FARTHEST else dtype(low + (high - low) / 2)
     usable = np.isfinite([low, high, centre, slope]).all() and 0 < slope < np.finfo(dtype).max
     return Steps(centre, slope) if usable else None

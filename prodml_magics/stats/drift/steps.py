@@ -19,6 +19,9 @@ from prodml_magics.stats.drift.sketch import sketch_grid
 
 __all__ = ["with_steps"]
 
+_COUNTS = 4_096, 8_192, 16_384
+"""Steps over a grid, of which the fewest that part all edges are taken: the more there are, the longer it takes to count them."""
+
 _LEAST_INSIDE = 0.9
 """Share of a cell's rows that do not lie on its edge: where many do, as of rounded numbers, edges stay where they are."""
 
@@ -44,8 +47,9 @@ def _stepped(column: NumericColumn) -> NumericColumn:
         or not edges[0] < column.edges[0] <= column.edges[-1] < edges[-1]
     ):
         return column
-    steps = steps_over(edges)
-    if steps is None or not _apart(steps, edges):
+    counted = (steps_over(edges, count) for count in _COUNTS)
+    steps = next((each for each in counted if each is not None and _apart(each, edges)), None)
+    if steps is None:
         return column
     stepped = np.concatenate([edges[:1], last_of_steps(steps, inner), edges[-1:]])
     return column._replace(edges=last_of_steps(steps, column.edges), steps=steps, grid=stepped)
