@@ -122,6 +122,18 @@ def test_coded_numbers_that_arrow_sees_otherwise_are_left_to_polars(tmp_path: Pa
         list(decoded(path, "f4", [0], np.dtype("<f4"), 4_096))
 
 
+def test_tasks_have_at_the_least_as_many_rows_as_leave_each_worker_some() -> None:
+    file = PlainFile(Path("a.parquet"), (500_000,) * 20, {}, {name: np.dtype("<f4") for name in "abcd"})
+    for names, workers, wanted in (
+        ("abcd", 2, [2_000_000] * 5),
+        ("a" * 100, 2, [5_000_000] * 2),
+        ("a" * 100, 16, [4_000_000] * 2),
+    ):
+        tasks = list(paged._tasks(file, list(names), workers))
+        assert [task.rows for task in tasks[:: len(names)]][: len(wanted)] == wanted
+        assert sum(task.rows for task in tasks) == 10_000_000 * len(names)
+
+
 def test_pages_without_nulls_by_their_schema_hold_no_levels(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     schema = pa.schema([pa.field("x", pa.float64(), nullable=False), pa.field("parts", pa.list_(pa.float32()))])
@@ -271,9 +283,11 @@ def test_what_is_no_header_of_values_is_refused(data: bytes) -> None:
         page_header(data)
 
 
-def _both(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, NumericSketch], dict[str, NumericSketch]]:
+def _both(
+    path: Path, monkeypatch: pytest.MonkeyPatch, writer: str = "polars"
+) -> tuple[dict[str, NumericSketch], dict[str, NumericSketch]]:
     frame = _frame(0).select("f4", "f8", "i8", "at")
-    frame.write_parquet(path, row_group_size=7_000)
+    WRITERS[writer](frame, path)
     reference = prepare({name: frame[name].to_numpy() for name in frame.columns})
     monkeypatch.setattr(paged, "_ROWS", (7_000, 7_000))
     file, grids = _plain(path), grids_of(reference)
@@ -282,7 +296,8 @@ def _both(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Numeri
     return by_threads, paged.sketch_pages(file, grids, lambda _: None)  # type: ignore[arg-type]
 
 
-def test_processes_count_what_threads_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("writer", ["polars", "pyarrow, dictionaries"])
+def test_processes_count_what_threads_count(writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     children: list[PageChild] = []
     calls: list[str] = []
     ask = PageChild.__call__
@@ -295,7 +310,7 @@ def test_processes_count_what_threads_count(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(PageChild, "__call__", asked)
     monkeypatch.setattr(paged.os, "cpu_count", lambda: 3)
-    by_threads, by_processes = _both(tmp_path / "a.parquet", monkeypatch)
+    by_threads, by_processes = _both(tmp_path / "a.parquet", monkeypatch, writer)
     assert len(calls) > 0
     for name, sketch in by_threads.items():
         _same(by_processes[name], sketch, name)

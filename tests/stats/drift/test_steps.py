@@ -142,6 +142,16 @@ def test_counters_in_turn_share_their_memory_and_count_however_much_comes(monkey
         assert np.isnan(before.moments).all()
 
 
+def test_as_few_steps_as_part_all_edges() -> None:
+    ranges = []
+    for spread in (0.5, 1.6, 1.9):
+        column = _stepped(np.exp(spread * np.random.default_rng(3).normal(size=ROWS)))
+        assert column.steps is not None
+        ends = sketch_grid(column).edges[[1, -2]]
+        ranges.append(float(np.diff(ends)[0] * column.steps.slope))
+    assert ranges[0] < 4_096 < ranges[1] < 8_192 < ranges[2] < 16_384
+
+
 def test_edges_stay_where_steps_would_hide_something() -> None:
     for values in (
         np.round(RNG.normal(size=ROWS), 2),  # numbers that repeat
