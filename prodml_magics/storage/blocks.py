@@ -87,14 +87,15 @@ def unpack(data: bytes, offset: int = 0) -> Iterator[tuple[int, Block]]:
     to start where it seems to.
     """
     size = _HEAD.size + _CHECKSUM.size
+    view = memoryview(data)
     while offset + size <= len(data):
         magic, version, length = _HEAD.unpack_from(data, offset)
         (checksum,) = _CHECKSUM.unpack_from(data, offset + _HEAD.size)
         start = offset + size
-        payload = data[start : start + length]
+        payload = view[start : start + length]
         if magic != _MAGIC or version > BLOCK_FORMAT or length > _LIMIT or len(payload) < length:
             return
-        if zlib.crc32(payload, zlib.crc32(data[offset : offset + _HEAD.size])) != checksum:
+        if zlib.crc32(payload, zlib.crc32(view[offset : offset + _HEAD.size])) != checksum:
             return
         offset = start + length
         yield offset, _decoder.decode(payload)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from prodml_magics.contract.schema import Contract
@@ -79,6 +80,15 @@ def test_the_garbage_collector_rests_while_blocks_are_read_and_is_left_as_it_was
         assert (seen, gc.isenabled()) == ([collects, False], collects)
     finally:
         (gc.enable if before else gc.disable)()
+
+
+def test_columns_of_the_lake_are_compressed(spool: Path, lake: Lake) -> None:
+    writer = SpoolWriter(spool)
+    writer.append(block(writer.sequence))
+    Drainer(spool, lake, contract_of).drain()
+    (path,) = Path(lake.requests("cancer")).rglob("*.parquet")
+    group = pq.read_metadata(path).row_group(0)
+    assert {group.column(index).compression for index in range(group.num_columns)} == {"SNAPPY"}
 
 
 def test_draining_again_adds_nothing_and_a_restart_adds_nothing(spool: Path, lake: Lake) -> None:
