@@ -81,16 +81,14 @@ def search_slices(
 def _kept(reference: Reference, current: Columns) -> tuple[Columns, Columns, dict[str, tuple[float, float]]]:
     """The rows that a reference keeps, now in the same standardised units, and what turns both back."""
     from prodml_magics.stats.drift.columns import as_rows
-    from prodml_magics.stats.drift.reference import NumericColumn
 
     kept = reference.rows
     if kept is None:
         return {}, {}, {}
-    columns = {name: reference.columns.get(name) for name in kept.names if name in current}
-    scales = {name: (each.mean, each.sd) for name, each in columns.items() if isinstance(each, NumericColumn)}
+    scales = {name: scale for name, scale in zip(kept.names, kept.scales, strict=True) if name in current}
     before = {name: kept.values[:, kept.names.index(name)] for name in scales}
     with np.errstate(over="ignore", invalid="ignore"):
-        now = {name: ((as_rows(current[name]) - mean) / sd).astype(np.float32) for name, (mean, sd) in scales.items()}
+        now = {name: ((as_rows(current[name]) - middle) / width).astype(np.float32) for name, (middle, width) in scales.items()}
     return before, now, scales
 
 

@@ -183,10 +183,9 @@ def _jointly(
         return find_nothing(methods, "the reference kept no rows of numeric columns that vary")
     if len({len(given[name]) for name in names}) > 1:
         return find_nothing(methods, "the columns have unequal lengths, so that they make no rows")
-    columns = {name: reference.columns[name] for name in names}
-    scales = {name: (column.mean, column.sd) for name, column in columns.items() if isinstance(column, NumericColumn)}
+    scales = dict(zip(kept.names, kept.scales, strict=True))
     # A permutation, or a fold, of rows that foretell each other finds drift in every window: as many are taken as tell the same.
-    rows = max(column.rows for column in columns.values())
+    rows = max(reference.columns[name].rows for name in names)
     sparse = {name: spread(as_rows(given[name]), len(given[name]) / kept.inflation) for name in names}
     now = joint_rows(sparse, scales, names, seed=1)
     before = spread(kept.values[:, [kept.names.index(name) for name in names]], rows / kept.inflation)

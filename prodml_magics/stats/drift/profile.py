@@ -6,15 +6,16 @@ calibration (five numbers), and how far other statistics move between its chunks
 Moments are computed when it is read, unless the sample is a sketch: then `rank_error` is above zero and the moments of all rows are
 there.
 
-Format 4 has integers beyond int64, as uint64, and the kind embedding: vectors in values_float32, their width in counts. A text's row may
-have some of the texts in levels, and its parts a calibration each, and the rows of all columns their inflation in calibration; profiles
-of earlier releases have none of these, and the first ones of this format no movements and no whole rows: of these a column has its
-values in whole_float32 or whole_float64, or the places of its levels in whole_codes, −1 where missing. Format 3 had neither integers
-beyond int64 nor embeddings; it has sketches, and rows of kind ``joint``, one per statistic of all columns: its null table in
-values_float32, tolerance and width in calibration. Format 2 had neither of those, and its samples of more than 100,000 values were drawn
-at random. All have the kinds numeric, categorical and text; a text column is followed by its parts, numeric rows whose ``part_of`` is
-its name; and at most one row of kind ``rows`` holds some rows of the numeric columns. Format 1 had neither texts nor units nor
-calibrations nor rows. All of them are read.
+Format 5 has the middle and the spread of each column in the moments of the row of kind ``rows``, whose values are over these; before they
+were over the column's mean and standard deviation. Format 4 had integers beyond int64, as uint64, and the kind embedding: vectors in
+values_float32, their width in counts. A text's row may have some of the texts in levels, and its parts a calibration each, and the rows of
+all columns their inflation in calibration; profiles of earlier releases have none of these, and the first ones of this format no movements
+and no whole rows: of these a column has its values in whole_float32 or whole_float64, or the places of its levels in whole_codes, −1 where
+missing. Format 3 had neither integers beyond int64 nor embeddings; it has sketches, and rows of kind ``joint``, one per statistic of all
+columns: its null table in values_float32, tolerance and width in calibration. Format 2 had neither of those, and its samples of more than
+100,000 values were drawn at random. All have the kinds numeric, categorical and text; a text column is followed by its parts, numeric rows
+whose ``part_of`` is its name; and at most one row of kind ``rows`` holds some rows of the numeric columns. Format 1 had neither texts nor
+units nor calibrations nor rows. All of them are read.
 
 To change it: add fields freely, readers ignore what they do not know; when one changes its meaning raise PROFILE_FORMAT, keep reading
 every older format, and keep a file of the old one under tests.
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PROFILE_FORMAT", "from_arrow", "to_arrow"]
 
-PROFILE_FORMAT = 4
+PROFILE_FORMAT = 5
 
 _DTYPES = ("float32", "float64", "int64", "uint64")
 
@@ -117,6 +118,7 @@ def _rows_of(rows: JointRows) -> dict[str, Any]:
         "levels": list(rows.names),
         "rows": len(rows.values),
         "calibration": [rows.inflation],
+        "moments": [number for scale in rows.scales for number in scale],
         "values_float32": rows.values.ravel(),
     }
 
@@ -159,9 +161,9 @@ def from_arrow(data: bytes) -> Reference:
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     _check_format(metadata.get("prodml.format", ""))
     kinds = table["kind"].to_pylist()
-    rows = _joint_rows(table, kinds.index("rows")) if "rows" in kinds else None
     joint = {str(table["name"][i]): _joint_calibration(table, i) for i, kind in enumerate(kinds) if kind == "joint"}
     columns = _columns(table)
+    rows = _joint_rows(table, kinds.index("rows"), columns) if "rows" in kinds else None
     whole = {
         name: values for i, name in enumerate(table["name"].to_pylist()) if (values := _whole(table, i, columns)) is not None
     }
@@ -182,10 +184,14 @@ def _joint_calibration(table: pa.Table, i: int) -> JointCalibration:
     return JointCalibration(tolerance, width, _array(table["values_float32"][i], "float32"))
 
 
-def _joint_rows(table: pa.Table, i: int) -> JointRows:
+def _joint_rows(table: pa.Table, i: int, columns: Mapping[str, Column]) -> JointRows:
     names = tuple(_cell(table, "levels", i))
     (inflation,) = _cell(table, "calibration", i) or (1.0,)
-    return JointRows(names, _array(table["values_float32"][i], "float32").reshape(-1, len(names)), inflation)
+    numbers = _cell(table, "moments", i)
+    if numbers is None:
+        numbers = [number for name in names for number in (columns[name].mean, columns[name].sd)]  # type: ignore[union-attr]
+    scales = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    return JointRows(names, _array(table["values_float32"][i], "float32").reshape(-1, len(names)), scales, inflation)
 
 
 def _columns(table: pa.Table) -> dict[str, Column]:

@@ -31,7 +31,7 @@ from prodml_magics.stats.drift.columns import (
 from prodml_magics.stats.drift.grid import grid_counts, grid_edges
 from prodml_magics.stats.drift.joint.calibration import JointCalibration, calibrate_jointly
 from prodml_magics.stats.drift.joint.movement import runs, variability_of_vectors
-from prodml_magics.stats.drift.joint.rows import MOST_COLUMNS, JointRows, drawn, joint_rows, spread, standardised
+from prodml_magics.stats.drift.joint.rows import MOST_COLUMNS, JointRows, drawn, joint_rows, scale_of, spread, standardised
 from prodml_magics.stats.drift.movements import movements_of_counts, movements_of_numbers
 from prodml_magics.stats.drift.statistics import Scale
 from prodml_magics.stats.drift.text import is_text, text_parts
@@ -244,7 +244,8 @@ def _only(column: Column) -> Calibration | None:
 
 
 def _joint(given: Mapping[str, NDArray[Any]], columns: Mapping[str, Column], seed: int, calibrate: bool) -> JointRows | None:
-    scales = {name: (column.mean, column.sd) for name, column in columns.items() if isinstance(column, NumericColumn)}
+    numeric = {name: column for name, column in columns.items() if isinstance(column, NumericColumn)}
+    scales = {name: scale_of(column.values, column.mean, column.sd) for name, column in numeric.items()}
     names = [name for name, (_, sd) in scales.items() if sd > 0 and name in given][:MOST_COLUMNS]
     if not names:
         return None

@@ -76,7 +76,7 @@ def find_slices(
     which the lower bound (Dvoretzky–Kiefer–Wolfowitz, or McDiarmid) reaches that, adjusted over all parts of all columns by `fdr`.
 
     The first 20 columns (of `by`, where given) are split by, and 100 looked at; of long sides a sample is taken, by `seed`. `scales`
-    (mean, sd) turn the standardised values of a column into its unit, for labels.
+    (middle, spread) turn the standardised values of a column into its unit, for labels.
     """
     names = [name for name in now if name in before and name in limits][:_MOST_COLUMNS]
     if len(names) < 2 or not len(before[names[0]]) or not len(now[names[0]]):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
 from prodml_magics.stats.drift import Reference, Tolerances, detect, from_arrow, prepare, to_arrow
 from prodml_magics.stats.drift.joint import JOINT
+from prodml_magics.stats.drift.joint.rows import scale_of
 
 
 def _frame(rng: np.random.Generator, rows: int, broken: bool) -> dict[str, np.ndarray]:
@@ -126,3 +128,25 @@ def test_a_given_tolerance_is_that_of_the_statistic_named_first() -> None:
         assert found.tolerance[list(found.names).index("v")] == 0.9
     (other,) = detect(prepare(columns[0]), columns[1], methods=["ks", "mmd"], tolerances=wide).joint
     assert (other.tolerance, other.drifted) == (JOINT["mmd"].tolerance, True)
+
+
+@pytest.mark.parametrize("broken", [(0,), (1,), (0, 1)])
+def test_one_value_far_away_hides_no_shift_and_makes_none(broken: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    before, now = ({name: rng.normal(size=rows) for name in "abc"} for rows in (5_000, 3_000))
+    for side in broken:
+        (before, now)[side]["a"][7] = 1e12
+    reference = from_arrow(to_arrow(prepare(before, tables=True)))
+    methods = ("mmd", "energy_joint", "classifier")
+    still, moved = (detect(reference, {**now, "a": now["a"] + shift}, methods=methods).joint for shift in (0, 1))
+    assert [finding.drifted for finding in still] == [False] * 3
+    assert [finding.drifted for finding in moved] == [True] * 3
+
+
+def test_spread_is_that_of_the_quartiles_where_outliers_make_the_standard_deviation() -> None:
+    values = np.random.default_rng(1).normal(3, 2, 4_000)
+    assert scale_of(values, 3.0, 2.0) == (3.0, 2.0)
+    assert scale_of(np.append(values, 1e12), 2.5e8, 1.6e10) == pytest.approx((3, 2), rel=0.05)
+    few = np.repeat([0.0, 1e6], [990, 10])
+    assert scale_of(few, few.mean(), few.std()) == (few.mean(), few.std()), "its quartiles are one value"
+    assert scale_of(np.ones(5), 1.0, 0.0) == (1.0, 0.0)

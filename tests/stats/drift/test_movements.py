@@ -147,5 +147,8 @@ def test_movements_come_back_from_a_profile_and_profiles_without_keep_the_fixed_
     old = from_arrow(FORMAT_4.read_bytes())
     assert (old.names, old.extras) == (("price", "id", "city"), {"metrics": {"accuracy": 0.5}})
     assert all(column.calibration is not None and not column.calibration.movements for column in old.columns.values())
+    assert old.rows is not None
+    of_columns = [old.columns[name] for name in old.rows.names]
+    assert old.rows.scales == tuple((column.mean, column.sd) for column in of_columns), "its rows are over these"  # type: ignore[union-attr]
     found = detect(old, {"price": rng.lognormal(3, 1, 300)}, methods=("wasserstein",), columns=("price",))
     assert (found.tolerance.tolist(), found.calibrated) == ([0.1], (False,))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MOST_COLUMNS", "MOST_ROWS", "JointRows", "Rows", "drawn", "joint_rows", "spread", "standardised"]
+__all__ = ["MOST_COLUMNS", "MOST_ROWS", "JointRows", "Rows", "drawn", "joint_rows", "scale_of", "spread", "standardised"]
 
 MOST_ROWS = 2_000
 """Rows that are kept of the reference, and looked at of now: time and memory grow with their square."""
@@ -16,18 +16,40 @@ MOST_ROWS = 2_000
 MOST_COLUMNS = 256
 
 
+_FAR = 10.0
+"""Standard deviations of a normal law with the same quartiles, from which on a standard deviation is that of a few outliers."""
+
+_FARTHEST = 30.0
+"""Standardised values beyond count as these: a single one must not weigh more than all others together."""
+
+_NORMAL_IQR = 1.349
+"""Interquartile range of the standard normal law."""
+
 Rows = NDArray[np.float32]
 
 
 class JointRows(NamedTuple):
-    """float32 [rows, names]: values less the reference's mean, over its standard deviation; NaN where missing.
+    """float32 [rows, names]: values less the middle of the reference, over its spread, as `scales` has them; NaN where missing.
 
     `inflation` ≥ 1 is how many neighbouring rows of the reference tell as much as one that stands alone.
     """
 
     names: tuple[str, ...]
     values: NDArray[np.float32]
+    scales: tuple[tuple[float, float], ...]
     inflation: float = 1.0
+
+
+def scale_of(values: NDArray[Any], mean: float, sd: float) -> tuple[float, float]:
+    """Middle and spread of values [n]: their mean and standard deviation, or, where outliers make these, what the quartiles say.
+
+    The spread is then that of a normal law with the same quartiles; columns whose quartiles are one value keep their moments.
+    """
+    if not len(values) or not sd > 0:
+        return mean, sd
+    lower, middle, upper = np.quantile(values.astype(np.float64), (0.25, 0.5, 0.75))
+    width = float(upper - lower) / _NORMAL_IQR
+    return (float(middle), width) if width > 0 and sd > _FAR * width else (mean, sd)
 
 
 def joint_rows(
@@ -41,9 +63,9 @@ def joint_rows(
     table = np.full((len(chosen), len(names)), np.nan, np.float32)
     with np.errstate(invalid="ignore", over="ignore"):
         for place, name in enumerate(names):
-            mean, sd = scales[name]
-            table[:, place] = (columns[name][chosen] - mean) / sd
-    return JointRows(tuple(names), table)
+            middle, width = scales[name]
+            table[:, place] = (columns[name][chosen] - middle) / width
+    return JointRows(tuple(names), table, tuple(scales[name] for name in names))
 
 
 def drawn(rows: Rows, seed: int) -> Rows:
@@ -60,16 +82,20 @@ def spread(rows: NDArray[Any], count: float) -> NDArray[Any]:
 
 
 def standardised(x: Rows, y: Rows) -> tuple[Rows, Rows]:
-    """Columns of both sides over the first one's standard deviation, those without one left out, and gaps filled from the first."""
+    """Columns of both sides over the first one's spread, those without one left out, and gaps filled from the first.
+
+    What is farther away than 30 of it counts as just as far.
+    """
     generator = np.random.default_rng(0)
-    before, now = [], []
+    before: list[NDArray[np.float64]] = []
+    now: list[NDArray[np.float64]] = []
     for place in range(x.shape[1]):
         present = x[np.isfinite(x[:, place]), place].astype(np.float64)
-        spread = float(present.std()) if len(present) else 0.0
-        if spread > 0:
-            middle = float(present.mean())
-            before.append((_filled(x[:, place], present, generator) - middle) / spread)
-            now.append((_filled(y[:, place], present, generator) - middle) / spread)
+        middle, width = scale_of(present, float(present.mean()), float(present.std())) if len(present) else (0.0, 0.0)
+        if width > 0:
+            for side, found in ((x, before), (y, now)):
+                column = (_filled(side[:, place], present, generator) - middle) / width
+                found.append(np.clip(column, -_FARTHEST, _FARTHEST))
     return _stacked(before, len(x)), _stacked(now, len(y))
 
 
@@ -81,5 +107,4 @@ def _filled(values: NDArray[Any], present: NDArray[np.float64], generator: np.ra
 
 
 def _stacked(columns: list[NDArray[np.float64]], rows: int) -> Rows:
-    with np.errstate(over="ignore"):
-        return np.array(columns, dtype=np.float32).reshape(len(columns), rows).T.copy()
+    return np.array(columns, dtype=np.float32).reshape(len(columns), rows).T.copy()
