@@ -105,7 +105,9 @@ def _between_files(clock: Clock, reference: Scanned, current: Scanned, request: 
     window = Window(since=None, until=None, rows=current.rows)
     kept = min(SAMPLE, reference.rows)
     against = f"a sample of {kept:,} of {reference.rows:,} reference rows"
-    record = msgspec.structs.replace(record_of(Sides(summarised, {}, window, against, None), found, []), source="sketches")
+    record = record_of(Sides(summarised, {}, window, against, None), found, [])
+    note = "worst parts are looked for in rows that fit into --memory" if record.drifted else ""
+    record = msgspec.structs.replace(record, source="sketches", note=note)
     details = {name: sketch_detail(summarised, sketch, name).to_dict() for name, sketch in sketches.items()}
     details |= {name: column_detail(summarised, drawn.values, name).to_dict() for name, drawn in vectors.items()}
     return DriftResult(record, details)

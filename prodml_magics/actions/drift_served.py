@@ -123,6 +123,7 @@ def _of_sketches(
         verdict="drift" if scores.get("drifted") else record.verdict,
         calibration=scores,
         source="sketches",
+        note="worst parts are looked for in rows, not in sketches; %drift --by COLUMN reads the rows" if record.drifted else "",
         rows_read=now.read + (0 if earlier is None else earlier.read),
         onsets=tuple(find_kept_onsets(workspace, asked, sketched.grid, found.drifted, request.alpha) or ()),
     )

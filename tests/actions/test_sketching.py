@@ -213,6 +213,7 @@ def test_drift_says_from_sketches_what_it_says_from_rows(served: Workspace, monk
             assert one["psi"] == pytest.approx(other["psi"], abs=1e-9)
             assert one["js"] == pytest.approx(other["js"], abs=1e-9)
         assert "from sketches" in str(sketches)
+        assert ("looked for in rows" in rows.record.note, "looked for in rows" in sketches.record.note) == (False, True)
         assert f"sketches of all {sketches.record.window.rows:,} rows" in str(sketches)
         assert f", {sketches.record.rows_read} of them as rows since the window cuts a bucket" in str(sketches)
         if against == "reference":

@@ -72,6 +72,7 @@ def test_sketches_say_what_all_rows_say(files: tuple[str, str, str], nowhere: Wo
     assert (whole.record.device, streamed.record.device) == ("cpu", "cpu, from sketches")
     assert streamed.record.window.rows == 40_000
     assert streamed.record.against == "a sample of 30,000 of 30,000 reference rows"
+    assert (whole.record.note, streamed.record.note) == ("", "worst parts are looked for in rows that fit into --memory")
     assert set(streamed.record.drifted) == set(whole.record.drifted) == {"moved", "tied", "gaps", "city"}
     for name, row in _columns(streamed).items():
         exact = _columns(whole)[name]
