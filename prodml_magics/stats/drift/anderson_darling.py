@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from prodml_magics.stats.drift.shapes import Array, Float
 from prodml_magics.stats.drift.support import Support, distributions
 from prodml_magics.stats.quadratic_forms import ANDERSON_DARLING, quadratic_form_tail
 
 __all__ = ["anderson_darling", "anderson_darling_effect", "anderson_darling_p_value"]
 
 
-def anderson_darling(support: Support) -> Any:
+def anderson_darling(support: Support) -> Float[Array, " ..."]:
     """A² = nm/(n+m)² · Σ (F − G)²/(H(1 − H)) over the pooled rows, H their distribution function; those at the top count 0.
 
     Equals the A²kN of Scholz & Stephens 1987 (J. Am. Stat. Assoc. 82, eq. 6) for two samples, which
@@ -28,7 +29,7 @@ def _ratio(n: Any, m: Any) -> Any:
     return (n * m / (n + m) ** 2)[..., 0]
 
 
-def anderson_darling_effect(support: Support) -> Any:
+def anderson_darling_effect(support: Support) -> Float[Array, " ..."]:
     """√∫(F − G)²/(H(1 − H)) dH with H = (F + G)/2, so that it does not depend on the sizes of the samples; at most 1.25."""
     before, now = distributions(support)
     n, m = support.before.sum(axis=-1, keepdims=True), support.now.sum(axis=-1, keepdims=True)

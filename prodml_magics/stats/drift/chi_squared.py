@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prodml_magics.stats.drift.shapes import Array, Float, Int
 from prodml_magics.stats.tails import chi_squared_tail, hypergeometric_p_value
 
 __all__ = ["FEWEST_EXPECTED", "Contingency", "chi_squared", "contingency"]
@@ -23,7 +24,7 @@ class Contingency(NamedTuple):
     p_value: float
 
 
-def chi_squared(reference: Any, current: Any) -> Any:
+def chi_squared(reference: Int[Array, "... levels"], current: Int[Array, "... levels"]) -> Float[Array, " ..."]:
     """Σ (observed − expected)²/expected of the 2 × levels table (two samples, not goodness of fit against the reference).
 
     Over the last axis of two count arrays [..., levels]; levels that neither side has count nothing. Equals
@@ -36,7 +37,7 @@ def chi_squared(reference: Any, current: Any) -> Any:
     return (n / (n + m) * m * xp.where(both > 0, gap / xp.where(both > 0, both, 1) * (n + m), 0.0)).sum(axis=-1)
 
 
-def contingency(reference: NDArray[np.int64], current: NDArray[np.int64]) -> Contingency:
+def contingency(reference: Int[NDArray[np.int64], " levels"], current: Int[NDArray[np.int64], " levels"]) -> Contingency:
     """Test two count arrays [levels] for one distribution, sound when levels are rare or unseen on one side.
 
     Where even the pooled rare levels are too few for the limit law, their share is tested exactly (Fisher 1935) and

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from prodml_magics.stats.drift.shapes import Array, Float
 from prodml_magics.stats.drift.support import Support, distributions
 from prodml_magics.stats.quadratic_forms import CRAMER_VON_MISES, quadratic_form_tail
 
 __all__ = ["cramer_von_mises", "cramer_von_mises_p_value", "root_mean_squared_gap"]
 
 
-def root_mean_squared_gap(support: Support) -> Any:
+def root_mean_squared_gap(support: Support) -> Float[Array, " ..."]:
     """√(3·∫(F − G)² dH) in [0, 1], with H = (F + G)/2, so that it does not depend on the sizes of the samples; 1 when apart."""
     before, now = distributions(support)
     weight = (_shares(support.before) + _shares(support.now)) / 2
@@ -24,7 +25,7 @@ def _shares(counts: Any) -> Any:
     return counts / counts.sum(axis=-1, keepdims=True)
 
 
-def cramer_von_mises(support: Support) -> Any:
+def cramer_von_mises(support: Support) -> Float[Array, " ..."]:
     """T = nm/(n+m)² · Σ (F − G)² over the pooled rows (Anderson 1962, Ann. Math. Stat. 33, 1148–1159, eq. 2).
 
     Equals ``scipy.stats.cramervonmises_2samp(reference, current).statistic`` where no values are tied.

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.chi_squared import chi_squared
+from prodml_magics.stats.drift.shapes import Float, Int
 
 __all__ = ["cramers_v"]
 
 
-def cramers_v(reference: Any, current: Any) -> Any:
+def cramers_v(
+    reference: Int[NDArray[Any], "... levels"], current: Int[NDArray[Any], "... levels"]
+) -> Float[NDArray[np.float64], " ..."]:
     """Cramér's V of the 2 × levels table in [0, 1], corrected for its bias, over the last axis of count arrays [..., levels].
 
     √(φ̃²/min(l̃ − 1, 1)) with φ̃² = max(0, χ²/N − (l − 1)/(N − 1)) and both dimensions corrected likewise (Bergsma 2013, J.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from prodml_magics.stats.drift.shapes import Array, Float
 from prodml_magics.stats.drift.support import Support, distributions, steps
 
 __all__ = ["energy_distance"]
 
 
-def energy_distance(support: Support) -> Any:
+def energy_distance(support: Support) -> Float[Array, " ..."]:
     """√(2·∫(F − G)² dx), in the root of the values' unit; NaN where a value is infinite.
 
     Equals ``scipy.stats.energy_distance`` (Székely & Rizzo 2013, J. Stat. Plan. Inference 143, 1249–1272). It grows with the

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from prodml_magics.stats.drift.shapes import Array, Float, Int
+
 __all__ = ["g_test"]
 
 
-def g_test(reference: Any, current: Any) -> Any:
+def g_test(reference: Int[Array, "... levels"], current: Int[Array, "... levels"]) -> Float[Array, " ..."]:
     """2·Σ observed·ln(observed/expected) of the 2 × levels table over the last axis of two count arrays [..., levels].
 
     Equals ``scipy.stats.chi2_contingency([reference, current], correction=False, lambda_="log-likelihood").statistic``

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from prodml_magics.stats.drift.shapes import Array, Float, Int
 
 __all__ = ["hellinger"]
 
 
-def hellinger(reference: Any, current: Any) -> Any:
+def hellinger(reference: Int[Array, "... bins"], current: Int[Array, "... bins"]) -> Float[Array, " ..."]:
     """√(½ Σ (√p − √q)²) in [0, 1] over the last axis of two count arrays [..., bins]; 1 when no bin is shared.
 
     Hellinger 1909, J. Reine Angew. Math. 136, 210–271. Empty bins need no smoothing; needs a row on each side.

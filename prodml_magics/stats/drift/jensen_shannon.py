@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from prodml_magics.stats.drift.shapes import Array, Float, Int
+
 __all__ = ["jensen_shannon"]
 
 
-def jensen_shannon(reference: Any, current: Any) -> Any:
+def jensen_shannon(reference: Int[Array, "... bins"], current: Int[Array, "... bins"]) -> Float[Array, " ..."]:
     """Distance in [0, 1], base 2, over the last axis of two count arrays [..., bins]; numpy or JAX arrays in, the same out.
 
     The square root of the divergence, hence a metric (Endres & Schindelin 2003, IEEE Trans. Inf. Theory 49, 1858–1860).

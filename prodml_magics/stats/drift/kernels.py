@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.ks import ks_distance
 from prodml_magics.stats.drift.reference import bin_counts
+from prodml_magics.stats.drift.shapes import Int, Real
 from prodml_magics.stats.drift.wasserstein import wasserstein
 
 __all__ = ["Kernel", "NumericStatistics", "Pair", "compute_with_numpy"]
@@ -20,9 +21,9 @@ __all__ = ["Kernel", "NumericStatistics", "Pair", "compute_with_numpy"]
 class Pair(NamedTuple):
     """One numeric column: sorted reference, unsorted current values of the same dtype, bin edges; no NaN, no empty side."""
 
-    reference: NDArray[Any]
-    current: NDArray[Any]
-    edges: NDArray[Any]
+    reference: Real[NDArray[Any], " n"]
+    current: Real[NDArray[Any], " m"]
+    edges: Real[NDArray[Any], " edges"]
 
 
 class NumericStatistics(NamedTuple):
@@ -30,7 +31,7 @@ class NumericStatistics(NamedTuple):
 
     ks: float
     wasserstein: float
-    counts: NDArray[np.int64]
+    counts: Int[NDArray[np.int64], " bins"]
     quartiles: tuple[float, float, float]
 
 
@@ -65,7 +66,7 @@ def _defined(distance: float) -> float:
     return distance if np.isfinite(distance) else np.nan
 
 
-def quartiles(values: NDArray[Any]) -> tuple[float, float, float]:
+def quartiles(values: Real[NDArray[Any], " n"]) -> tuple[float, float, float]:
     """First quartile, median and third quartile of sorted values: the values at the ranks ⌊n/4⌋, ⌊n/2⌋, ⌊3n/4⌋."""
     low, middle, high = (float(values[len(values) * k // 4]) for k in (1, 2, 3))
     return low, middle, high

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.kernels import NumericStatistics, Pair
 from prodml_magics.stats.drift.reference import BINS
+from prodml_magics.stats.drift.shapes import Float, Int, Real
 
 __all__ = ["compute_with_jax", "fits_jax", "remember_compilations"]
 
@@ -86,7 +87,9 @@ def remember_compilations() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def _padded(rows: Sequence[NDArray[Any]], width: int, columns: int) -> NDArray[np.float32]:
+def _padded(
+    rows: Sequence[Real[NDArray[Any], " _"]], width: int, columns: int
+) -> Float[NDArray[np.float32], "{columns} {width}"]:
     """float32 [columns, width], filled up with +inf, which sorts last."""
     padded = np.full((columns, width), np.inf, dtype=np.float32)
     for target, values in zip(padded, rows, strict=False):
@@ -96,7 +99,9 @@ def _padded(rows: Sequence[NDArray[Any]], width: int, columns: int) -> NDArray[n
 
 @jax.jit
 @jax.vmap
-def _columns(reference: jax.Array, current: jax.Array, edges: jax.Array, sizes: jax.Array) -> tuple[jax.Array, ...]:
+def _columns(
+    reference: Float[jax.Array, " N"], current: Float[jax.Array, " M"], edges: Float[jax.Array, " E"], sizes: Int[jax.Array, " 2"]
+) -> tuple[Float[jax.Array, ""], Float[jax.Array, ""], Int[jax.Array, " E"], Float[jax.Array, " 3"]]:
     """One column: reference [N] sorted, current [M], edges [E], sizes (n, m) → KS, W1, rows up to each edge, quartiles."""
     n, m = sizes[0], sizes[1]
     current = jnp.sort(current)
@@ -110,14 +115,16 @@ def _columns(reference: jax.Array, current: jax.Array, edges: jax.Array, sizes: 
     return gaps.max(), _sum_in_blocks(gaps[:-1] * widths), upto, current[at]
 
 
-def _gaps(before: jax.Array, now: jax.Array, n: jax.Array, m: jax.Array) -> jax.Array:
+def _gaps(
+    before: Int[jax.Array, " points"], now: Int[jax.Array, " points"], n: Int[jax.Array, ""], m: Int[jax.Array, ""]
+) -> Float[jax.Array, " points"]:
     """|before/n − now/m|, from the nearer end, so that float32 keeps its relative precision in both tails."""
     upper = before > n // 2
     before, now = jnp.where(upper, n - before, before), jnp.where(upper, m - now, now)
     return jnp.abs(before.astype(jnp.float32) / n.astype(jnp.float32) - now.astype(jnp.float32) / m.astype(jnp.float32))
 
 
-def _sum_in_blocks(values: jax.Array) -> jax.Array:
+def _sum_in_blocks(values: Float[jax.Array, " values"]) -> Float[jax.Array, ""]:
     """A sum in two levels, whose rounding grows with the square root of the length instead of the length."""
     block = 1 << (len(values).bit_length() // 2)
     padded = jnp.pad(values, (0, -len(values) % block))

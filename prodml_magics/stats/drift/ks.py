@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prodml_magics.stats.drift.shapes import Real
+
 __all__ = ["EXACT_UP_TO", "ks_distance", "ks_margin", "ks_p_value", "ks_rows_needed"]
 
 EXACT_UP_TO = 1_000_000
@@ -20,7 +22,7 @@ _FIRST_CELLS = 512
 _SPLIT = 8
 
 
-def ks_distance(reference: NDArray[Any], current: NDArray[Any]) -> float:
+def ks_distance(reference: Real[NDArray[Any], " n"], current: Real[NDArray[Any], " m"]) -> float:
     """Largest |F − G| in [0, 1] of two non-empty samples, each sorted ascending, without NaN; ties and ±inf are values.
 
     Exact: equals ``scipy.stats.ks_2samp(reference, current).statistic`` (right-limit distribution functions).

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prodml_magics.stats.drift.psi import smoothed
+from prodml_magics.stats.drift.shapes import Array, Float, Int
 
 __all__ = ["kullback_leibler"]
 
 
-def kullback_leibler(reference: Any, current: Any) -> Any:
+def kullback_leibler(reference: Int[Array, "... bins"], current: Int[Array, "... bins"]) -> Float[Array, " ..."]:
     """Σ q·ln(q/p) ≥ 0 in nats, q the shares of now, over the last axis of two count arrays [..., bins].
 
     Shares are smoothed as for `psi`; equals ``scipy.stats.entropy(q, p)`` of those (Kullback &

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from prodml_magics.stats.drift.shapes import Array, Float, Int
 
 __all__ = ["l_infinity"]
 
 
-def l_infinity(reference: Any, current: Any) -> Any:
+def l_infinity(reference: Int[Array, "... bins"], current: Int[Array, "... bins"]) -> Float[Array, " ..."]:
     """max |p − q| in [0, 1] over the last axis of two count arrays [..., bins]; needs a row on each side.
 
     >>> import numpy as np

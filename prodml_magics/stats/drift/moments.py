@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prodml_magics.stats.drift.shapes import Array, Float
 from prodml_magics.stats.drift.support import Support
 
 __all__ = ["QUANTILES", "mean_shift", "quantile_shift", "spread_ratio"]
@@ -15,12 +16,12 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Probabilities of the quantiles whose largest move counts."""
 
 
-def mean_shift(support: Support) -> Any:
+def mean_shift(support: Support) -> Float[Array, " ..."]:
     """|mean now − mean before|, in the unit of the values; NaN where a value is infinite."""
     return np.abs(_mean(support, support.now) - _mean(support, support.before))
 
 
-def spread_ratio(support: Support) -> Any:
+def spread_ratio(support: Support) -> Float[Array, " ..."]:
     """|ln(sd now / sd before)|; NaN where either is zero or a value is infinite. A doubled spread is 0.69."""
     before, now = _variance(support, support.before), _variance(support, support.now)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -28,7 +29,7 @@ def spread_ratio(support: Support) -> Any:
     return np.where((before > 0) & (now > 0), ratio, np.nan)
 
 
-def quantile_shift(support: Support) -> Any:
+def quantile_shift(support: Support) -> Float[Array, " ..."]:
     """Largest move of the quantiles at `QUANTILES`, in the unit of the values; a quantile is the value at the rank ⌈n·q⌉.
 
     Equals the largest difference of ``numpy.quantile(…, QUANTILES, method="inverted_cdf")``.

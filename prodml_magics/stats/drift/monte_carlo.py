@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.chi_squared import FEWEST_EXPECTED, chi_squared, contingency
+from prodml_magics.stats.drift.shapes import Int
 from prodml_magics.stats.tails import hypergeometric_p_value
 
 __all__ = ["DRAWS", "monte_carlo_p_value", "small_counts_p_value"]
@@ -15,7 +16,9 @@ __all__ = ["DRAWS", "monte_carlo_p_value", "small_counts_p_value"]
 DRAWS = 9_999
 
 
-def monte_carlo_p_value(reference: NDArray[np.int64], current: NDArray[np.int64], *, draws: int = DRAWS, seed: int = 0) -> float:
+def monte_carlo_p_value(
+    reference: Int[NDArray[np.int64], " levels"], current: Int[NDArray[np.int64], " levels"], *, draws: int = DRAWS, seed: int = 0
+) -> float:
     """(1 + tables at least as uneven) / (draws + 1), over tables drawn with the margins of the given one.
 
     The exact conditional test by simulation (Patefield 1981, Appl. Stat. 30, 91–97 draws the same tables); never 0 (Phipson
@@ -33,7 +36,7 @@ def monte_carlo_p_value(reference: NDArray[np.int64], current: NDArray[np.int64]
     return float((1 + as_uneven.sum()) / (draws + 1))
 
 
-def small_counts_p_value(reference: NDArray[np.int64], current: NDArray[np.int64]) -> float:
+def small_counts_p_value(reference: Int[NDArray[np.int64], " levels"], current: Int[NDArray[np.int64], " levels"]) -> float:
     """By the limit law where every expected count allows it, exactly for two levels, else by drawing tables."""
     n, m = int(reference.sum()), int(current.sum())
     used = (reference + current) > 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from prodml_magics.stats.drift.shapes import Array, Float, Int
 
 __all__ = ["psi", "smoothed"]
 
 
-def psi(reference: Any, current: Any) -> Any:
+def psi(reference: Int[Array, "... bins"], current: Int[Array, "... bins"]) -> Float[Array, " ..."]:
     """Σ (q − p)·ln(q/p) ≥ 0 over the last axis of two count arrays [..., bins]; numpy or JAX arrays in, the same out.
 
     Shares are smoothed by adding a half to every bin that holds a row of either side, so that an empty one does not dominate.
@@ -24,7 +24,9 @@ def psi(reference: Any, current: Any) -> Any:
     return xp.sum((q - p) * (xp.log(q) - xp.log(p)), axis=-1)
 
 
-def smoothed(reference: Any, current: Any) -> tuple[Any, Any]:
+def smoothed(
+    reference: Int[Array, "... bins"], current: Int[Array, "... bins"]
+) -> tuple[Float[Array, "... bins"], Float[Array, "... bins"]]:
     """Shares of both sides with a half added to every bin that holds a row of either; 1 in the others, whose logarithm is 0."""
     xp = reference.__array_namespace__()
     used = (reference + current) > 0

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prodml_magics.stats.drift.shapes import Float, Int, Real
+
 __all__ = ["Support", "compressed", "distributions", "pooled", "steps"]
 
 
@@ -17,19 +19,21 @@ class Support(NamedTuple):
     `bin_of` int [k] is the reference's bin that a point lies in.
     """
 
-    points: NDArray[np.float64]
-    before: NDArray[Any]
-    now: NDArray[Any]
-    bin_of: NDArray[np.intp]
+    points: Float[NDArray[np.float64], " points"]
+    before: Int[NDArray[Any], "... points"]
+    now: Int[NDArray[Any], "... points"]
+    bin_of: Int[NDArray[np.intp], " points"]
 
     @property
-    def binned(self) -> tuple[NDArray[Any], NDArray[Any]]:
+    def binned(self) -> tuple[Int[NDArray[Any], "... bins"], Int[NDArray[Any], "... bins"]]:
         """Counts [..., bins] of both sides over the bins that hold a row of either."""
         starts = np.flatnonzero(np.diff(self.bin_of, prepend=-1))
         return np.add.reduceat(self.before, starts, axis=-1), np.add.reduceat(self.now, starts, axis=-1)
 
 
-def pooled(reference: NDArray[Any], current: NDArray[Any], edges: NDArray[Any]) -> Support:
+def pooled(
+    reference: Real[NDArray[Any], " n"], current: Real[NDArray[Any], " m"], edges: Real[NDArray[Any], " edges"]
+) -> Support:
     """The support of two non-empty samples, each sorted ascending, of one dtype and without NaN; bins end at `edges`."""
     values = np.concatenate([reference, current])
     values.sort(kind="stable")
@@ -47,13 +51,15 @@ def _offsets(values: NDArray[Any]) -> NDArray[np.float64]:
         return np.subtract(values, values[0], dtype=precision).astype(np.float64)
 
 
-def distributions(support: Support) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def distributions(
+    support: Support,
+) -> tuple[Float[NDArray[np.float64], "... points"], Float[NDArray[np.float64], "... points"]]:
     """Right-limit empirical distribution functions of both sides at every point, [..., k]."""
     before, now = np.cumsum(support.before, axis=-1), np.cumsum(support.now, axis=-1)
     return before / before[..., -1:], now / now[..., -1:]
 
 
-def steps(support: Support) -> NDArray[np.float64]:
+def steps(support: Support) -> Float[NDArray[np.float64], " steps"]:
     """Distance [k − 1] from each point to the next."""
     with np.errstate(invalid="ignore"):
         return np.diff(support.points)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prodml_magics.stats.drift.shapes import Array, Float, Int
+
 __all__ = ["total_variation", "total_variation_bias", "total_variation_spread"]
 
 
-def total_variation(reference: Any, current: Any) -> Any:
+def total_variation(reference: Int[Array, "... levels"], current: Int[Array, "... levels"]) -> Float[Array, " ..."]:
     """½ Σ |p − q| in [0, 1] over the last axis of two count arrays [..., levels]; needs a row on each side.
 
     >>> float(total_variation(np.array([50, 50, 0]), np.array([25, 50, 25])))
@@ -22,7 +24,9 @@ def total_variation(reference: Any, current: Any) -> Any:
     return abs(p - q).sum(axis=-1) / 2
 
 
-def total_variation_bias(reference: NDArray[Any], current: NDArray[Any], n: float, m: float) -> float:
+def total_variation_bias(
+    reference: Int[NDArray[Any], " levels"], current: Int[NDArray[Any], " levels"], n: float, m: float
+) -> float:
     """What count arrays [levels] of one distribution show on average at most: ½ Σ sqrt(p(1−p)·(1/n+1/m)) (Jensen).
 
     n and m are the rows, or the independent ones that correlated rows are worth.

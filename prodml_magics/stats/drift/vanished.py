@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+
+from prodml_magics.stats.drift.shapes import Array, Float, Int
 
 __all__ = ["vanished_share"]
 
 
-def vanished_share(reference: Any, current: Any) -> Any:
+def vanished_share(reference: Int[Array, "... levels"], current: Int[Array, "... levels"]) -> Float[Array, " ..."]:
     """Share of the reference's rows whose category is gone, in [0, 1], over the last axis of count arrays [..., levels].
 
     >>> float(vanished_share(np.array([60, 30, 10]), np.array([5, 0, 0])))

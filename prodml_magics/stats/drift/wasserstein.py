@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prodml_magics.stats.drift.shapes import Real
+
 __all__ = ["wasserstein"]
 
 
-def wasserstein(reference: NDArray[Any], current: NDArray[Any]) -> float:
+def wasserstein(reference: Real[NDArray[Any], " n"], current: Real[NDArray[Any], " m"]) -> float:
     """∫ |F − G|, in the unit of the values, of two non-empty finite samples, each sorted ascending.
 
     Exact; equals ``scipy.stats.wasserstein_distance``. Computed as ∫₀¹ |F⁻¹ − G⁻¹|, whose steps lie at the multiples of

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.joint.permutation import PERMUTATIONS, memberships, p_value
+from prodml_magics.stats.drift.shapes import Bool, Float
 
 __all__ = ["ClassifierResult", "area_under_curve", "classifier_test"]
 
@@ -31,7 +32,9 @@ class ClassifierResult(NamedTuple):
     beyond: float
 
 
-def classifier_test(x: NDArray[Any], y: NDArray[Any], *, alpha: float = 0.05, seed: int = 0) -> ClassifierResult:
+def classifier_test(
+    x: Float[NDArray[Any], "n columns"], y: Float[NDArray[Any], "m columns"], *, alpha: float = 0.05, seed: int = 0
+) -> ClassifierResult:
     """AUC of a logistic regression that tells rows `x` from rows `y` [rows, columns], trained on half of either.
 
     Its inputs are the columns, their squares and 64 random waves of them (Rahimi & Recht 2007), which see correlations. The
@@ -62,7 +65,9 @@ def _lifting(rows: NDArray[Any], seed: int) -> Any:
     return lift
 
 
-def _logistic(features: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _logistic(
+    features: Float[NDArray[np.float64], "rows features"], labels: Bool[NDArray[np.bool_], " rows"]
+) -> Float[NDArray[np.float64], " features"]:
     """Weights of a ridge-penalised logistic regression, by Newton's method; classes weigh alike."""
     share = labels.mean()
     sample = np.where(labels, 0.5 / share, 0.5 / (1 - share))
@@ -80,7 +85,7 @@ def _logistic(features: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArr
     return weights
 
 
-def area_under_curve(before: NDArray[np.float64], now: NDArray[np.float64]) -> tuple[float, float]:
+def area_under_curve(before: Float[NDArray[np.float64], " n"], now: Float[NDArray[np.float64], " m"]) -> tuple[float, float]:
     """P(score now > score before) + ½·P(equal), and its standard error; equals ``sklearn.metrics.roc_auc_score``."""
     above = _placements(now, before)
     below = 1 - _placements(before, now)

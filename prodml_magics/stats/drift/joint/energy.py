@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.joint.mmd import squared_distances, sums_by_side
 from prodml_magics.stats.drift.joint.permutation import beyond_permutations, memberships, p_value, pair_sums
+from prodml_magics.stats.drift.shapes import Array, Float
 
 __all__ = ["EnergyResult", "energy_of_rows", "energy_statistics"]
 
@@ -28,7 +29,9 @@ class EnergyResult(NamedTuple):
     beyond: float
 
 
-def energy_of_rows(x: Any, y: Any, *, permutations: int = 999, alpha: float = 0.05, seed: int = 0) -> EnergyResult:
+def energy_of_rows(
+    x: Float[Array, "n columns"], y: Float[Array, "m columns"], *, permutations: int = 999, alpha: float = 0.05, seed: int = 0
+) -> EnergyResult:
     """2·E|X − Y| − E|X − X'| − E|Y − Y'| of rows [n, d] and [m, d], n, m ≥ 2, unbiased, and the same over 2·E|X − Y|.
 
     Székely & Rizzo 2013 (J. Stat. Plan. Inference 143, 1249–1272, eq. 6.1 and section 9); p by permutation, never 0; in one
@@ -45,7 +48,9 @@ def energy_of_rows(x: Any, y: Any, *, permutations: int = 999, alpha: float = 0.
     return EnergyResult(float(statistics[0]), float(statistics[0]) / scale, low / scale, p, beyond)
 
 
-def energy_statistics(rows: NDArray[Any], members: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def energy_statistics(
+    rows: Float[NDArray[Any], "rows columns"], members: Float[NDArray[np.float32], "rows ways"]
+) -> tuple[Float[NDArray[np.float64], " ways"], Float[NDArray[np.float64], " ways"]]:
     """Mean distances between the two parts into which each column of `members` [rows, ways] divides the rows, and statistics."""
     distances = np.sqrt(np.maximum(squared_distances(rows, rows), 0))
     first = members.sum(axis=0, dtype=np.float64)

@@ -17,6 +17,7 @@ from prodml_magics.stats.drift.joint.permutation import (
     p_value,
     pair_sums,
 )
+from prodml_magics.stats.drift.shapes import Array, Float
 
 __all__ = [
     "MmdResult",
@@ -44,7 +45,7 @@ class MmdResult(NamedTuple):
     beyond: float
 
 
-def squared_distances(x: Any, y: Any, scale: float = 1.0) -> Any:
+def squared_distances(x: Float[Array, "n columns"], y: Float[Array, "m columns"], scale: float = 1.0) -> Float[Array, "n m"]:
     """scale·|x − y|² for every pair of rows, [rows of x, rows of y], in one matrix product; rounding may cross zero."""
     xp = x.__array_namespace__()
     size_x, size_y = (x * x).sum(axis=1)[:, None], (y * y).sum(axis=1)[:, None]
@@ -52,7 +53,7 @@ def squared_distances(x: Any, y: Any, scale: float = 1.0) -> Any:
     return left @ xp.concat([y, xp.ones_like(size_y), size_y], axis=1).T
 
 
-def median_distance(x: NDArray[Any], y: NDArray[Any]) -> float:
+def median_distance(x: Float[NDArray[Any], "n columns"], y: Float[NDArray[Any], "m columns"]) -> float:
     """Median distance between pooled rows, of at most 1,000 of them spread over both; 1 where all rows are equal."""
     rows = np.concatenate([x, y])
     rows = rows[:: max(1, len(rows) // _MEDIAN_ROWS)]
@@ -60,7 +61,7 @@ def median_distance(x: NDArray[Any], y: NDArray[Any]) -> float:
     return math.sqrt(max(0.0, float(np.median(squares)))) or 1.0
 
 
-def rbf_kernel(rows: Any, width: float) -> Any:
+def rbf_kernel(rows: Float[Array, "rows columns"], width: float) -> Float[Array, "rows rows"]:
     """exp(−|x − y|²/(2·width²)) for all pairs of rows, less about its mean, which no difference of means sees.
 
     Without the constant, float32 keeps the digits that matter.
@@ -70,7 +71,15 @@ def rbf_kernel(rows: Any, width: float) -> Any:
     return kernel - kernel[:: max(1, rows.shape[0] // 64)].mean()
 
 
-def mmd(x: Any, y: Any, *, permutations: int = 999, alpha: float = 0.05, width: float | None = None, seed: int = 0) -> MmdResult:
+def mmd(
+    x: Float[Array, "n columns"],
+    y: Float[Array, "m columns"],
+    *,
+    permutations: int = 999,
+    alpha: float = 0.05,
+    width: float | None = None,
+    seed: int = 0,
+) -> MmdResult:
     """Unbiased MMD² of rows [n, d] and [m, d], n, m ≥ 2, with a Gaussian kernel as wide as the median distance.
 
     Gretton et al. 2012 (J. Mach. Learn. Res. 13, 723–773, eq. 3); p by permutation of the pooled rows, all in one matrix
@@ -87,7 +96,9 @@ def mmd(x: Any, y: Any, *, permutations: int = 999, alpha: float = 0.05, width: 
     return MmdResult(float(squares[0]), p_value(squares), low, beyond_permutations(squares))
 
 
-def mmd_statistics(rows: NDArray[Any], width: float, members: NDArray[np.float32]) -> NDArray[np.float64]:
+def mmd_statistics(
+    rows: Float[NDArray[Any], "rows columns"], width: float, members: Float[NDArray[np.float32], "rows ways"]
+) -> Float[NDArray[np.float64], " ways"]:
     """Unbiased MMD² of the two parts into which each column of `members` [rows, ways] divides the rows."""
     first = members.sum(axis=0, dtype=np.float64)
     return np.asarray(_squared(pair_sums(rbf_kernel(rows, width), members), first, len(rows) - first), dtype=np.float64)
@@ -105,7 +116,9 @@ def _standard_error(kernel: Any, n: int, m: int) -> float:
     return 2 * math.sqrt(float(of_first.var(ddof=1)) / n + float(of_second.var(ddof=1)) / m)
 
 
-def sums_by_side(kernel: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def sums_by_side(
+    kernel: Float[Array, "rows rows"], n: int
+) -> tuple[Float[NDArray[np.float64], " rows"], Float[NDArray[np.float64], " rows"]]:
     """Each row's sum over the first n rows and over the others, itself left out."""
     to_first, to_second = (np.asarray(part.sum(axis=1), dtype=np.float64) for part in (kernel[:, :n], kernel[:, n:]))
     diagonal = np.asarray(kernel.diagonal(), dtype=np.float64)
@@ -114,7 +127,14 @@ def sums_by_side(kernel: Any, n: int) -> tuple[NDArray[np.float64], NDArray[np.f
     )
 
 
-def mmd_linear(x: NDArray[Any], y: NDArray[Any], *, alpha: float = 0.05, width: float | None = None, seed: int = 0) -> MmdResult:
+def mmd_linear(
+    x: Float[NDArray[Any], "n columns"],
+    y: Float[NDArray[Any], "m columns"],
+    *,
+    alpha: float = 0.05,
+    width: float | None = None,
+    seed: int = 0,
+) -> MmdResult:
     """MMD² in time and memory that grow with the rows: the mean over disjoint quadruples.
 
     Gretton et al. 2012, section 6 (lemma 14 and corollary 16, whose normal limit gives the bound); it needs more rows for the same

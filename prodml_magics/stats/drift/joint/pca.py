@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from prodml_magics.stats.drift.joint.permutation import PERMUTATIONS, memberships, p_value
 from prodml_magics.stats.drift.ks import ks_distance, ks_margin, ks_p_value
+from prodml_magics.stats.drift.shapes import Float
 
 __all__ = ["PcaResult", "reconstruction_shift"]
 
@@ -28,7 +29,9 @@ class PcaResult(NamedTuple):
     directions: int
 
 
-def reconstruction_shift(x: NDArray[Any], y: NDArray[Any], *, alpha: float = 0.05, seed: int = 0) -> PcaResult:
+def reconstruction_shift(
+    x: Float[NDArray[Any], "n columns"], y: Float[NDArray[Any], "m columns"], *, alpha: float = 0.05, seed: int = 0
+) -> PcaResult:
     """KS distance between the reconstruction errors of `y` and of the half of `x` [rows, columns] that was held out.
 
     The other half gives mean and directions, as many as explain 90 % of its variance and at least one fewer than there are

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from prodml_magics.stats.drift.shapes import Array, Float
+
 __all__ = ["PERMUTATIONS", "PairSums", "beyond_permutations", "flipped_p_value", "memberships", "p_value", "pair_sums"]
 
 PERMUTATIONS = 999
 
 
-def memberships(n: int, m: int, permutations: int, seed: int) -> NDArray[np.float32]:
+def memberships(n: int, m: int, permutations: int, seed: int) -> Float[NDArray[np.float32], "{n}+{m} {permutations}+1"]:
     """float32 [n + m, permutations + 1] of zeros and ones: whether a row counts to the first sample; the first column as given."""
     generator = np.random.default_rng(seed)
     drawn = np.tile(np.arange(n + m) < n, (permutations + 1, 1))
@@ -24,12 +26,12 @@ def memberships(n: int, m: int, permutations: int, seed: int) -> NDArray[np.floa
 class PairSums(NamedTuple):
     """Sums of a kernel over ordered pairs of different rows, each [permutations + 1]: within either sample and between them."""
 
-    within_first: Any
-    within_second: Any
-    between: Any
+    within_first: Float[Array, " ways"]
+    within_second: Float[Array, " ways"]
+    between: Float[Array, " ways"]
 
 
-def pair_sums(kernel: Any, members: Any) -> PairSums:
+def pair_sums(kernel: Float[Array, "rows rows"], members: Float[Array, "rows ways"]) -> PairSums:
     """Sums of a symmetric kernel [rows, rows], its diagonal left out, for every column of `members` [rows, permutations + 1].
 
     One matrix product serves all permutations; numpy or JAX arrays in, the same out.
@@ -43,7 +45,7 @@ def pair_sums(kernel: Any, members: Any) -> PairSums:
     return PairSums(within, total - 2 * touching + within, touching - within)
 
 
-def p_value(statistics: NDArray[Any]) -> float:
+def p_value(statistics: Float[NDArray[Any], " ways"]) -> float:
     """Share of all arrangements, the given one among them, that are at least as extreme; never 0.
 
     The given one comes first (Phipson & Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9, 39).
@@ -53,7 +55,7 @@ def p_value(statistics: NDArray[Any]) -> float:
     return float((values >= values[0] - 1e-6 * np.abs(values).max()).mean())
 
 
-def beyond_permutations(statistics: NDArray[Any]) -> float:
+def beyond_permutations(statistics: Float[NDArray[Any], " ways"]) -> float:
     """The p-value; of a statistic beyond all of its permutations by the exponential law of their largest tenth.
 
     So that it can be small enough among many tests (Knijnenburg et al. 2009, Bioinformatics 25, i161–i168, with a generalised Pareto
@@ -77,7 +79,7 @@ _SMALLEST = 1e-300
 _BLOCK = 4_096
 
 
-def flipped_p_value(terms: NDArray[np.float64], permutations: int = PERMUTATIONS, seed: int = 0) -> float:
+def flipped_p_value(terms: Float[NDArray[np.float64], " terms"], permutations: int = PERMUTATIONS, seed: int = 0) -> float:
     """Of the mean of `terms` [terms], each of which has either sign with one chance when nothing has moved; never 0.
 
     All flips of a block of terms are one matrix product.
