@@ -193,13 +193,15 @@ class _Counted:
 
 
 def _rows(workspace: Workspace, state: RolloutState) -> pl.DataFrame:
-    """Every row of the lake of this rollout."""
+    """Every row of the lake that may be of this rollout; none else is read into memory."""
     import polars as pl
 
     # A worker's clock may lie behind the ledger's by a little; the number of the rollout decides.
     since = state.began_at - timedelta(hours=1)
-    frame = workspace.lake.rows(state.model, arms=ASKED, statuses=None, since=since)
-    if frame.is_empty() or "rollout" not in frame.columns:
+    frame = workspace.lake.scan(state.model, arms=ASKED, statuses=None, since=since)
+    known = [] if frame is None else frame.collect_schema().names()
+    if frame is None or "rollout" not in known:
         return pl.DataFrame(schema={name: pl.String if name == "writer" else pl.Int64 for name in COLUMNS})
-    asked = asks_answers(state.plan) and "outputs" in frame.columns
-    return frame.select(*COLUMNS, *(("outputs",) if asked else ()))
+    asked = asks_answers(state.plan) and "outputs" in known
+    mine = (pl.col("rollout") == state.id) | (pl.col("received_at") >= state.began_at)
+    return frame.filter(mine).select(*COLUMNS, *(("outputs",) if asked else ())).collect()

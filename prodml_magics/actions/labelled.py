@@ -105,10 +105,10 @@ def _rows(workspace: Workspace, state: RolloutState) -> pl.DataFrame:
 
     # A worker's clock may lie behind the ledger's by a little; the number of the rollout decides.
     since = state.began_at - timedelta(hours=1)
-    frame = workspace.lake.rows(state.model, arms=("live", "canary"), since=since)
-    if frame.is_empty() or not {"rollout", "outputs"} <= set(frame.columns):
+    frame = workspace.lake.scan(state.model, arms=("live", "canary"), since=since)
+    if frame is None or not {"rollout", "outputs"} <= set(frame.collect_schema().names()):
         return pl.DataFrame()
-    return frame.filter(pl.col("rollout") == state.id).drop("inputs")
+    return frame.filter(pl.col("rollout") == state.id).drop("inputs").sort("received_at", "writer", "sequence").collect()
 
 
 def column_of(metric: str) -> str:

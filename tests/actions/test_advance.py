@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rehearsal import Controller, Traffic, begin, clock, kept, switch_at_once
 
+from prodml_magics.actions import advance
 from prodml_magics.actions.canary import begin_canary, broken_clients
 from prodml_magics.actions.deploy import deploy
 from prodml_magics.actions.plan import plan as plan_ladder
@@ -116,6 +117,8 @@ def test_evidence_is_the_same_as_without_any_kill(home: Workspace) -> None:
     expected = kept(home)
     rows = home.lake.rows("cancer", statuses=None)
     home.ledger.keep_evidence("cancer", -1, b"{}")  # all that was kept is lost
+    read = advance._rows(home, state)
+    assert read.height == 750 and "inputs" not in read.columns, "none of before the rollout, however many these are"
     other = Controller(home)
     other.advancing.advance()
     again = evidence_of(home, state)

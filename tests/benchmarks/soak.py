@@ -42,12 +42,12 @@ def main() -> None:
             _tell(workspace, running, load, memory)
 
 
-def _cycles(workspace: Workspace, running: Services, seconds: float) -> list[float]:
-    """Change the route four times per cycle until the time is over; resident MiB of the gateway after each cycle."""
-    report = running.gateway()
-    assert report is not None
-    gateway = psutil.Process(report.pid)
-    memory: list[float] = []
+def _cycles(workspace: Workspace, running: Services, seconds: float) -> list[list[float]]:
+    """Change the route four times per cycle until the time is over; resident MiB of gateway and controller after each cycle."""
+    report, drained = running.gateway(), running.controller()
+    assert report is not None and drained is not None
+    processes = [psutil.Process(pid) for pid in (report.pid, drained.pid)]
+    memory: list[list[float]] = []
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         deploy(workspace, Deploy(model="cancer@2"))
@@ -57,11 +57,11 @@ def _cycles(workspace: Workspace, running: Services, seconds: float) -> list[flo
         rollback(workspace, Rollback(model="cancer"))
         time.sleep(0.3)
         shadow(workspace, Shadow(model="cancer", stop=True))
-        memory.append(gateway.memory_info().rss / 2**20)
+        memory.append([process.memory_info().rss / 2**20 for process in processes])
     return memory
 
 
-def _tell(workspace: Workspace, running: Services, load: Load, memory: list[float]) -> None:
+def _tell(workspace: Workspace, running: Services, load: Load, memory: list[list[float]]) -> None:
     running.drain()
     rows = workspace.lake.rows("cancer", statuses=None)
     live = rows.filter(rows["arm"] == "live")
@@ -72,7 +72,9 @@ def _tell(workspace: Workspace, running: Services, load: Load, memory: list[floa
         f"answered but not in the lake {len(set(load.acknowledged) - set(ids))}, in the lake twice {live.height - ids.n_unique()}"
     )
     print(f"rows mirrored {rows.height - live.height}")
-    print(f"resident memory of the gateway {memory[min(2, len(memory) - 1)]:.0f} MiB early, {memory[-1]:.0f} MiB at the end")
+    gateway, controller = zip(*memory, strict=True)
+    print(f"resident memory of the gateway {gateway[min(2, len(memory) - 1)]:.0f} MiB early, {gateway[-1]:.0f} MiB at the end")
+    print(f"resident memory of the controller at the most {max(controller):.0f} MiB")
 
 
 if __name__ == "__main__":
