@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 
 import msgspec
 import numpy as np
@@ -22,6 +20,7 @@ from prodml_magics.errors import InvalidInput, NotFound, ProdmlError, Unavailabl
 from prodml_magics.serving.access import Access
 from prodml_magics.serving.batcher import Lane
 from prodml_magics.serving.compression import unpacked
+from prodml_magics.serving.identities import KEY, REQUEST_ID, Identities
 from prodml_magics.serving.invocations import decode_invocation, encode_predictions
 from prodml_magics.serving.late import Late
 from prodml_magics.serving.limits import Limits
@@ -41,21 +40,30 @@ from prodml_magics.serving.reading import (
     unquoted,
     version_number,
 )
-from prodml_magics.serving.replies import BROKEN, Encode, Reply, deliver, encode_plain, head, predictions, refuse, release
+from prodml_magics.serving.replies import (
+    BROKEN,
+    Encode,
+    Reply,
+    deliver,
+    encode_binary,
+    encode_plain,
+    head,
+    predictions,
+    refuse,
+    release,
+)
 from prodml_magics.serving.requests import Answer, Pending
 from prodml_magics.serving.router import Router
 
 __all__ = ["DEADLINE", "Known", "Predictor"]
 
 _log = logging.getLogger(__name__)
-_KEY = b"x-prodml-key"
-_REQUEST_ID = b"x-request-id"
 
 DEADLINE = b"x-prodml-deadline-ms"
 """Header with the milliseconds within which a client wants its answer; later it is of no use to it."""
 
 
-_VARIES = frozenset((b"content-encoding", b"x-request-id", b"x-prodml-key"))
+_VARIES = frozenset((b"content-encoding", REQUEST_ID, KEY))
 """Headers with which a request goes the long way, or that differ from request to request."""
 
 
@@ -89,8 +97,7 @@ class Predictor:
         self._late = Late(log)
         self._heads = BinaryHeads()
         self.turns = router.turns
-        self._origin = secrets.token_hex(6)
-        self._made = count(1)
+        self._identities = Identities(limits.id_length)
 
     def infer(self, model: str, version: str | None, headers: Headers, body: bytes, reply: Reply) -> None:
         """An inference request of the Open Inference Protocol."""
@@ -139,7 +146,7 @@ class Predictor:
         if found is None:
             return own
         given, packed, rows = found
-        request_id = self._checked_id(given) if given else own or self._made_identity()
+        request_id = self._identities.checked(given) if given else own or self._identities.made()
         now = time.monotonic()
         return PlainRequest(self, lane, wire, request_id, packed, rows, time.time(), now, now + known.seconds, known.tenant)
 
@@ -150,7 +157,7 @@ class Predictor:
         if form is None:
             return ""
         lane = self._router.lane(known.model, known.number)
-        return self._raw_request(lane, form, body[known.length :], "", known.seconds, known.tenant, wire, _encode_binary) or ""
+        return self._raw_request(lane, form, body[known.length :], "", known.seconds, known.tenant, wire, encode_binary) or ""
 
     def infer_raw(
         self,
@@ -166,21 +173,21 @@ class Predictor:
         """An inference request of the one tensor `packed`, as `encode` writes its answer; False, and nothing done, where it has to go the
         long way.
         """
-        if _KEY in headers or _REQUEST_ID in headers:
+        if KEY in headers or REQUEST_ID in headers:
             return False
-        try:
+        taken = True
+
+        def handle() -> None:
+            nonlocal taken
             tenant = self._access.tenant(headers, model)
             lane = self._router.lane(model, number)
             pending = self._raw_request(lane, form, packed, request_id, self._patience(headers), tenant, wire, encode)
-            if pending is None:
-                return False
-            self._enter(lane, pending)
-        except ProdmlError as error:
-            self.refuse(error, wire.reply)
-        except Exception:  # the last net, as in `_guarded`
-            _log.exception("a request failed")
-            wire.reply(500, [], BROKEN)
-        return True
+            taken = pending is not None
+            if pending is not None:
+                self._enter(lane, pending)
+
+        self._guarded(wire.reply, handle)
+        return taken
 
     def _raw_request(
         self,
@@ -200,7 +207,7 @@ class Predictor:
             lane.check_room(seconds, form.rows, tenant)
         if not finite(plain, packed):
             return None
-        request_id = self._checked_id(given) if given else self._made_identity()
+        request_id = self._identities.checked(given) if given else self._identities.made()
         now = time.monotonic()
         request = RawRequest(self, lane, wire, request_id, packed, form.rows, time.time(), now, now + seconds, tenant)
         request.encode = encode
@@ -235,7 +242,7 @@ class Predictor:
             decoded = decode()
             lane, key, (tensors, rows, found) = self._read(lane, version, headers, own, lambda lane: checked(decoded, lane))
             request = found or decoded
-            request_id = self._identity(headers, request.id, own)
+            request_id = self._identities.of(headers, request.id, own)
 
             def whole(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
                 return [], encode(lane, request_id, request, answer)
@@ -283,7 +290,7 @@ class Predictor:
         request: InferRequest = found
         if length is not None:
             self._heads.learn(body, length, request)
-        request_id = self._identity(headers, request.id, own)
+        request_id = self._identities.of(headers, request.id, own)
 
         def encode(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
             payload, json_length = encode_response(head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
@@ -309,7 +316,7 @@ class Predictor:
 
         lane, key, (tensors, rows, _) = self._read(lane, None, headers, own, read)
         contract = lane.version.contract
-        request_id = self._identity(headers, "", own)
+        request_id = self._identities.of(headers, "", own)
 
         def encode(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
             found = msgspec.json.encode(predictions(contract, lane.outputs, answer))
@@ -329,7 +336,7 @@ class Predictor:
 
         lane, key, (tensors, rows, _) = self._read(lane, None, headers, own, read)
         contract = lane.version.contract
-        request_id = self._identity(headers, "", own)
+        request_id = self._identities.of(headers, "", own)
         extra = [(b"x-request-id", request_id.encode())]
 
         def encode(lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -391,10 +398,10 @@ class Predictor:
         """
         if lane.split is None or version is not None:
             return (lane if lane.version.breaker.closed else lane.standing(named=version is not None)), ""
-        own = identity or self._made_identity()
+        own = identity or self._identities.made()
         if lane.split.by_rows:  # see `_read`
             return lane, own
-        lane = lane.split.lane(headers.get(_KEY) or own.encode())
+        lane = lane.split.lane(headers.get(KEY) or own.encode())
         return (lane if lane.version.breaker.closed else lane.standing()), own
 
     def _read(
@@ -404,7 +411,7 @@ class Predictor:
 
         Where its rows say who answers, they are read as the live version takes them first.
         """
-        header, split = headers.get(_KEY, b""), lane.split if version is None else None
+        header, split = headers.get(KEY, b""), lane.split if version is None else None
         try:
             found = read(lane)
         except InvalidInput as error:
@@ -425,15 +432,12 @@ class Predictor:
 
     def _rejected(self, error: InvalidInput, lane: Lane | None, own: str, key: str) -> None:
         """Log a request that a version of a rollout does not take, so that the rollout can count it; others are nobody's."""
-        if lane is None or not lane.allotted[0] or len(key) > self._limits.id_length or not key.isascii():
+        if lane is None or not lane.allotted[0] or not self._identities.usable(key):
             return
         now, arm = time.monotonic(), "fallback" if lane.arm == "fallback" else "rejected"
         pending = Pending(own, key, {}, 1, time.time(), now, _nobody, lane)
         with contextlib.suppress(Unavailable):  # refused it is either way, and the log itself tells that it cannot be written
             self._log.write(lane.version, arm, [pending], {}, None, now=now, status=error.http_status, allotted=lane.allotted)
-
-    def _made_identity(self) -> str:
-        return f"{self._origin}-{next(self._made):x}"
 
     def _plain_body(self, headers: Headers, body: bytes) -> bytes:
         encoding = headers.get(b"content-encoding")
@@ -447,32 +451,6 @@ class Predictor:
         if not given.isdigit() or len(given) > 12 or not int(given):
             raise InvalidInput(f"{DEADLINE.decode()} is {ascii(given)[2:-1][:30]}; send whole milliseconds, 1 or more")
         return min(int(given) / 1e3, self._limits.deadline)
-
-    def _identity(self, headers: Headers, given: str, own: str) -> str:
-        """The request's id, made here where the client gave none; refuses ids and routing keys that are unusable."""
-        self._text(headers.get(_KEY, b""), "x-prodml-key")
-        text = given or self._text(headers.get(b"x-request-id", b""), "x-request-id")
-        return self._checked_id(text) if text else own or self._made_identity()
-
-    def _checked_id(self, text: str) -> str:
-        if len(text) > self._limits.id_length or not text.isprintable():
-            raise InvalidInput(f"a request id is at most {self._limits.id_length} printable characters")
-        return text
-
-    def _text(self, value: bytes, name: str) -> str:
-        if len(value) > self._limits.id_length or not value.isascii():
-            raise InvalidInput(f"{name} is at most {self._limits.id_length} ASCII characters")
-        return value.decode()
-
-
-def _encode_binary(request_id: str, lane: Lane, answer: Answer) -> Encoded:
-    found = lane.binary.body(request_id, answer)
-    if found is None:
-        request = InferRequest(request_id, {}, {}, True)
-        body, length = encode_response(head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
-    else:
-        body, length = found
-    return [(b"x-request-id", request_id.encode()), (b"inference-header-content-length", b"%d" % (length or 0))], body
 
 
 def _nobody(_outcome: Answer | ProdmlError) -> None:

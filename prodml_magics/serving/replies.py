@@ -16,7 +16,7 @@ from prodml_magics.serving.openinference import InferRequest, encode_response
 from prodml_magics.serving.plain import PlainRequest
 from prodml_magics.serving.requests import Answer, Pending
 
-__all__ = ["BROKEN", "Encode", "Reply", "deliver", "encode_plain", "head", "predictions", "refuse", "release"]
+__all__ = ["BROKEN", "Encode", "Reply", "deliver", "encode_binary", "encode_plain", "head", "predictions", "refuse", "release"]
 
 _log = logging.getLogger(__name__)
 Reply = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
@@ -72,3 +72,14 @@ def encode_plain(request_id: str, lane: Lane, answer: Answer) -> tuple[list[tupl
     request = InferRequest(request_id, {}, {}, False)
     payload, _ = encode_response(head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
     return [(b"x-request-id", request_id.encode())], payload
+
+
+def encode_binary(request_id: str, lane: Lane, answer: Answer) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The answer to a request that wants all outputs in binary."""
+    found = lane.binary.body(request_id, answer)
+    if found is None:
+        request = InferRequest(request_id, {}, {}, True)
+        body, length = encode_response(head(lane, request_id), answer, lane.outputs, request, lane.version.contract)
+    else:
+        body, length = found
+    return [(b"x-request-id", request_id.encode()), (b"inference-header-content-length", b"%d" % (length or 0))], body
